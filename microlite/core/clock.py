@@ -1,0 +1,151 @@
+"""Time and randomness, as something that is handed in, so that a test can move the one and fix the other."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import random
+import time
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, lower case
+
+
+class Timer(Protocol):
+    """A call that was put off; `cancel` takes it back and may be called twice."""
+
+    def cancel(self) -> None:
+        """Take the call back, if it has not happened."""
+        ...
+
+
+class Clock(Protocol):
+    """Where time and randomness come from."""
+
+    def now(self) -> float:
+        """Seconds since the Unix epoch, UTC. May jump."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds since some start; never runs backwards. Deadlines are on this scale."""
+        ...
+
+    def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
+        """Call `callback` on the running loop after `delay` seconds."""
+        ...
+
+    async def sleep(self, delay: float) -> None:
+        """Return after `delay` seconds."""
+        ...
+
+    def random(self) -> float:
+        """A number in [0, 1)."""
+        ...
+
+    def new_id(self) -> str:
+        """A new id: 26 characters, unique, and sorting by the millisecond of its making (as in ULID)."""
+        ...
+
+
+def encode_id(milliseconds: int, noise: int) -> str:
+    """A ULID (https://github.com/ulid/spec) in lower case: 48 bits of time, 80 bits of noise."""
+    value = (milliseconds & (2**48 - 1)) << 80 | noise & (2**80 - 1)
+    return "".join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))
+
+
+class SystemClock:
+    """The machine's own time."""
+
+    now = staticmethod(time.time)
+    monotonic = staticmethod(time.monotonic)
+    random = staticmethod(random.random)
+
+    def __init__(self) -> None:
+        self._random = random.SystemRandom()
+
+    def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
+        """See `Clock.call_later`."""
+        return asyncio.get_running_loop().call_later(delay, callback)
+
+    async def sleep(self, delay: float) -> None:
+        """See `Clock.sleep`."""
+        await asyncio.sleep(delay)
+
+    def new_id(self) -> str:
+        """See `Clock.new_id`."""
+        return encode_id(int(time.time() * 1000), self._random.getrandbits(80))
+
+
+class ManualClock:
+    """Time that stands still until a test moves it, and randomness that repeats.
+
+    Args:
+        start: the first value of `now`, in seconds since the Unix epoch.
+        seed: the same seed gives the same ids and random numbers.
+    """
+
+    def __init__(self, start: float = 1_000_000_000.0, seed: int = 0) -> None:
+        self._start = start
+        self._elapsed = 0.0
+        self._random = random.Random(seed)
+        self._order = itertools.count()
+        self._timers: list[tuple[float, int, _ManualTimer]] = []
+
+    def now(self) -> float:
+        """See `Clock.now`."""
+        return self._start + self._elapsed
+
+    def monotonic(self) -> float:
+        """See `Clock.monotonic`."""
+        return self._elapsed
+
+    def random(self) -> float:
+        """See `Clock.random`."""
+        return self._random.random()
+
+    def new_id(self) -> str:
+        """See `Clock.new_id`."""
+        return encode_id(int(self.now() * 1000), self._random.getrandbits(80))
+
+    def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
+        """See `Clock.call_later`. The callback runs inside `advance`."""
+        timer = _ManualTimer(callback)
+        heapq.heappush(self._timers, (self._elapsed + max(0.0, delay), next(self._order), timer))
+        return timer
+
+    async def sleep(self, delay: float) -> None:
+        """See `Clock.sleep`."""
+        woken = asyncio.Event()
+        timer = self.call_later(delay, woken.set)
+        try:
+            await woken.wait()
+        finally:
+            timer.cancel()
+
+    def advance(self, seconds: float) -> None:
+        """Move the time on, and make each call that falls due on the way, in order, at its own time."""
+        target = self._elapsed + seconds
+        while self._timers and self._timers[0][0] <= target:
+            due, _, timer = heapq.heappop(self._timers)
+            self._elapsed = max(self._elapsed, due)
+            timer.fire()
+        self._elapsed = target
+
+
+class _ManualTimer:
+    __slots__ = ("_callback",)
+
+    def __init__(self, callback: Callable[[], object]) -> None:
+        self._callback: Callable[[], object] | None = callback
+
+    def cancel(self) -> None:
+        self._callback = None
+
+    def fire(self) -> None:
+        callback, self._callback = self._callback, None
+        if callback is not None:
+            callback()
