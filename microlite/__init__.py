@@ -1,0 +1,1 @@
+"""microlite: a development platform in one file."""

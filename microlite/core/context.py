@@ -1,0 +1,57 @@
+"""What travels with a call besides its payload: who asks, and under which trace."""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import Final
+
+import msgspec
+
+TRACEPARENT: Final = "traceparent"
+"""The metadata key of the trace (https://www.w3.org/TR/trace-context/)."""
+
+DEFAULT_NAMESPACE: Final = "default"
+
+_TRACEPARENT: Final = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """Who makes a call: a user, a service, or the platform's own command line."""
+
+    id: str
+    type: str = "user"
+    namespace: str = DEFAULT_NAMESPACE
+    scopes: tuple[str, ...] = ()
+    metadata: dict[str, str] = {}
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether it may do what is for admins."""
+        return "admin" in self.scopes
+
+
+class Trace(msgspec.Struct, frozen=True):
+    """One span of a trace: 32 and 16 hexadecimal digits."""
+
+    trace_id: str
+    span_id: str
+    flags: str = "01"
+
+    def __str__(self) -> str:
+        return f"00-{self.trace_id}-{self.span_id}-{self.flags}"
+
+    def child(self) -> Trace:
+        """A new span of the same trace."""
+        return Trace(self.trace_id, f"{random.getrandbits(64) or 1:016x}", self.flags)
+
+
+def new_traceparent() -> str:
+    """The header of a new trace."""
+    return f"00-{random.getrandbits(128) or 1:032x}-{random.getrandbits(64) or 1:016x}-01"
+
+
+def parse_traceparent(value: str | None) -> Trace | None:
+    """The span that a `traceparent` header names, or None where it is none or malformed."""
+    match = _TRACEPARENT.fullmatch(value) if value else None
+    return Trace(*match.groups()) if match else None

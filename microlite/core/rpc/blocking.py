@@ -1,0 +1,211 @@
+"""The wire without an event loop, for the command line: one socket, one call at a time, and nothing slow to import."""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from microlite.core import errors
+from microlite.core.rpc import frames
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+    from types import TracebackType
+
+
+class BlockingClient:
+    """A client of the platform that blocks.
+
+    Use it as a context manager. Not for several threads.
+
+    Args:
+        path: of the platform's socket.
+        properties: what the client says of itself in `Hello`.
+
+    Raises:
+        ServiceUnavailable: nobody listens there.
+    """
+
+    def __init__(self, path: Path, properties: dict[str, str] | None = None) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._socket.connect(str(path))
+        except OSError as error:
+            self._socket.close()
+            raise errors.ServiceUnavailable(f"nobody listens at {path}: {error.strerror or error}") from error
+        self._decoder = frames.FrameDecoder()
+        self._arrived: list[frames.AnyFrame] = []
+        self._last_id = -1
+        self._send(frames.Hello(frames.VERSION, "client", properties or {}))
+
+    def call(
+        self,
+        service: str,
+        endpoint: str,
+        payload: bytes = b"",
+        *,
+        encoding: int = 0,
+        timeout: float | None = 30.0,
+        namespace: str = "",
+        metadata: dict[str, str] | None = None,
+        items: Iterable[bytes] = (),
+    ) -> bytes:
+        """Make a unary or client-streaming call and return the payload of its reply.
+
+        Raises:
+            Error: what the callee or the deadline says; `OutcomeUnknown` when the connection broke.
+        """
+        answer = b""
+        for answer in self.stream(  # noqa: B007 - a unary call has one answer, and the loop reads to its end
+            service,
+            endpoint,
+            payload,
+            encoding=encoding,
+            timeout=timeout,
+            namespace=namespace,
+            metadata=metadata,
+            items=items,
+            credit=0,
+        ):
+            pass
+        return answer
+
+    def stream(
+        self,
+        service: str,
+        endpoint: str,
+        payload: bytes = b"",
+        *,
+        encoding: int = 0,
+        timeout: float | None = None,
+        namespace: str = "",
+        metadata: dict[str, str] | None = None,
+        items: Iterable[bytes] = (),
+        credit: int = frames.INITIAL_CREDIT,
+    ) -> Iterator[bytes]:
+        """Make a call and yield the payloads of its stream; for a unary call that is one.
+
+        The caller's own `items` are all sent before the first answer is read, within the callee's credit. A generator
+        that is closed early cancels the call.
+
+        Raises:
+            Error: as in `call`.
+        """
+        self._last_id += 2
+        call_id = self._last_id
+        expires = None if timeout is None else time.monotonic() + timeout
+        self._send(
+            frames.Call(
+                call_id,
+                service,
+                endpoint,
+                payload,
+                encoding,
+                0 if timeout is None else max(1, int(timeout * 1000)),
+                credit,
+                namespace,
+                metadata,
+            )
+        )
+        ended = False
+        balance = frames.INITIAL_CREDIT
+        elements = iter(items)
+        sending = items != ()
+        owed = 0
+        try:
+            while True:
+                while sending and balance > 0:
+                    element = next(elements, None)
+                    if element is None:
+                        self._send(frames.End(call_id))
+                        sending = False
+                    else:
+                        self._send(frames.Item(call_id, element))
+                        balance -= len(element) + 64
+                frame = self._receive(expires)
+                match frame:
+                    case frames.Reply(id=found) if found == call_id:
+                        ended = True
+                        yield frame.payload
+                        return
+                    case frames.Failure(id=found) if found == call_id:
+                        ended = True
+                        raise errors.restore(frame.code, frame.status, frame.detail, frame.error_id)
+                    case frames.Item(id=found) if found == call_id:
+                        yield frame.payload
+                        owed += len(frame.payload) + 64
+                        if owed * 2 >= credit:
+                            self._send(frames.Credit(call_id, owed))
+                            owed = 0
+                    case frames.End(id=found) if found == call_id:
+                        ended = True
+                        return
+                    case frames.Credit(id=found) if found == call_id:
+                        balance += frame.size
+                    case frames.Refused(id=found) if found == call_id:
+                        ended = True
+                        raise errors.ServiceUnavailable(frame.reason)
+                    case frames.GoAway():
+                        if frame.last < call_id:
+                            ended = True
+                            raise errors.ServiceUnavailable(frame.reason or "the platform is going away")
+                    case frames.Ping():
+                        self._send(frames.Pong(frame.number))
+                    case _:
+                        pass  # left over from a call that was given up
+        finally:
+            if not ended:
+                self._cancel(call_id)
+
+    def _cancel(self, call_id: int) -> None:
+        try:
+            self._socket.settimeout(1.0)
+            self._socket.sendall(frames.encode(frames.Cancel(call_id)))
+        except OSError:
+            pass  # the platform is gone, and with it the call
+
+    def _send(self, frame: frames.Frame) -> None:
+        try:
+            data = frames.encode(frame)
+        except frames.ProtocolError as error:
+            raise errors.PayloadTooLarge(str(error)) from error
+        try:
+            self._socket.settimeout(None)
+            self._socket.sendall(data)
+        except OSError as error:
+            raise errors.ServiceUnavailable("the connection to the platform broke") from error
+
+    def _receive(self, expires: float | None) -> frames.AnyFrame:
+        while not self._arrived:
+            try:
+                if expires is None:
+                    self._socket.settimeout(None)
+                else:
+                    self._socket.settimeout(max(0.001, expires - time.monotonic()))
+                data = self._socket.recv(262_144)
+            except TimeoutError:
+                raise errors.Timeout("Request timed out") from None
+            except OSError as error:
+                raise errors.OutcomeUnknown(f"the connection to the platform broke: {error.strerror}") from error
+            if not data:
+                raise errors.OutcomeUnknown("outcome unknown: the platform closed the connection before it answered")
+            try:
+                self._arrived.extend(self._decoder.feed(data))
+            except frames.ProtocolError as error:
+                raise errors.BadGateway(f"what listens there does not speak the protocol: {error}") from error
+            self._arrived.reverse()
+        return self._arrived.pop()
+
+    def close(self) -> None:
+        """Close the connection; a call that runs is canceled by that."""
+        self._socket.close()
+
+    def __enter__(self) -> BlockingClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

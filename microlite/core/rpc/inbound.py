@@ -1,0 +1,108 @@
+"""The callee's side of a call that came over a connection."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+from microlite.core import errors
+from microlite.core.rpc import frames
+from microlite.core.rpc.call import Inbound
+
+if TYPE_CHECKING:
+    from microlite.core.rpc.connection import Connection
+
+MAX_DETAIL: Final = 65_536
+"""Characters of an error's detail that travel."""
+
+
+class WireInbound(Inbound):
+    """A call that came over a connection."""
+
+    __slots__ = ("_connection", "_id")
+
+    def __init__(self, connection: Connection, frame: frames.Call) -> None:
+        self._connection = connection
+        self._id = frame.id
+        self.service = frame.service
+        self.endpoint = frame.endpoint
+        self.payload = frame.payload
+        self.encoding = frame.encoding
+        self.namespace = connection.namespace or frame.namespace
+        self.metadata = frame.metadata
+        self.credit = frame.credit
+        self.account = connection.account
+        self.peer = connection
+        self.receiver = None
+        self.done = False
+        timeout = frame.timeout
+        if timeout:
+            self.expires = connection.loop.time() + timeout / 1000
+            connection.watch_deadlines()
+        else:
+            self.expires = math.inf
+
+    def reply(self, payload: bytes) -> None:
+        """See `Inbound`."""
+        if not self.done:
+            self.done = True
+            try:
+                data = frames.encode(frames.Reply(self._id, payload))
+            except frames.ProtocolError as error:
+                data = self._failure(errors.InternalServerError(f"the answer is too large: {error}"))
+            self._connection.answer(self._id, data)
+
+    def fail(self, error: errors.Error) -> None:
+        """See `Inbound`."""
+        if not self.done:
+            self.done = True
+            self._connection.answer(self._id, self._failure(error))
+
+    def refuse(self, reason: str) -> None:
+        """See `Inbound`."""
+        if not self.done:
+            self.done = True
+            self._connection.answer(self._id, frames.encode(frames.Refused(self._id, reason)))
+
+    def item(self, payload: bytes) -> None:
+        """See `Inbound`."""
+        if not self.done:
+            try:
+                data = frames.encode(frames.Item(self._id, payload))
+            except frames.ProtocolError as error:
+                self.cut(errors.InternalServerError(f"an item is too large: {error}"))
+                return
+            self._connection.write(data)
+
+    def end(self) -> None:
+        """See `Inbound`."""
+        if not self.done:
+            self.done = True
+            self._connection.answer(self._id, frames.encode(frames.End(self._id)))
+
+    def grant(self, size: int) -> None:
+        """See `Inbound`."""
+        if not self.done:
+            self._connection.write(frames.encode(frames.Credit(self._id, size)))
+
+    def expire(self) -> None:
+        """The deadline passed: stop the work and say so."""
+        self.cut(errors.Timeout(f"{self.service}.{self.endpoint} did not finish in time"))
+
+    def cut(self, error: errors.Error) -> None:
+        """End the call from outside: its server stops, its caller gets `error`."""
+        receiver = self.receiver
+        self.fail(error)
+        if receiver is not None:
+            receiver.on_cancel(error)
+
+    def forget(self, error: errors.Error) -> None:
+        """The caller wants nothing more: stop the work, answer nothing."""
+        if not self.done:
+            self.done = True
+            self._connection.answer(self._id, None)
+            if self.receiver is not None:
+                self.receiver.on_cancel(error)
+
+    def _failure(self, error: errors.Error) -> bytes:
+        return frames.encode(frames.Failure(self._id, error.code, error.status, error.detail[:MAX_DETAIL], error.id))

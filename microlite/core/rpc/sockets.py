@@ -1,0 +1,175 @@
+"""Unix sockets: where they lie, who is at the other end, and how connections are opened and accepted."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import socket
+import stat
+import struct
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from microlite.core import errors
+from microlite.core.rpc import frames
+from microlite.core.rpc.connection import Acceptor, Connection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PATH_LIMIT = 103
+"""Bytes that a socket's path may have (104 with its end on macOS, 108 on Linux)."""
+
+
+def socket_path(folder: Path, name: str) -> Path:
+    """The short, hashed path of a socket; in the folder for temporary files where the folder's own path is too long."""
+    digest = hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
+    path = folder / f"{digest}.s"
+    if len(os.fsencode(path)) <= PATH_LIMIT:
+        return path
+    place = hashlib.blake2b(os.fsencode(folder.absolute()), digest_size=8).hexdigest()
+    return Path(f"/tmp/microlite-{os.getuid()}-{place}") / f"{digest}.s"  # noqa: S108 - its owner and mode are checked
+
+
+def private_folder(folder: Path) -> None:
+    """Make sure that only this user can enter `folder`, creating it where it is missing.
+
+    Raises:
+        Forbidden: it is a link, belongs to somebody else, or its mode cannot be mended.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.lstat()
+    if stat.S_ISLNK(found.st_mode) or found.st_uid != os.getuid():
+        raise errors.Forbidden(f"{folder} must be a folder of this user; choose another home with --home")
+    if found.st_mode & 0o077:
+        folder.chmod(0o700)
+
+
+def peer_uid(connection: socket.socket) -> int | None:
+    """The user at the other end of a Unix socket, as the kernel says; None where it does not say."""
+    if hasattr(socket, "SO_PEERCRED"):
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        return int(struct.unpack("3i", credentials)[1])
+    if sys.platform == "darwin":
+        credentials = connection.getsockopt(0, 1, 76)  # SOL_LOCAL, LOCAL_PEERCRED: struct xucred
+        return int(struct.unpack_from("II", credentials)[1])
+    return None
+
+
+async def dial(
+    path: str,
+    acceptor: Acceptor,
+    *,
+    role: str,
+    properties: dict[str, str] | None = None,
+    on_lost: Callable[[Connection], None] | None = None,
+) -> Connection:
+    """Open a connection. Calls may be started at once; the other side's `Hello` comes when it comes.
+
+    Raises:
+        ServiceUnavailable: nobody listens there. Nothing was sent.
+    """
+    hello = frames.Hello(frames.VERSION, role, properties or {})
+    loop = asyncio.get_running_loop()
+    try:
+        _, connection = await loop.create_unix_connection(
+            lambda: Connection(acceptor, dialled=True, hello=hello, on_lost=on_lost), path
+        )
+    except OSError as error:
+        raise errors.ServiceUnavailable(f"nobody listens at {path}: {error.strerror or error}") from error
+    return connection
+
+
+class Listener:
+    """Accepts connections on a Unix socket, from processes of this user only.
+
+    Args:
+        path: of the socket; a stale one is replaced.
+        acceptor: serves the calls of all connections.
+        role: what this side says of itself.
+        on_hello: called with each connection once the other side has said who it is.
+        on_lost: called with each connection when it is gone.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        acceptor: Acceptor,
+        *,
+        role: str,
+        properties: dict[str, str] | None = None,
+        on_hello: Callable[[Connection], None] | None = None,
+        on_lost: Callable[[Connection], None] | None = None,
+    ) -> None:
+        self.path = path
+        self._acceptor = acceptor
+        self._hello = frames.Hello(frames.VERSION, role, properties or {})
+        self._on_hello = on_hello
+        self._on_lost = on_lost
+        self._server: asyncio.Server | None = None
+        self.connections: set[Connection] = set()
+
+    async def start(self) -> None:
+        """Listen."""
+        private_folder(self.path.parent)
+        self.path.unlink(missing_ok=True)
+        loop = asyncio.get_running_loop()
+        server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            server.bind(str(self.path))
+            self.path.chmod(0o600)
+            self._server = await loop.create_unix_server(self._accepted, sock=server, backlog=1024)
+        except BaseException:
+            server.close()
+            raise
+
+    def _accepted(self) -> Connection:
+        return _AcceptedConnection(self, self._acceptor, self._hello, self._on_hello, self._gone)
+
+    def _gone(self, connection: Connection) -> None:
+        self.connections.discard(connection)
+        if self._on_lost is not None:
+            self._on_lost(connection)
+
+    def stop_accepting(self) -> None:
+        """Take no further connection; those that are open go on. May be called twice."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+            self.path.unlink(missing_ok=True)
+
+    async def close(self) -> None:
+        """Stop accepting and close what is open."""
+        self.stop_accepting()
+        open_connections = list(self.connections)
+        for connection in open_connections:
+            connection.close()
+        if open_connections:
+            done, pending = await asyncio.wait([connection.closed for connection in open_connections], timeout=1)
+            for connection in open_connections:
+                if pending:
+                    connection.abort()
+            del done
+
+
+class _AcceptedConnection(Connection):
+    def __init__(
+        self,
+        listener: Listener,
+        acceptor: Acceptor,
+        hello: frames.Hello,
+        on_hello: Callable[[Connection], None] | None,
+        on_lost: Callable[[Connection], None],
+    ) -> None:
+        super().__init__(acceptor, dialled=False, hello=hello, on_hello=on_hello, on_lost=on_lost)
+        self._listener = listener
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        uid = peer_uid(cast("Any", transport.get_extra_info("socket")))
+        if uid is not None and uid not in (os.getuid(), 0):
+            cast("asyncio.Transport", transport).abort()
+            return
+        self._listener.connections.add(self)
+        super().connection_made(transport)
