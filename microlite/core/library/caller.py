@@ -1,0 +1,157 @@
+"""Calls to other services, from wherever they are made."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from microlite.core.description.codec import decode_value, encode_value
+from microlite.core.description.naming import parse_target
+from microlite.core.library.bridge import Bridge
+from microlite.core.library.client import typed_client
+from microlite.core.library.stream import Stream
+from microlite.core.rpc.call import DEFAULT_TIMEOUT, StreamCall, UnaryCall
+from microlite.core.rpc.frames import INITIAL_CREDIT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from microlite.core.library.stream import Transport
+    from microlite.core.rpc.call import Call
+
+Api = TypeVar("Api")
+
+_parse_target = functools.lru_cache(maxsize=4096)(parse_target)
+
+
+class Caller:
+    """Makes calls. A handler has one in its `Context`, a script gets one from `microlite.connect()`.
+
+    Args:
+        transport: takes each call to its service.
+        namespace: whose services are called.
+        metadata: travels along with each call.
+        expires: loop time by which each call has to be answered, infinity for none of its own.
+    """
+
+    __slots__ = ("_expires", "_metadata", "_namespace", "_timeout", "_transport")
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        namespace: str = "",
+        metadata: dict[str, str] | None = None,
+        expires: float = math.inf,
+        timeout: float | None = DEFAULT_TIMEOUT,
+    ) -> None:
+        self._transport = transport
+        self._namespace = namespace
+        self._metadata = metadata
+        self._expires = expires
+        self._timeout = timeout
+
+    async def call(self, target: str, request: object = None, /, **fields: object) -> Any:  # noqa: ANN401
+        """Call an endpoint and return its answer as plain Python values (dict, list, str, …).
+
+        Args:
+            target: `service.endpoint`, or `service` for its default endpoint.
+            request: all fields at once, as a dict or any object with fields, in place of `fields`.
+            fields: the fields of the request.
+
+        Raises:
+            Error: as the service raised it; `ServiceNotFound`, `EndpointNotFound`, `Timeout`, or
+                `OutcomeUnknown` when the connection broke in between.
+        """
+        service, endpoint = _parse_target(target)
+        payload = encode_value(fields if request is None else request)
+        return decode_value(await self.call_raw(service, endpoint, payload))
+
+    async def call_raw(self, service: str, endpoint: str, payload: bytes, *, idempotent: bool = False) -> bytes:
+        """Call with an encoded request (MessagePack) and return the encoded answer."""
+        call = UnaryCall(
+            service,
+            endpoint,
+            payload,
+            namespace=self._namespace,
+            timeout=self._timeout,
+            metadata=self._outgoing(),
+            idempotent=idempotent,
+        )
+        if self._expires != math.inf:
+            self._bound(call)
+        return await call.run(self._transport.send)
+
+    def stream(self, target: str, request: object = None, /, **fields: object) -> Stream:
+        """Call an endpoint that streams, in either direction or both.
+
+        `async for item in ctx.stream("prices.watch", symbol="X")` reads a stream. To send one, open it:
+        `async with ctx.stream("chat.join", room="a") as chat: await chat.send(message)`.
+        """
+        service, endpoint = _parse_target(target)
+        return self.stream_raw(service, endpoint, encode_value(fields if request is None else request))
+
+    def stream_raw(
+        self,
+        service: str,
+        endpoint: str,
+        payload: bytes,
+        *,
+        encode: Callable[[object], bytes] = encode_value,
+        decode: Callable[[bytes], Any] = decode_value,
+    ) -> Stream:
+        """Call with an encoded request; `encode` and `decode` are for the items."""
+        call = StreamCall(
+            service,
+            endpoint,
+            payload,
+            namespace=self._namespace,
+            timeout=None,
+            credit=INITIAL_CREDIT,
+            metadata=self._outgoing(),
+        )
+        if self._expires != math.inf:
+            self._bound(call)
+        return Stream(call, self._transport, encode, decode)
+
+    def client(self, api: type[Api], service: str | None = None) -> Api:
+        """A typed client: an object with the methods of `api`, each of which calls the endpoint of its name.
+
+        Args:
+            api: a class (usually a `Protocol`) whose methods are annotated as the endpoints are.
+            service: the name of the service; without it the name of the class, less a final `API` or `Service`.
+        """
+        return typed_client(self, api, service)
+
+    def options(
+        self, *, timeout: float | None = None, metadata: Mapping[str, str] | None = None, namespace: str | None = None
+    ) -> Caller:
+        """The same caller with other settings for its calls.
+
+        Args:
+            timeout: seconds that each call may take. A deadline that is already set still holds.
+            metadata: travels along in addition.
+            namespace: whose services are called, where the account may do that.
+        """
+        merged = dict(self._metadata or {})
+        merged.update({key.lower(): value for key, value in (metadata or {}).items()})
+        return Caller(
+            self._transport,
+            namespace=self._namespace if namespace is None else namespace,
+            metadata=merged or None,
+            expires=self._expires,
+            timeout=self._timeout if timeout is None else timeout,
+        )
+
+    @property
+    def sync(self) -> Any:  # noqa: ANN401 - it has the attributes of this object
+        """The same, blocking, for use in a thread: `ctx.sync.call(…)`, `for item in ctx.sync.stream(…)`."""
+        return Bridge(self, self._transport.loop)
+
+    def _outgoing(self) -> dict[str, str] | None:
+        return self._metadata
+
+    def _bound(self, call: Call) -> None:
+        own = self._transport.loop.time() + call.timeout if call.timeout else math.inf
+        call.expires = min(own, self._expires)

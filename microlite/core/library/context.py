@@ -1,0 +1,135 @@
+"""What a handler knows of the call it serves, and the way from there to everything else."""
+
+from __future__ import annotations
+
+import logging
+import math
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from microlite.core.context import TRACEPARENT, Trace, new_traceparent, parse_traceparent
+from microlite.core.library.caller import Caller
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from microlite.core.clock import Clock
+    from microlite.core.context import Account
+    from microlite.core.library.stream import Transport
+    from microlite.core.rpc.call import Inbound
+
+_NO_METADATA: Mapping[str, str] = MappingProxyType({})
+
+
+class Scope:
+    """What all calls of one node share: its transport, clock and name."""
+
+    __slots__ = ("clock", "log", "namespace", "node", "service", "transport")
+
+    def __init__(self, service: str, *, node: str, namespace: str, transport: Transport, clock: Clock) -> None:
+        self.service = service
+        self.node = node
+        self.namespace = namespace
+        self.transport = transport
+        self.clock = clock
+        self.log = logging.getLogger(service)
+
+
+class Context(Caller):
+    """The context of one call: who asks, until when, under which trace; and calls to others.
+
+    Calls made through it carry the caller's metadata, trace and remaining time. It belongs to the handler's call and must
+    not be used after that has ended.
+    """
+
+    __slots__ = ("_inbound", "_scope", "_trace")
+
+    def __init__(self, scope: Scope, inbound: Inbound | None) -> None:
+        self._scope = scope
+        self._inbound = inbound
+        self._trace: Trace | None = None
+        self._transport = scope.transport
+        self._timeout = 30.0
+        if inbound is None:
+            self._namespace = scope.namespace
+            self._metadata = None
+            self._expires = math.inf
+        else:
+            self._namespace = inbound.namespace or scope.namespace
+            self._metadata = inbound.metadata
+            self._expires = inbound.expires
+
+    @property
+    def service(self) -> str:
+        """The name of the service that runs this handler."""
+        return self._scope.service
+
+    @property
+    def node(self) -> str:
+        """The id of this running instance of the service."""
+        return self._scope.node
+
+    @property
+    def endpoint(self) -> str:
+        """The name of the endpoint that was called; empty in hooks."""
+        return self._inbound.endpoint if self._inbound is not None else ""
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of the call."""
+        return self._namespace
+
+    @property
+    def account(self) -> Account | None:
+        """Who makes the call, as far as it is known for sure; None for nobody."""
+        return self._inbound.account if self._inbound is not None else None
+
+    @property
+    def peer(self) -> object | None:
+        """The connection that the call came over; None within the process."""
+        return self._inbound.peer if self._inbound is not None else None
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What the caller sent along: lower-case names, as HTTP headers have them."""
+        return self._metadata if self._metadata is not None else _NO_METADATA
+
+    @property
+    def deadline(self) -> float | None:
+        """Seconds that are left for the answer; None without a limit."""
+        if self._expires == math.inf:
+            return None
+        return max(0.0, self._expires - self._transport.loop.time())
+
+    @property
+    def trace(self) -> Trace:
+        """The span of this call, a child of the caller's."""
+        if self._trace is None:
+            parent = parse_traceparent(self.metadata.get(TRACEPARENT)) or parse_traceparent(new_traceparent())
+            assert parent is not None
+            self._trace = parent.child()
+        return self._trace
+
+    @property
+    def log(self) -> logging.LoggerAdapter[logging.Logger]:
+        """A logger whose lines say to which trace they belong."""
+        return _TraceLog(self._scope.log, {"trace": self.trace.trace_id, "endpoint": self.endpoint})
+
+    def new_id(self) -> str:
+        """A new unique id: 26 characters that sort by the time of their making."""
+        return self._scope.clock.new_id()
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after a time, or when the call is given up."""
+        await self._scope.clock.sleep(seconds)
+
+    def _outgoing(self) -> dict[str, str] | None:
+        outgoing = dict(self._metadata) if self._metadata is not None else {}
+        outgoing[TRACEPARENT] = str(self.trace)
+        return outgoing
+
+
+class _TraceLog(logging.LoggerAdapter):  # type: ignore[type-arg]  # generic only for type checkers until Python 3.11
+    pass
+
+

@@ -1,0 +1,100 @@
+"""An open stream, as its caller holds it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from microlite.core.rpc.call import Call, StreamCall
+
+
+class Transport(Protocol):
+    """What takes a call to its service."""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop on which calls are sent and their outcomes arrive."""
+        ...
+
+    def send(self, call: Call) -> None:
+        """Send a call. Never raises: the outcome comes through the call's own methods."""
+        ...
+
+
+class Stream:
+    """Both directions of one streaming call.
+
+    Iterate over it for what the service sends; use it as an asynchronous context manager to send as well. The call starts
+    with the first use, and is canceled when the iteration is left early or the context ends.
+    """
+
+    __slots__ = ("_call", "_decode", "_encode", "_items", "_started", "_transport")
+
+    def __init__(
+        self,
+        call: StreamCall,
+        transport: Transport,
+        encode: Callable[[object], bytes],
+        decode: Callable[[bytes], Any],
+    ) -> None:
+        self._call = call
+        self._transport = transport
+        self._encode = encode
+        self._decode = decode
+        self._started = False
+        self._items = call.items()
+
+    async def __aenter__(self) -> Stream:
+        self._start()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+    def __aiter__(self) -> Stream:
+        self._start()
+        return self
+
+    async def __anext__(self) -> Any:  # noqa: ANN401 - an item is what the service sends
+        self._start()
+        return self._decode(await self._items.__anext__())
+
+    async def send(self, item: object) -> None:
+        """Send an item, as soon as the service has room for it.
+
+        Raises:
+            Error: the call has ended.
+        """
+        self._start()
+        await self._call.send(self._encode(item))
+
+    async def close_send(self) -> None:
+        """Say that no further item comes."""
+        self._start()
+        self._call.close_send()
+
+    async def reply(self) -> Any:  # noqa: ANN401
+        """End the own stream, if it is open, and return the one answer of a client-streaming endpoint."""
+        self._start()
+        self._call.close_send()
+        return self._decode(await self._call.reply())
+
+    async def aclose(self) -> None:
+        """Cancel what has not ended."""
+        if self._started:
+            await self._call.__aexit__()
+
+    def __del__(self) -> None:
+        if self._started and not self._call.ended:
+            self._call.ended = True
+            # The last reference may fall in any thread.
+            if not self._transport.loop.is_closed():
+                self._transport.loop.call_soon_threadsafe(self._call.cancel)
+
+    def _start(self) -> None:
+        if not self._started:
+            self._started = True
+            self._transport.send(self._call)

@@ -1,0 +1,116 @@
+"""The routing table: for each service the nodes that take its calls, and the calls that wait for one."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from microlite.core.network.waiting import Waiting
+    from microlite.core.rpc.connection import Acceptor, Connection
+
+
+class Link:
+    """The way to one node.
+
+    Attributes:
+        connection: open to the node; None before it is dialled, and always for a program that is reached over HTTP.
+        address: the path of the node's own socket, or the base URL of a program.
+        generation: grows with each start of the same node; a later one supersedes an earlier one.
+        leases: HTTP requests that run on it.
+    """
+
+    __slots__ = (
+        "address",
+        "connection",
+        "ejected_until",
+        "ejections",
+        "failures",
+        "generation",
+        "leases",
+        "node",
+        "version",
+    )
+
+    def __init__(
+        self, node: str, *, generation: int, version: str, address: str, connection: Connection | None = None
+    ) -> None:
+        self.node = node
+        self.generation = generation
+        self.version = version
+        self.address = address
+        self.connection = connection
+        self.failures = 0
+        self.ejections = 0
+        self.ejected_until = 0.0
+        self.leases = 0
+
+    def cost(self) -> float:
+        """What a call more would wait here, in seconds, give or take."""
+        connection = self.connection
+        if connection is None:
+            return self.leases * 0.001
+        return (connection.load + 1) * (connection.latency or 0.000_01)
+
+
+class Entry:
+    """One service of one namespace in the table.
+
+    Attributes:
+        links: the nodes that take calls now.
+        expected: whether a node is on its way, so that calls wait instead of failing.
+        reason: why there is none, in words for the caller.
+        parked: calls that wait for a node.
+        local: serves the calls in this process; set for built-in services.
+    """
+
+    __slots__ = ("expected", "links", "local", "name", "namespace", "parked", "reason", "waiters")
+
+    def __init__(self, namespace: str, name: str) -> None:
+        self.namespace = namespace
+        self.name = name
+        self.links: list[Link] = []
+        self.expected = False
+        self.reason = ""
+        self.parked: deque[Waiting] = deque()
+        self.waiters: list[asyncio.Future[None]] = []
+        self.local: Acceptor | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing would be lost by forgetting it."""
+        return not self.links and not self.expected and not self.parked and self.local is None
+
+
+class Table:
+    """All entries, by namespace and service."""
+
+    def __init__(self) -> None:
+        self._namespaces: dict[str, dict[str, Entry]] = {}
+
+    def find(self, namespace: str, name: str) -> Entry | None:
+        """The entry of a service, if there is one."""
+        services = self._namespaces.get(namespace)
+        return services.get(name) if services is not None else None
+
+    def ensure(self, namespace: str, name: str) -> Entry:
+        """The entry of a service, made where it is missing."""
+        services = self._namespaces.setdefault(namespace, {})
+        entry = services.get(name)
+        if entry is None:
+            entry = services[name] = Entry(namespace, name)
+        return entry
+
+    def forget_idle(self, namespace: str, name: str) -> None:
+        """Drop the entry if nothing hangs on it."""
+        services = self._namespaces.get(namespace)
+        if services is not None and (entry := services.get(name)) is not None and entry.idle:
+            del services[name]
+
+    def entries(self, namespace: str | None = None) -> list[Entry]:
+        """All entries of a namespace, or of all."""
+        if namespace is not None:
+            return list(self._namespaces.get(namespace, {}).values())
+        return [entry for services in self._namespaces.values() for entry in services.values()]
