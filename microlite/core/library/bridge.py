@@ -8,7 +8,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 
 class Bridge:
@@ -24,14 +24,14 @@ class Bridge:
         self._target = target
         self._loop = loop
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - it is whatever the target has
+    def __getattr__(self, name: str) -> Any:
         value = getattr(self._target, name)
         return self._wrap_function(value) if callable(value) else value
 
-    def __enter__(self) -> Any:  # noqa: ANN401
+    def __enter__(self) -> Any:
         return self._convert(self._wait(self._target.__aenter__()))  # type: ignore[attr-defined]  # a bridge to any object
 
-    def __exit__(self, *exc_info: object) -> Any:  # noqa: ANN401
+    def __exit__(self, *exc_info: object) -> Any:
         return self._wait(self._target.__aexit__(*exc_info))  # type: ignore[attr-defined]
 
     def __iter__(self) -> Iterator[Any]:
@@ -39,13 +39,13 @@ class Bridge:
 
     def _wrap_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
-        def blocking(*args: object, **kwargs: object) -> Any:  # noqa: ANN401
+        def blocking(*args: object, **kwargs: object) -> Any:
             self._refuse_own_thread()
             return self._convert(function(*args, **kwargs))
 
         return blocking
 
-    def _convert(self, value: Any) -> Any:  # noqa: ANN401
+    def _convert(self, value: Any) -> Any:
         if inspect.iscoroutine(value):
             return self._convert(self._wait(value))
         if hasattr(value, "__aiter__") or hasattr(value, "__aenter__"):
@@ -64,8 +64,8 @@ class Bridge:
             if close is not None:
                 self._wait(close())
 
-    def _wait(self, coroutine: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401
-        future = asyncio.run_coroutine_threadsafe(_run(coroutine), self._loop)
+    def _wait(self, awaitable: Awaitable[Any]) -> Any:
+        future = asyncio.run_coroutine_threadsafe(_run(awaitable), self._loop)
         try:
             return future.result()
         except BaseException:
@@ -81,5 +81,5 @@ class Bridge:
             raise RuntimeError("the blocking form was used on the event loop: write `await` and leave `.sync` out")
 
 
-async def _run(awaitable: Any) -> Any:  # noqa: ANN401 - __anext__ gives awaitables that are no coroutines
+async def _run(awaitable: Any) -> Any:
     return await awaitable

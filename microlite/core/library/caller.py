@@ -6,7 +6,9 @@ import functools
 import math
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from microlite.core.description.codec import decode_value, encode_value
+import msgspec
+
+from microlite.core.description.codec import encode_msgpack
 from microlite.core.description.naming import parse_target
 from microlite.core.library.bridge import Bridge
 from microlite.core.library.client import typed_client
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 Api = TypeVar("Api")
 
+_decode = msgspec.msgpack.Decoder().decode
 _parse_target = functools.lru_cache(maxsize=4096)(parse_target)
 
 
@@ -52,7 +55,7 @@ class Caller:
         self._expires = expires
         self._timeout = timeout
 
-    async def call(self, target: str, request: object = None, /, **fields: object) -> Any:  # noqa: ANN401
+    async def call(self, target: str, request: object = None, /, **fields: object) -> Any:
         """Call an endpoint and return its answer as plain Python values (dict, list, str, …).
 
         Args:
@@ -65,8 +68,8 @@ class Caller:
                 `OutcomeUnknown` when the connection broke in between.
         """
         service, endpoint = _parse_target(target)
-        payload = encode_value(fields if request is None else request)
-        return decode_value(await self.call_raw(service, endpoint, payload))
+        payload = encode_msgpack(fields if request is None else request)
+        return _decode(await self.call_raw(service, endpoint, payload))
 
     async def call_raw(self, service: str, endpoint: str, payload: bytes, *, idempotent: bool = False) -> bytes:
         """Call with an encoded request (MessagePack) and return the encoded answer."""
@@ -90,7 +93,7 @@ class Caller:
         `async with ctx.stream("chat.join", room="a") as chat: await chat.send(message)`.
         """
         service, endpoint = _parse_target(target)
-        return self.stream_raw(service, endpoint, encode_value(fields if request is None else request))
+        return self.stream_raw(service, endpoint, encode_msgpack(fields if request is None else request))
 
     def stream_raw(
         self,
@@ -98,8 +101,8 @@ class Caller:
         endpoint: str,
         payload: bytes,
         *,
-        encode: Callable[[object], bytes] = encode_value,
-        decode: Callable[[bytes], Any] = decode_value,
+        encode: Callable[[object], bytes] = encode_msgpack,
+        decode: Callable[[bytes], Any] = _decode,
     ) -> Stream:
         """Call with an encoded request; `encode` and `decode` are for the items."""
         call = StreamCall(
@@ -145,7 +148,7 @@ class Caller:
         )
 
     @property
-    def sync(self) -> Any:  # noqa: ANN401 - it has the attributes of this object
+    def sync(self) -> Any:
         """The same, blocking, for use in a thread: `ctx.sync.call(…)`, `for item in ctx.sync.stream(…)`."""
         return Bridge(self, self._transport.loop)
 

@@ -131,5 +131,3 @@ class Context(Caller):
 
 class _TraceLog(logging.LoggerAdapter):  # type: ignore[type-arg]  # generic only for type checkers until Python 3.11
     pass
-
-

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import AsyncIterable, Callable
 
     from microlite.core.rpc.call import Call, StreamCall
 
@@ -58,7 +58,7 @@ class Stream:
         self._start()
         return self
 
-    async def __anext__(self) -> Any:  # noqa: ANN401 - an item is what the service sends
+    async def __anext__(self) -> Any:
         self._start()
         return self._decode(await self._items.__anext__())
 
@@ -76,7 +76,17 @@ class Stream:
         self._start()
         self._call.close_send()
 
-    async def reply(self) -> Any:  # noqa: ANN401
+    def feed(self, items: AsyncIterable[object]) -> asyncio.Task[None]:
+        """Send all of `items` from a task of its own, then end the own stream. Cancel the task to stop early."""
+
+        async def feeding() -> None:
+            async for item in items:
+                await self.send(item)
+            await self.close_send()
+
+        return self._transport.loop.create_task(feeding(), name="microlite: feed a stream")
+
+    async def reply(self) -> Any:
         """End the own stream, if it is open, and return the one answer of a client-streaming endpoint."""
         self._start()
         self._call.close_send()

@@ -72,6 +72,9 @@ class Router:
 
     def resend(self, call: Call, reason: str) -> None:
         """Take back a call that a node provably did not start, and offer it to the next."""
+        entry = self.table.find(call.namespace or DEFAULT_NAMESPACE, call.service)
+        if entry is not None:
+            entry.links = [link for link in entry.links if link.connection is None or link.connection.usable]
         call.tries += 1
         if call.tries >= MAX_TRIES:
             call.on_error(errors.ServiceUnavailable(f"no node of {call.service!r} took the call: {reason}"))
@@ -258,7 +261,7 @@ class Router:
 
     def release(self, link: Link) -> None:
         """An HTTP request on this node has ended."""
-        link.leases -= 1
+        link.release()
 
 
 def _expire_local(inbound: LocalInbound) -> None:

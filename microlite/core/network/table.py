@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import asyncio
-
     from microlite.core.network.waiting import Waiting
     from microlite.core.rpc.connection import Acceptor, Connection
 
@@ -23,6 +22,7 @@ class Link:
     """
 
     __slots__ = (
+        "_idle",
         "address",
         "connection",
         "ejected_until",
@@ -46,6 +46,23 @@ class Link:
         self.ejections = 0
         self.ejected_until = 0.0
         self.leases = 0
+        self._idle: asyncio.Event | None = None
+
+    def release(self) -> None:
+        """An HTTP request on this node has ended."""
+        self.leases -= 1
+        if self.leases == 0 and self._idle is not None:
+            self._idle.set()
+
+    async def idle(self, grace: float) -> bool:
+        """Wait until no HTTP request runs on it. Returns whether that came to be within `grace` seconds."""
+        if self.leases:
+            self._idle = asyncio.Event()
+            try:
+                await asyncio.wait_for(self._idle.wait(), grace)
+            except TimeoutError:
+                return False
+        return True
 
     def cost(self) -> float:
         """What a call more would wait here, in seconds, give or take."""

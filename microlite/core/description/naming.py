@@ -1,0 +1,143 @@
+"""Names of services and endpoints: how they are normalised, which are allowed, and how a call's target is read."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from microlite.core.errors import BadRequest
+
+BUILT_IN_SERVICES: Final = frozenset(
+    {"auth", "broker", "config", "debug", "events", "network", "registry", "runtime", "store"}
+)
+COMMANDS: Final = frozenset(
+    {
+        *("server", "run", "update", "kill", "status", "logs", "new", "services", "describe", "call", "stream"),
+        *("publish", "login", "logout", "user", "env", "web", "backup", "restore", "doctor", "version", "shell"),
+        *("cache", "init", "completion", "help"),
+    }
+)
+"""Words of the command line: a service of such a name could not be called there."""
+
+PLATFORM_PATHS: Final = frozenset(
+    {"healthz", "readyz", "metrics", "openapi.json", ".well-known", "api", "rpc", "static"}
+)
+"""First segments of paths that the gateway answers itself."""
+
+DEFAULT_ENDPOINT: Final = "call"
+"""The endpoint that is meant where a target names only the service."""
+
+MAX_SERVICE_NAME: Final = 63
+"""Characters of a service's name: it is a DNS label too, in `<name>.localhost`."""
+
+MAX_ENDPOINT_NAME: Final = 128
+
+_SERVICE: Final = re.compile(r"[a-z](?:-?[a-z0-9])*")
+_VERSION: Final = re.compile(r"v[0-9]+")
+_ENDPOINT: Final = re.compile(r"[a-z](?:-?[a-z0-9])*(?:\.[a-z](?:-?[a-z0-9])*)*")
+_HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_SEPARATORS: Final = re.compile(r"[./ ]")
+
+
+def normalise(name: str) -> str:
+    """The one form of a name: lower case, hyphens for underscores.
+
+    Idempotent. Two names that normalise alike are one name.
+    """
+    return name.lower().replace("_", "-")
+
+
+def normalise_endpoint(name: str) -> str:
+    """The one form of an endpoint's name: as `normalise`, and humps become hyphens (`BazXyz` is `baz-xyz`).
+
+    So Python's `list_rules`, JavaScript's `listRules` and micro's `ListRules` are one endpoint. Idempotent.
+    """
+    return _HUMP.sub("-", name).lower().replace("_", "-")
+
+
+def check_service_name(name: str, *, built_in: bool = False, versioned: bool = False) -> str:
+    """The normalised name, if a service may carry it.
+
+    Args:
+        name: as the user wrote it.
+        built_in: whether the platform itself asks, which may use the names of its own services.
+        versioned: whether an admin granted a name with a version in front, `v1.orders`.
+
+    Raises:
+        BadRequest: the syntax is wrong, or the name is taken by the platform.
+    """
+    normal = normalise(name) if name.isascii() else ""
+    version, _, rest = normal.rpartition(".") if versioned else ("", "", normal)
+    if len(normal) > MAX_SERVICE_NAME or not _SERVICE.fullmatch(rest) or (version and not _VERSION.fullmatch(version)):
+        if _is_versioned(normal):
+            raise BadRequest(f"'{name}' is no name for a service: a version in front needs an admin's grant")
+        raise BadRequest(
+            f"'{name}' is no name for a service: use letters, digits and single hyphens, a letter first, "
+            f"at most {MAX_SERVICE_NAME} characters"
+        )
+    if _VERSION.fullmatch(rest):
+        raise BadRequest(f"'{name}' is no name for a service: in a path, /{rest} stands for a version")
+    if rest in BUILT_IN_SERVICES and not built_in:
+        raise BadRequest(f"'{name}' is the name of a built-in service; choose another")
+    if rest in COMMANDS:
+        raise BadRequest(f"'{name}' is a command of the command line; choose another name for the service")
+    if rest in PLATFORM_PATHS:
+        raise BadRequest(f"'{name}' is a path of the platform; choose another name for the service")
+    return normal
+
+
+def check_endpoint_name(name: str) -> str:
+    """The normalised name, if an endpoint may carry it: words of letters, digits and hyphens, joined by dots.
+
+    Raises:
+        BadRequest: the syntax is wrong.
+    """
+    normal = normalise_endpoint(name) if name.isascii() else ""
+    if len(normal) > MAX_ENDPOINT_NAME or not _ENDPOINT.fullmatch(normal):
+        raise BadRequest(
+            f"'{name}' is no name for an endpoint: use letters, digits and single hyphens, a letter first, "
+            f"dots between parts, at most {MAX_ENDPOINT_NAME} characters"
+        )
+    return normal
+
+
+def endpoint_of(service: str, endpoint: str) -> str:
+    """The name by which a normalised service knows an endpoint, whichever way a caller wrote it.
+
+    Micro writes `Type.Method`: for the service `orders`, `Orders.Create` is `create`, `Comments.Create` is
+    `comments.create`. No name at all is the default endpoint.
+    """
+    name = normalise_endpoint(endpoint)
+    if "/" in name or " " in name:
+        name = _SEPARATORS.sub(".", name)
+    name = name.removeprefix(service.rpartition(".")[2] + ".")
+    return name or DEFAULT_ENDPOINT
+
+
+def parse_target(target: str) -> tuple[str, str]:
+    """Service and endpoint that a caller means, both normalised.
+
+    Understood are `orders`, `orders.create`, `orders/create`, `orders create`, `orders comments.create`, micro's
+    `Orders.Create` and `orders Orders.Create`, and a version in front: `v1.orders.create`, `v1/orders/create`.
+    Only the form is checked, so that a target may also name what does not exist, or a built-in service.
+
+    Raises:
+        BadRequest: no target is of this form.
+    """
+    parts = _SEPARATORS.split(target.strip().removeprefix("/"))
+    version = 1 if len(parts) > 1 and _VERSION.fullmatch(parts[0].lower()) else 0
+    service = normalise(".".join(parts[: version + 1]))
+    endpoint = endpoint_of(service, ".".join(parts[version + 1 :]))
+    if (
+        not target.isascii()
+        or "" in parts
+        or not _SERVICE.fullmatch(service.rpartition(".")[2])
+        or not _ENDPOINT.fullmatch(endpoint)
+    ):
+        raise BadRequest(f"'{target}' names no endpoint: write service.endpoint, as in orders.create")
+    return service, endpoint
+
+
+def _is_versioned(normal: str) -> bool:
+    version, _, rest = normal.partition(".")
+    return bool(_VERSION.fullmatch(version) and _SERVICE.fullmatch(rest))

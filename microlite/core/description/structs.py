@@ -1,0 +1,96 @@
+"""What an endpoint and a service look like from outside: plain data that travels over the wire and to disk."""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+from typing import Any, TypeAlias
+
+import msgspec
+
+Schema: TypeAlias = dict[str, Any]
+"""A JSON Schema (draft 2020-12), self-contained: what it refers to stands in its own `$defs`."""
+
+
+class Encoding(IntEnum):
+    """How a payload is written down. The number is what the wire carries."""
+
+    MSGPACK = 0
+    JSON = 1
+
+
+class Streaming(StrEnum):
+    """Which of the two sides sends a stream instead of one value."""
+
+    UNARY = "unary"
+    SERVER = "server"
+    CLIENT = "client"
+    BIDIRECTIONAL = "bidirectional"
+
+    @property
+    def from_client(self) -> bool:
+        """Whether the caller sends a stream of items after its request."""
+        return self is Streaming.CLIENT or self is Streaming.BIDIRECTIONAL
+
+    @property
+    def from_server(self) -> bool:
+        """Whether the answer is a stream of items."""
+        return self is Streaming.SERVER or self is Streaming.BIDIRECTIONAL
+
+
+class Role(StrEnum):
+    """The least that a caller must be. A user's endpoints are public; rules decide further."""
+
+    PUBLIC = "public"
+    ACCOUNT = "account"
+    ADMIN = "admin"
+
+
+class EndpointDescription(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a face needs to know of an endpoint to offer it.
+
+    Args:
+        name: normalised, unique within its service: `create`, `comments.create`.
+        doc: the docstring without its sections on arguments, results and errors; the first line sums it up.
+        request: the schema of the request, always of an object whose properties are the fields.
+        response: the schema of the reply, or of each item that is streamed back. `{"type": "null"}` for None.
+        items: the schema of each item that the caller streams, or None where it streams none.
+        streaming: which sides stream.
+        route: a declared route, `GET /orders/{id}`, beside the path that the name gives.
+        idempotent: running it twice is as good as once, so a call whose outcome is unknown may be sent again.
+        reads: it changes nothing; a built-in endpoint answers GET only then.
+        role: the least role of a caller, for built-in endpoints.
+        metadata: what the author says about it, for whoever looks for it.
+        deprecated: callers should turn away from it.
+    """
+
+    name: str
+    doc: str = ""
+    request: Schema = {}
+    response: Schema = {}
+    items: Schema | None = None
+    streaming: Streaming = Streaming.UNARY
+    route: str | None = None
+    idempotent: bool = False
+    reads: bool = False
+    role: Role = Role.PUBLIC
+    metadata: dict[str, str] = {}
+    deprecated: bool = False
+
+    @property
+    def summary(self) -> str:
+        """The first line of the doc."""
+        return self.doc.partition("\n")[0]
+
+
+class ServiceDescription(msgspec.Struct, frozen=True, kw_only=True):
+    """A service as every face sees it. Endpoints stand in the order of their declaration."""
+
+    name: str
+    version: str = "latest"
+    doc: str = ""
+    metadata: dict[str, str] = {}
+    endpoints: tuple[EndpointDescription, ...] = ()
+
+    def endpoint(self, name: str) -> EndpointDescription | None:
+        """The endpoint of this normalised name, or None."""
+        return next((endpoint for endpoint in self.endpoints if endpoint.name == name), None)

@@ -1,0 +1,280 @@
+"""Serves the calls of one service: from a payload to the user's function and back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
+
+from microlite.core import errors
+from microlite.core.description.naming import endpoint_of
+from microlite.core.description.structs import Role, Streaming
+from microlite.core.library.context import Context
+from microlite.core.library.failure import report
+from microlite.core.library.middleware import Invocation
+from microlite.core.rpc.flow import CreditGate, ItemQueue
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Coroutine, Iterator
+
+    from microlite.core.description.endpoint import Endpoint
+    from microlite.core.library.context import Scope
+    from microlite.core.library.middleware import Handler
+    from microlite.core.library.service import Service
+    from microlite.core.rpc.call import Inbound
+
+MAX_THREADS: Final = 32
+"""Plain functions that run at a time in one node; further calls wait."""
+
+_EAGER: Final = sys.version_info >= (3, 12)
+
+
+class Dispatcher:
+    """The acceptor of a node's calls (see `rpc.connection.Acceptor`).
+
+    An `async def` runs on the loop, and starts at once, within the turn in which its call arrived; a plain `def` runs in a
+    thread. An exception that is no `Error` becomes a 500 whose id stands in the log beside the traceback.
+
+    Args:
+        service: what it serves.
+        scope: what all its calls share.
+        checked: whether the least role of each endpoint is demanded of the caller's account, as built-in services do.
+    """
+
+    def __init__(self, service: Service, scope: Scope, *, checked: bool = False) -> None:
+        self._service = service
+        self._scope = scope
+        self._checked = checked
+        self._endpoints: dict[str, Endpoint] = dict(service.endpoints)
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._threads: ThreadPoolExecutor | None = None
+        innermost = self._invoke
+        wrapped = service.wrap(innermost)
+        self._handler: Handler | None = wrapped if wrapped is not innermost else None
+        self._run: Handler = wrapped
+
+    def accept(self, inbound: Inbound) -> None:
+        """See `Acceptor`."""
+        endpoint = self._endpoints.get(inbound.endpoint)
+        if endpoint is None:
+            endpoint = self._find(inbound)
+            if endpoint is None:
+                return
+        if self._checked and not self._allowed(endpoint, inbound):
+            return
+        try:
+            arguments = endpoint.decode_request(inbound.payload, inbound.encoding)
+        except errors.Error as error:
+            inbound.fail(error)
+            return
+        context = Context(self._scope, inbound)
+        if endpoint.streaming is Streaming.UNARY:
+            self._start(inbound, self._unary(endpoint, context, arguments, inbound), None)
+            return
+        if endpoint.streaming.from_server and not inbound.credit:
+            inbound.fail(errors.BadRequest(f"{endpoint.name} answers with a stream; call it as one"))
+            return
+        flow = _Flow(inbound, endpoint.streaming.from_client)
+        self._start(inbound, self._stream(endpoint, context, arguments, inbound, flow), flow)
+
+    def _start(self, inbound: Inbound, work: Coroutine[Any, Any, None], flow: _Flow | None) -> None:
+        if flow is not None:
+            inbound.receiver = flow
+        task: asyncio.Task[None]
+        if _EAGER:
+            task = asyncio.Task(work, loop=self._loop, eager_start=True)  # type: ignore[call-arg,unused-ignore]  # 3.12
+            if task.done():
+                return
+        else:
+            task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        if flow is not None:
+            flow.task = task
+        else:
+            inbound.receiver = _Cancelable(task)
+
+    async def _unary(self, endpoint: Endpoint, context: Context, arguments: tuple[Any, ...], inbound: Inbound) -> None:
+        try:
+            if self._handler is None and endpoint.is_async:
+                result = await endpoint.invoke(context, arguments)
+            else:
+                result = await self._run(context, Invocation(endpoint, arguments))
+            inbound.reply(endpoint.encode_response(result, inbound.encoding))
+        except errors.Error as error:
+            inbound.fail(error)
+        except Exception as error:  # noqa: BLE001 - the edge between user code and the wire
+            inbound.fail(report(error, context, endpoint))
+
+    async def _stream(
+        self, endpoint: Endpoint, context: Context, arguments: tuple[Any, ...], inbound: Inbound, flow: _Flow
+    ) -> None:
+        try:
+            items: Any = flow.items(endpoint) if flow.queue is not None else None
+            if items is not None and not endpoint.is_async:
+                items = _blocking(items, self._loop)
+            result = await self._run(context, Invocation(endpoint, arguments, items))
+            if not endpoint.streaming.from_server:
+                inbound.reply(endpoint.encode_response(result, inbound.encoding))
+                return
+            stream = result if hasattr(result, "__aiter__") else self._from_thread(result)
+            try:
+                async for item in stream:
+                    payload = endpoint.encode_response(item, inbound.encoding)
+                    if not flow.gate.open:
+                        await flow.gate.wait()
+                    flow.gate.take(len(payload))
+                    inbound.item(payload)
+                    if inbound.done:
+                        return
+            finally:
+                close = getattr(stream, "aclose", None)
+                if close is not None:
+                    await close()
+            inbound.end()
+        except errors.Error as error:
+            inbound.fail(error)
+        except Exception as error:  # noqa: BLE001 - the edge between user code and the wire
+            inbound.fail(report(error, context, endpoint))
+
+    async def _invoke(self, context: Context, call: Invocation) -> Any:
+        """The innermost handler: gives the reply, or the iterator of a server's stream."""
+        endpoint = call.endpoint
+        if not endpoint.is_async:
+            return await self._in_thread(endpoint.invoke, context, call.arguments, call.items)
+        if endpoint.streaming.from_server:
+            return endpoint.invoke(context, call.arguments, call.items)
+        return await endpoint.invoke(context, call.arguments, call.items)
+
+    async def _in_thread(self, function: Any, *arguments: Any) -> Any:
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix=self._service.name)
+        variables = contextvars.copy_context()
+        return await self._loop.run_in_executor(self._threads, variables.run, function, *arguments)
+
+    async def _from_thread(self, iterator: Iterator[Any]) -> AsyncIterator[Any]:
+        try:
+            while True:
+                item = await self._in_thread(next, iterator, _END)
+                if item is _END:
+                    return
+                yield item
+        finally:
+            close = getattr(iterator, "close", None)
+            if close is not None:
+                await self._in_thread(close)
+
+    def _find(self, inbound: Inbound) -> Endpoint | None:
+        endpoint = self._endpoints.get(endpoint_of(self._service.name, inbound.endpoint))
+        if endpoint is None:
+            inbound.fail(
+                errors.EndpointNotFound(f'Endpoint "{inbound.endpoint}" not found for service "{self._service.name}"')
+            )
+        return endpoint
+
+    @staticmethod
+    def _allowed(endpoint: Endpoint, inbound: Inbound) -> bool:
+        role = endpoint.description.role
+        account = inbound.account
+        if role is Role.PUBLIC or (account is not None and (role is Role.ACCOUNT or account.is_admin)):
+            return True
+        if account is None:
+            inbound.fail(
+                errors.Unauthorized(f"{inbound.service}.{endpoint.name} needs an account; log in, or send a token")
+            )
+        else:
+            inbound.fail(errors.Forbidden(f"{inbound.service}.{endpoint.name} is for admins, and {account.id} is none"))
+        return False
+
+    @property
+    def running(self) -> int:
+        """How many calls are being served, those that answered within their first turn aside."""
+        return len(self._tasks)
+
+    async def stop(self) -> None:
+        """Cancel what runs and wait until it has ended."""
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+_END: Final = object()
+
+
+class _Cancelable:
+    """The receiver of a unary call: all that can still be heard is that nobody waits."""
+
+    __slots__ = ("_task",)
+
+    def __init__(self, task: asyncio.Task[None]) -> None:
+        self._task = task
+
+    def on_item(self, payload: bytes) -> None:
+        """See `Receiver`."""
+
+    def on_end(self) -> None:
+        """See `Receiver`."""
+
+    def on_credit(self, size: int) -> None:
+        """See `Receiver`."""
+
+    def on_cancel(self, error: errors.Error) -> None:
+        """See `Receiver`."""
+        self._task.cancel()
+
+
+class _Flow:
+    """The receiver of a streaming call."""
+
+    __slots__ = ("_inbound", "gate", "queue", "task")
+
+    def __init__(self, inbound: Inbound, from_client: bool) -> None:
+        self._inbound = inbound
+        self.task: asyncio.Task[None] | None = None
+        self.gate = CreditGate(inbound.credit)
+        self.queue = ItemQueue(inbound.grant) if from_client else None
+
+    def on_item(self, payload: bytes) -> None:
+        """See `Receiver`."""
+        if self.queue is not None:
+            self.queue.put(payload)
+
+    def on_end(self) -> None:
+        """See `Receiver`."""
+        if self.queue is not None:
+            self.queue.end()
+
+    def on_credit(self, size: int) -> None:
+        """See `Receiver`."""
+        self.gate.give(size)
+
+    def on_cancel(self, error: errors.Error) -> None:
+        """See `Receiver`."""
+        self.gate.close(error)
+        if self.queue is not None:
+            self.queue.end(error)
+        if self.task is not None:
+            self.task.cancel()
+
+    async def items(self, endpoint: Endpoint) -> AsyncIterator[Any]:
+        """The items of the caller's stream, decoded."""
+        assert self.queue is not None
+        while (payload := await self.queue.get()) is not None:
+            yield endpoint.decode_item(payload, self._inbound.encoding)
+
+
+def _blocking(items: AsyncIterator[Any], loop: asyncio.AbstractEventLoop) -> Iterator[Any]:
+    async def following() -> Any:
+        return await anext(items, _END)
+
+    while True:
+        item = asyncio.run_coroutine_threadsafe(following(), loop).result()
+        if item is _END:
+            return
+        yield item

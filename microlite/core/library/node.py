@@ -1,0 +1,269 @@
+"""A running instance of a service: the process that `python main.py` is."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from microlite.core import errors
+from microlite.core.clock import SystemClock
+from microlite.core.library.context import Context, Scope
+from microlite.core.library.dispatch import Dispatcher
+from microlite.core.library.failure import report
+from microlite.core.library.peers import Peers
+from microlite.core.library.placement import Placement
+from microlite.core.registry.api import Node, Registration
+from microlite.core.rpc.call import UnaryCall
+from microlite.core.rpc.sockets import Listener, dial, socket_path
+
+if TYPE_CHECKING:
+    from microlite.core.library.service import Service
+    from microlite.core.rpc.connection import Connection
+
+GRACE = 30.0
+"""Seconds for unary calls to finish when the node is asked to stop."""
+
+STREAM_GRACE = 10.0
+"""Seconds after which streams are ended then, with an error that says to call again."""
+
+
+def run(service: Service) -> None:
+    """Serve until asked to stop, or until the platform ends that started this node.
+
+    SIGTERM and SIGINT drain; a second one ends at once.
+    """
+    placement = Placement.from_environment(os.environ)
+    if not logging.getLogger().handlers:
+        logging.basicConfig(level=placement.log_level, stream=sys.stderr, format="%(levelname)s %(message)s")
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            code = runner.run(_serve(service, placement))
+    except errors.Error as error:
+        print(f"{service.name}: {error.detail}", file=sys.stderr)  # noqa: T201 - this is the program's own last word
+        code = errors.exit_code(error)
+    except KeyboardInterrupt:
+        code = 130
+    if code:
+        sys.exit(code)
+
+
+async def _serve(service: Service, placement: Placement) -> int:
+    node = RunningNode(service, placement)
+    loop = asyncio.get_running_loop()
+
+    def interrupt() -> None:
+        if node.stopping.is_set():
+            os._exit(130)  # asked twice: what still runs is given up
+        node.stopping.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupt)
+    return await node.serve()
+
+
+def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        return uvloop.Loop
+    return None
+
+
+class RunningNode:
+    """One node of a service: hooks, its own socket, the connection to the platform, and the end of it all.
+
+    Attributes:
+        stopping: set it to drain and stop.
+        registered: set as long as the platform knows the node.
+    """
+
+    def __init__(self, service: Service, placement: Placement) -> None:
+        self._service = service
+        self._placement = placement
+        self._clock = SystemClock()
+        self._started = time.time()
+        self._platform: Connection | None = None
+        self._peers: Peers | None = None
+        self._dispatcher: Dispatcher | None = None
+        self._draining: asyncio.Task[None] | None = None
+        self._listener: Listener | None = None
+        self._scope: Scope | None = None
+        self.name = placement.service or service.name
+        self.node = placement.node or f"{self.name}-{self._clock.new_id()[-6:]}"
+        self.stopping = asyncio.Event()
+        self.registered = asyncio.Event()
+
+    async def serve(self) -> int:
+        """Run from the start hooks to the stop hooks. Returns the exit code.
+
+        Raises:
+            Error: the node could not start.
+        """
+        placement = self._placement
+        loop = asyncio.get_running_loop()
+        scope = self._scope = Scope(
+            self.name, node=self.node, namespace=placement.namespace, transport=_NotConnected(loop), clock=self._clock
+        )
+        dispatcher = self._dispatcher = Dispatcher(self._service, scope)
+        listener = self._listener = Listener(
+            socket_path(placement.sockets, f"{placement.namespace} {self.node} {os.getpid()}"),
+            dispatcher,
+            role="node",
+            properties={"node": self.node},
+            on_hello=self._check_peer,
+        )
+        await self._connect()
+        context = Context(scope, None)
+        try:
+            for hook in self._service.start_hooks:
+                await hook.run(context)
+        except Exception as error:
+            raise errors.InternalServerError(f"on_start failed: {report(error, context, None).detail}") from error
+        await listener.start()
+        try:
+            await self._register(listener)
+            code = await self._until_stopped(listener)
+        finally:
+            await listener.close()
+            await dispatcher.stop()
+            for hook in self._service.stop_hooks:
+                try:
+                    await hook.run(context)
+                except Exception as error:  # noqa: BLE001 - each hook has its turn, whatever the one before did
+                    report(error, context, None)
+            if self._peers is not None:
+                await self._peers.close()
+            if self._platform is not None:
+                self._platform.close()
+        return code
+
+    async def _connect(self) -> None:
+        placement = self._placement
+        assert self._dispatcher is not None
+        assert self._scope is not None
+        path = await placement.find_platform()
+        properties = {"node": self.node, "pid": str(os.getpid()), "namespace": placement.namespace}
+        if not placement.supervised:
+            properties["session"] = self.name
+        connection = await dial(str(path), self._dispatcher, role="node", properties=properties)
+        connection.on_drain(self._on_drain)
+        self._platform = connection
+        self._peers = Peers(connection, namespace=placement.namespace, node=self.node, clock=self._clock)
+        self._scope.transport = self._peers
+
+    async def _register(self, listener: Listener) -> None:
+        placement = self._placement
+        assert self._platform is not None
+        description = self._service.describe()
+        description = msgspec.structs.replace(
+            description,
+            name=self.name,
+            version=placement.version or description.version,
+            metadata={**description.metadata, **placement.metadata},
+        )
+        registration = Registration(
+            service=description,
+            namespace=placement.namespace,
+            node=Node(
+                id=self.node,
+                generation=placement.generation,
+                address=str(listener.path),
+                pid=os.getpid(),
+                started=self._started,
+            ),
+        )
+        call = UnaryCall("registry", "register", msgspec.msgpack.encode({"registration": registration}))
+        await call.run(self._platform.start)
+        self.registered.set()
+        if not placement.supervised:
+            placement.say_running(self.name, self._platform.peer)
+
+    async def _until_stopped(self, listener: Listener) -> int:
+        stopping = asyncio.ensure_future(self.stopping.wait())
+        try:
+            while True:
+                assert self._platform is not None
+                await asyncio.wait({stopping, self._platform.closed}, return_when=asyncio.FIRST_COMPLETED)
+                if self.stopping.is_set():
+                    await self._leave()
+                    return 0
+                if self._placement.supervised:
+                    return 0  # the platform is gone, or has drained this node
+                self.registered.clear()
+                await self._come_back(listener)
+        finally:
+            stopping.cancel()
+
+    async def _come_back(self, listener: Listener) -> None:
+        """The platform ended under a node that was started by hand: find it again, or start it."""
+        delay = 0.1
+        while not self.stopping.is_set():
+            try:
+                if self._peers is not None:
+                    await self._peers.close()
+                await self._connect()
+                await self._register(listener)
+            except errors.Error as error:
+                logging.getLogger("microlite").warning("no platform: %s", error.detail)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.stopping.wait(), delay)
+                delay = min(delay * 2, 5.0)
+            else:
+                return
+
+    def _on_drain(self, grace: float) -> None:
+        """The platform sends no more calls: finish, tell the direct callers, and say so."""
+        self._draining = asyncio.get_running_loop().create_task(self._drain(grace), name="microlite: drain")
+
+    async def _drain(self, grace: float) -> None:
+        assert self._platform is not None
+        await self._finish_calls([self._platform], grace)
+        self._platform.say_drained()
+
+    async def _leave(self) -> None:
+        """Asked to stop from outside: what was not started goes elsewhere, what was is finished."""
+        assert self._platform is not None
+        self._platform.go_away("the node is stopping")
+        await self._finish_calls([self._platform], GRACE)
+
+    async def _finish_calls(self, connections: list[Connection], grace: float) -> None:
+        listener = self._listener
+        if listener is not None:
+            listener.stop_accepting()
+            for connection in listener.connections:
+                connection.go_away("the node is stopping")
+            connections = [*connections, *listener.connections]
+        waiting = [asyncio.ensure_future(connection.settled()) for connection in connections]
+        try:
+            _, pending = await asyncio.wait(waiting, timeout=min(grace, STREAM_GRACE))
+            if pending:
+                for connection in connections:
+                    connection.end_streams(errors.ServiceUnavailable("the node was replaced; call again"))
+                await asyncio.wait(pending, timeout=max(0.0, grace - STREAM_GRACE))
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    def _check_peer(self, connection: Connection) -> None:
+        connection.namespace = self._placement.namespace
+        if connection.peer is not None and connection.peer.properties.get("namespace") != self._placement.namespace:
+            connection.go_away("another namespace")
+            connection.close()
+
+
+class _NotConnected:
+    """The transport of hooks that call before the node has dialled; never used after."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+
+    def send(self, call: object) -> None:
+        raise errors.ServiceUnavailable("the node is not connected yet")

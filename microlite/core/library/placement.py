@@ -1,0 +1,110 @@
+"""Where a node finds itself: what its environment says of home, platform and identity."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from microlite.core import errors
+from microlite.core.context import DEFAULT_NAMESPACE
+from microlite.core.rpc.sockets import socket_path
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from microlite.core.rpc import frames
+
+
+class Placement(msgspec.Struct, frozen=True, kw_only=True):
+    """The place of one node.
+
+    Attributes:
+        home: the folder of the platform.
+        supervised: whether the runtime of a platform has started this process.
+        service: name, version and node override what the code says, where they are not empty.
+        metadata: is added to the service's own.
+    """
+
+    home: Path
+    namespace: str = DEFAULT_NAMESPACE
+    supervised: bool = False
+    service: str = ""
+    version: str = ""
+    node: str = ""
+    generation: int = 0
+    metadata: dict[str, str] = {}
+    log_level: int = logging.INFO
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Placement:
+        """Read the variables that the runtime sets for its nodes, and that a user may set for others.
+
+        Raises:
+            BadRequest: a variable holds something that it cannot.
+        """
+        home = environment.get("MICROLITE_HOME")
+        level = environment.get("MICROLITE_LOG_LEVEL", "info").upper()
+        try:
+            return cls(
+                home=Path(home).expanduser() if home else default_home(environment),
+                namespace=environment.get("MICROLITE_NAMESPACE") or DEFAULT_NAMESPACE,
+                supervised="MICROLITE_GENERATION" in environment,
+                service=environment.get("MICROLITE_SERVICE", ""),
+                version=environment.get("MICROLITE_VERSION", ""),
+                node=environment.get("MICROLITE_NODE", ""),
+                generation=int(environment.get("MICROLITE_GENERATION", "0")),
+                metadata=json.loads(environment.get("MICROLITE_METADATA", "{}")),
+                log_level=logging.getLevelNamesMapping()[level],
+            )
+        except KeyError:
+            levels = ", ".join(name.lower() for name in ("DEBUG", "INFO", "WARNING", "ERROR"))
+            raise errors.BadRequest(f"MICROLITE_LOG_LEVEL is {level.lower()!r}; it can be {levels}") from None
+        except ValueError as error:
+            raise errors.BadRequest(f"a MICROLITE_ variable of the environment is malformed: {error}") from error
+
+    @property
+    def sockets(self) -> Path:
+        """The folder of all sockets of this platform."""
+        return self.home / "run"
+
+    @property
+    def platform_socket(self) -> Path:
+        """The platform's own socket."""
+        return platform_socket(self.home)
+
+    async def find_platform(self) -> Path:
+        """The socket of the running platform; one is started where none runs and nobody supervises this node.
+
+        Raises:
+            ServiceUnavailable: there is none, and none could be started.
+        """
+        path = self.platform_socket
+        if self.supervised:
+            return path
+        from microlite.core.library.session import ensure_platform  # a supervised node needs none of it
+
+        await ensure_platform(self.home)
+        return path
+
+    @staticmethod
+    def say_running(service: str, platform: frames.Hello | None) -> None:
+        """Tell the person in front of the terminal where the service is now."""
+        gateway = platform.properties.get("gateway", "") if platform is not None else ""
+        print(f"{service} is running: {gateway}/{service}" if gateway else f"{service} is running", file=sys.stderr)  # noqa: T201
+
+
+def default_home(environment: Mapping[str, str] | None = None) -> Path:
+    """The home folder where nobody names one: `~/.microlite`."""
+    environment = os.environ if environment is None else environment
+    return Path(environment.get("HOME") or Path.home()) / ".microlite"
+
+
+def platform_socket(home: Path) -> Path:
+    """The socket on which the platform of a home listens."""
+    return socket_path(home / "run", "platform")

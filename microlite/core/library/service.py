@@ -1,0 +1,304 @@
+"""A service, as its author writes it: typed functions under one name."""
+
+from __future__ import annotations
+
+import re
+import sys
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+
+import msgspec
+
+from microlite.core.description import (
+    Endpoint,
+    EndpointDescription,
+    Options,
+    Place,
+    Role,
+    Route,
+    ServiceDescription,
+    compile_endpoint,
+)
+from microlite.core.description.naming import (
+    DEFAULT_ENDPOINT,
+    check_endpoint_name,
+    check_service_name,
+    endpoint_of,
+    normalise_endpoint,
+)
+from microlite.core.errors import BadRequest
+from microlite.core.library.handlers import options_of, public_methods
+from microlite.core.library.hooks import Hook
+from microlite.core.library.middleware import Invocation, Middleware, Proceed, check_middleware, surround
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from microlite.core.library.context import Context
+
+F = TypeVar("F", bound="Callable[..., Any]")
+M = TypeVar("M", bound=Middleware)
+
+_VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+
+
+class Service:
+    """Collects the endpoints, middleware and hooks of a service. Making one starts nothing.
+
+    Args:
+        name: letters, digits and hyphens; normalised, so `Order_Desk` is `order-desk`. The platform's names are refused.
+        version: of the service's code, for those who look; letters, digits and `._+-`.
+        metadata: what the author says about the service, for whoever looks for it.
+        doc: what it is for; the first line sums it up.
+        built_in: whether this is a part of the platform, which alone may use its names and declare roles.
+
+    Attributes:
+        middlewares: what `middleware` declared, the outermost first.
+        place: where it was made.
+
+    Raises:
+        DeclarationError: name, version or metadata cannot be.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        version: str = "latest",
+        metadata: Mapping[str, str] | None = None,
+        doc: str = "",
+        *,
+        built_in: bool = False,
+    ) -> None:
+        frame = sys._getframe(1)  # noqa: SLF001 - the author's line, for the text of errors
+        self.place = Place(f"Service({name!r})", frame.f_code.co_filename, frame.f_lineno)
+        try:
+            self.name = check_service_name(name, built_in=built_in, versioned=True)
+        except BadRequest as error:
+            raise self.place.error(error.detail) from None
+        if not _VERSION.fullmatch(version):
+            raise self.place.error(f"'{version}' is no version; use letters, digits and '._+-', as in 1.4.0")
+        self.version = version
+        self.metadata = _check_metadata(metadata, self.place)
+        self.doc = doc.strip()
+        self.built_in = built_in
+        self.middlewares: tuple[Middleware, ...] = ()
+        self._endpoints: dict[str, Endpoint] = {}
+        self._routes: dict[str, Route] = {}
+        self._start_hooks: list[Hook] = []
+        self._stop_hooks: list[Hook] = []
+
+    @overload
+    def endpoint(self, function: F, /) -> F: ...
+
+    @overload
+    def endpoint(
+        self,
+        /,
+        *,
+        name: str | None = None,
+        route: str | None = None,
+        idempotent: bool = False,
+        reads: bool = False,
+        role: Role = Role.PUBLIC,
+        metadata: Mapping[str, str] | None = None,
+        deprecated: bool = False,
+    ) -> Callable[[F], F]: ...
+
+    def endpoint(
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        route: str | None = None,
+        idempotent: bool = False,
+        reads: bool = False,
+        role: Role = Role.PUBLIC,
+        metadata: Mapping[str, str] | None = None,
+        deprecated: bool = False,
+    ) -> Any:
+        """Make a typed function an endpoint; it stays callable as it is. A decorator, bare or with options.
+
+        The first parameter may be the context; each other one is a field of the request, or, annotated
+        `AsyncIterator[T]` (`Iterator[T]` in a plain `def`), the caller's stream. What is returned as
+        `AsyncIterator[T]` or `Iterator[T]` is a stream to the caller.
+
+        Args:
+            function: the function, where there are no options.
+            name: in place of the function's name.
+            route: a path of HTTP beside the one of the name, `GET /orders/{id}`; each `{parameter}` is a field.
+            idempotent: running it twice is as good as once, so a call whose outcome is unknown is sent again.
+            reads: it changes nothing, so a built-in service answers GET.
+            role: the least role of a caller, for built-in services.
+            metadata: what the author says about it.
+            deprecated: callers should turn away from it.
+
+        Raises:
+            DeclarationError: signature, name or route cannot be served; the text says where and what to write instead.
+        """
+
+        def declare(target: F) -> F:
+            place = Place.of(target)
+            options = Options(
+                name=name,
+                route=route,
+                idempotent=idempotent,
+                reads=reads,
+                role=role,
+                metadata=_check_metadata(metadata, place),
+                deprecated=deprecated,
+            )
+            self._add(target, name or _name_of(target), options)
+            return target
+
+        return declare if function is None else declare(function)
+
+    def handle(self, handler: object, name: str | None = None) -> None:
+        """Make each public method of an object an endpoint.
+
+        For the service `notes`, the methods of `Notes` become `create`, `read` …, those of `Comments`
+        `comments.create` … Together with the service's name that reads `notes.create`, `notes.comments.create`.
+
+        Args:
+            handler: an object; its class may use `endpoint` of this package to say more about a method.
+            name: in place of the class's name; dots nest, and an empty one adds nothing in front.
+
+        Raises:
+            DeclarationError: a method cannot be served.
+        """
+        prefix = normalise_endpoint(type(handler).__name__.strip("_") if name is None else name)
+        own = self.name.rpartition(".")[2]
+        prefix = "" if prefix == own else prefix
+        for method_name, method in public_methods(handler):
+            options = options_of(method)
+            inner = options.name or method_name.rstrip("_")
+            self._add(method, f"{prefix}.{inner}" if prefix else inner, options)
+
+    def middleware(self, function: M) -> M:
+        """Put a function around every handler of this service; the first declared is the outermost.
+
+        It is an `async def name(ctx: Context, call: Invocation, proceed: Proceed) -> object` and returns
+        `await proceed()`, or something else, or raises. A stream's reply is its iterator.
+
+        Raises:
+            DeclarationError: it has another form.
+        """
+        check_middleware(function)
+        self.middlewares = (*self.middlewares, function)
+        return function
+
+    def on_start(self, function: F) -> F:
+        """Run a function, plain or async, with the context or nothing, before the first call; in the order declared."""
+        self._start_hooks.append(Hook.of(function))
+        return function
+
+    def on_stop(self, function: F) -> F:
+        """Run a function, plain or async, with the context or nothing, after the last call; in reverse order."""
+        self._stop_hooks.append(Hook.of(function))
+        return function
+
+    @property
+    def endpoints(self) -> Mapping[str, Endpoint]:
+        """The endpoints by normalised name, in the order of declaration."""
+        return MappingProxyType(self._endpoints)
+
+    @property
+    def routes(self) -> Mapping[str, Route]:
+        """The declared routes by the endpoint's name."""
+        return MappingProxyType(self._routes)
+
+    @property
+    def start_hooks(self) -> tuple[Hook, ...]:
+        """What `on_start` declared, in the order in which to run it."""
+        return tuple(self._start_hooks)
+
+    @property
+    def stop_hooks(self) -> tuple[Hook, ...]:
+        """What `on_stop` declared, in the order in which to run it."""
+        return tuple(reversed(self._stop_hooks))
+
+    async def run_through_middleware(
+        self, context: Context, endpoint: Endpoint, arguments: tuple[Any, ...], innermost: Proceed
+    ) -> Any:
+        """Await `innermost` with this service's middleware around it. Where `middlewares` is empty, save this call."""
+        return await surround(self.middlewares, context, Invocation(endpoint, arguments), innermost)()
+
+    def describe(self) -> ServiceDescription:
+        """The service as every face sees it."""
+        return ServiceDescription(
+            name=self.name,
+            version=self.version,
+            doc=self.doc,
+            metadata=self.metadata,
+            endpoints=tuple(endpoint.description for endpoint in self._endpoints.values()),
+        )
+
+    def run(self) -> None:
+        """Serve until asked to stop: what `python main.py` does."""
+        from microlite.core.library import node  # importing a service must not need what runs one
+
+        node.run(self)
+
+    def __repr__(self) -> str:
+        return f"<Service {self.name} {self.version}: {', '.join(self._endpoints) or 'no endpoints'}>"
+
+    def _add(self, function: Callable[..., Any], name: str, options: Options) -> None:
+        place = Place.of(function)
+        try:
+            full = endpoint_of(self.name, check_endpoint_name(name))
+            route = None if options.route is None else Route.parse(options.route)
+        except BadRequest as error:
+            raise place.error(error.detail) from None
+        if options.role is not Role.PUBLIC and not self.built_in:
+            raise place.error("`role` is for built-in services; who may call a user's service is decided by rules")
+        if earlier := self._endpoints.get(full):
+            raise place.error(f"the endpoint `{full}` is declared already by {earlier.place}; give one a `name=`")
+        if route is not None:
+            options = msgspec.structs.replace(options, route=str(route))
+        endpoint = compile_endpoint(function, full, options)
+        self._check_paths(endpoint.description, route, place)
+        self._endpoints[full] = endpoint
+        if route is not None:
+            self._routes[full] = route
+
+    def _check_paths(self, description: EndpointDescription, route: Route | None, place: Place) -> None:
+        """Check that no path leads to two endpoints, and that a route belongs to this service and fits its fields."""
+        for name, other in self._routes.items():
+            if other.is_literal and other.segments in self._paths(description.name):
+                raise place.error(f"its path is the route '{other}' of {self._endpoints[name].place}; rename one")
+        if route is None:
+            return
+        own = self.name.replace(".", "/")
+        if not route.lies_under(self.name):
+            raise place.error(
+                f"the route '{route}' lies outside /{own}: a service's routes lie under its own name, "
+                f"unless an admin grants it the prefix; write {route.method} /{own}{route.template}"
+            )
+        try:
+            route.check_fields(description.request)
+        except BadRequest as error:
+            raise place.error(error.detail) from None
+        for name, endpoint in self._endpoints.items():
+            other_route = self._routes.get(name)
+            if other_route is not None and other_route.shape == route.shape:
+                raise place.error(f"the route '{route}' matches the same paths as '{other_route}' of {endpoint.place}")
+            if route.is_literal and route.segments in self._paths(name):
+                raise place.error(f"the route '{route}' is the path of the endpoint `{name}`, {endpoint.place}")
+
+    def _paths(self, name: str) -> tuple[tuple[str, ...], ...]:
+        """The paths that lead to an endpoint by its name."""
+        own = tuple(self.name.split("."))
+        path = (*own, *name.split("."))
+        return (path, own) if name == DEFAULT_ENDPOINT else (path,)
+
+
+def _name_of(function: Callable[..., Any]) -> str:
+    """An endpoint's name after its function; `list_` and `import_` lose what Python made them wear."""
+    return str(getattr(function, "__name__", "")).rstrip("_")
+
+
+def _check_metadata(metadata: Mapping[str, str] | None, place: Place) -> dict[str, str]:
+    for key, value in (metadata or {}).items():
+        if {type(key), type(value)} != {str}:
+            raise place.error(f"metadata holds strings only; write '{key}': '{value}'")
+    return dict(metadata or {})

@@ -1,0 +1,123 @@
+"""Which registered nodes take calls, and how those that no longer do are drained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from microlite.core.network.api import Route, RouteNode
+from microlite.core.network.table import Link
+from microlite.core.registry.api import Action, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from microlite.core.network.router import Router
+    from microlite.core.registry.registry import Lease, Registry
+
+
+class Membership:
+    """Holds the platform's routing table to the registry.
+
+    A node that nobody supervises takes calls as soon as it is registered. One that the runtime has started does so when
+    the runtime says so, after its health check; see `supervise`.
+    """
+
+    def __init__(self, registry: Registry, router: Router) -> None:
+        self._router = router
+        self._links: dict[Lease, Link] = {}
+        self._supervised: Callable[[Lease], bool] = lambda _: False
+        self._watchers: set[Callable[[Route], None]] = set()
+        registry.subscribe(self._on_change)
+
+    def supervise(self, claims: Callable[[Lease], bool]) -> None:
+        """Let `claims` say of each new registration whether somebody else will `activate` it."""
+        self._supervised = claims
+
+    def activate(self, leases: list[Lease], retire: list[str]) -> list[Link]:
+        """Let nodes of one service take calls, and others (by id) none any more, in one turn of the loop.
+
+        Returns:
+            The links that were taken out, to be drained.
+        """
+        registration = leases[0].registration
+        links = []
+        for lease in leases:
+            node = lease.registration.node
+            link = Link(
+                node.id,
+                generation=node.generation,
+                version=lease.registration.service.version,
+                address=node.address,
+                connection=lease.connection,
+            )
+            self._links[lease] = link
+            links.append(link)
+        gone = self._router.switch(registration.namespace, registration.service.name, links, retire)
+        self._tell(registration.namespace, registration.service.name)
+        return gone
+
+    def retire(self, namespace: str, service: str, nodes: list[str]) -> list[Link]:
+        """Let nodes take no more calls. Returns their links, to be drained."""
+        gone = self._router.switch(namespace, service, [], nodes)
+        self._tell(namespace, service)
+        return gone
+
+    async def drain(self, link: Link, grace: float) -> bool:
+        """Let what runs on a retired node finish, then close its connection: the node ends at that.
+
+        Returns:
+            Whether it finished within `grace` seconds.
+        """
+        connection = link.connection
+        if connection is None:
+            return await link.idle(grace)
+        finished = await connection.drain(grace)
+        connection.close()
+        return finished
+
+    def routes(self, namespace: str) -> list[Route]:
+        """The table of one namespace, by service."""
+        return [
+            self._route(entry.namespace, entry.name)
+            for entry in sorted(self._router.table.entries(namespace), key=lambda entry: entry.name)
+        ]
+
+    def watch(self, watcher: Callable[[Route], None]) -> Callable[[], None]:
+        """Call `watcher` with each service whose nodes change. Returns the way to stop it."""
+        self._watchers.add(watcher)
+        return lambda: self._watchers.discard(watcher)
+
+    def _on_change(self, action: Action, lease: Lease) -> None:
+        if action is Action.DELETE:
+            link = self._links.pop(lease, None)
+            if link is not None:
+                self._router.remove_link(link)
+                registration = lease.registration
+                self._tell(registration.namespace, registration.service.name)
+        elif not self._supervised(lease):
+            self.activate([lease], [])
+
+    def _tell(self, namespace: str, service: str) -> None:
+        if self._watchers:
+            route = self._route(namespace, service)
+            for watcher in list(self._watchers):
+                watcher(route)
+
+    def _route(self, namespace: str, service: str) -> Route:
+        entry = self._router.table.find(namespace, service)
+        now = self._router.loop.time()
+        links = entry.links if entry is not None else []
+        nodes = tuple(
+            RouteNode(
+                node=link.node,
+                generation=link.generation,
+                version=link.version,
+                address=link.address,
+                protocol=Protocol.RPC if link.connection is not None else Protocol.HTTP,
+                load=link.connection.load if link.connection is not None else link.leases,
+                latency=link.connection.latency if link.connection is not None else 0.0,
+                ejected=link.ejected_until > now,
+            )
+            for link in links
+        )
+        return Route(namespace=namespace, service=service, nodes=nodes)

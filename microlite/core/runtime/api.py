@@ -1,0 +1,138 @@
+"""The contract of the built-in service `runtime`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from microlite.core.context import DEFAULT_NAMESPACE
+from microlite.core.runtime.lines import Line
+from microlite.core.runtime.restarts import Restart
+from microlite.core.runtime.sources import Source
+from microlite.core.runtime.states import State
+
+
+class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a user wants to run: folders or files, of which each may hold several services.
+
+    Attributes:
+        sources: absolute paths of folders or files.
+        name: in place of the name that is found; only for a single service.
+        version: in place of the one that the code says.
+        instances: how many nodes of each; 0 for what the project says, else 1.
+        environment: the variables that the nodes see; those that the project declares come on top, then `env`.
+        env: additional variables.
+        metadata: is added to that of the service.
+        command: the program to run in the folder instead of what is found there.
+        python: the interpreter to use; empty for that of the platform.
+        watch: whether saving a file swaps in the new code.
+    """
+
+    sources: tuple[str, ...]
+    name: str = ""
+    version: str = ""
+    instances: int = 0
+    environment: dict[str, str] = {}
+    env: dict[str, str] = {}
+    metadata: dict[str, str] = {}
+    command: str = ""
+    python: str = ""
+    watch: bool = True
+
+
+class Desired(msgspec.Struct, frozen=True, kw_only=True):
+    """One service that is to run: what the platform keeps across its own restarts, if it is detached."""
+
+    source: Source
+    namespace: str = DEFAULT_NAMESPACE
+    version: str = ""
+    instances: int = 1
+    environment: dict[str, str] = {}
+    metadata: dict[str, str] = {}
+    python: str = ""
+    watch: bool = True
+    detached: bool = False
+    owner: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of the service."""
+        return self.source.name
+
+    @property
+    def key(self) -> str:
+        """Name and version: two versions of a service may run side by side."""
+        return f"{self.source.name}@{self.version}" if self.version else self.source.name
+
+
+class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One node as `status` shows it. `started` and `healthy` are seconds since the Unix epoch, 0 for not yet."""
+
+    id: str
+    generation: int
+    state: State
+    pid: int = 0
+    started: float = 0.0
+    healthy: float = 0.0
+
+
+class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One service as `status` shows it.
+
+    Attributes:
+        version: what was asked for, else what the code says, once it has registered.
+        source: the folder or file.
+        state: of the service as a whole; one node that serves makes it serve.
+        restarts: how often a node was started again, for whatever reason.
+        error: why it does not run, or why the newest code does not; empty when all is well.
+        updated: when its state changed last, in seconds since the Unix epoch.
+        detached: whether it is kept running without a session, and comes back with the platform.
+        managed: whether the platform runs it; false for nodes that were started by hand.
+        story: the last restarts, newest last.
+    """
+
+    name: str
+    version: str
+    source: str = ""
+    state: State
+    nodes: tuple[NodeStatus, ...] = ()
+    restarts: int = 0
+    error: str = ""
+    updated: float = 0.0
+    metadata: dict[str, str] = {}
+    detached: bool = False
+    managed: bool = True
+    watched: bool = False
+    story: tuple[Restart, ...] = ()
+
+
+class Topic(StrEnum):
+    """What a `Happening` tells of."""
+
+    STATE = "state"
+    """The service reached another state; `text` says why, where that is not plain."""
+    PROGRESS = "progress"
+    """A line of what is being installed for it."""
+    RELOAD = "reload"
+    """New code serves; `text` names what changed, `seconds` how long it took from the save."""
+    FAILED = "failed"
+    """New code, or a node, did not work; `text` says why, `lines` are its last words."""
+    LOG = "log"
+    """It wrote a line."""
+
+
+class Happening(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that a session is told about its services."""
+
+    at: float
+    topic: Topic
+    service: str
+    node: str = ""
+    state: State | None = None
+    text: str = ""
+    lines: tuple[str, ...] = ()
+    seconds: float = 0.0
+    line: Line | None = None
+    http: bool = False
+    """Whether the service is a program that speaks HTTP by itself."""
