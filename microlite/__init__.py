@@ -1,1 +1,56 @@
-"""microlite: a development platform in one file."""
+"""microlite: a development platform in one file.
+
+What a service is written with. Everything is loaded when it is first used, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from microlite.version import __version__
+
+if TYPE_CHECKING:
+    from microlite.core import errors
+    from microlite.core.context import Account
+    from microlite.core.library.connect import connect
+    from microlite.core.library.context import Context
+    from microlite.core.library.handlers import endpoint
+    from microlite.core.library.middleware import Invocation, Proceed
+    from microlite.core.library.service import Service
+    from microlite.core.library.stream import Stream
+
+_PLACES = {
+    "Account": "microlite.core.context",
+    "Context": "microlite.core.library.context",
+    "Invocation": "microlite.core.library.middleware",
+    "Proceed": "microlite.core.library.middleware",
+    "Service": "microlite.core.library.service",
+    "Stream": "microlite.core.library.stream",
+    "connect": "microlite.core.library.connect",
+    "endpoint": "microlite.core.library.handlers",
+    "errors": "microlite.core",
+}
+
+__all__ = [
+    "Account",
+    "Context",
+    "Invocation",
+    "Proceed",
+    "Service",
+    "Stream",
+    "__version__",
+    "connect",
+    "endpoint",
+    "errors",
+]
+
+
+def __getattr__(name: str) -> Any:
+    place = _PLACES.get(name)
+    if place is None:
+        raise AttributeError(f"module 'microlite' has no attribute {name!r}")
+    from importlib import import_module
+
+    module = import_module(f"{place}.{name}") if name == "errors" else getattr(import_module(place), name)
+    globals()[name] = module
+    return module

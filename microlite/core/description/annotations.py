@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import collections.abc
 import inspect
 import sys
 import typing
@@ -12,6 +13,7 @@ from microlite.core.description.declaration import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from types import FrameType
 
 
 class Annotations:
@@ -22,7 +24,7 @@ class Annotations:
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = inspect.unwrap(function)
+        self._function = inspect.unwrap(getattr(function, "__func__", function))
         self._raw = _raw_annotations(self._function)
         self._place = Place.of(function)
 
@@ -41,9 +43,9 @@ class Annotations:
             DeclarationError: it uses a name that is not known, or is no type.
         """
         missing: NameError | None = None
-        for names in self._scopes():
+        for known, names in self._scopes():
             try:
-                return _evaluate(self._raw[name], self._function, names)
+                return _evaluate(self._raw[name], known, names)
             except NameError as error:
                 missing = missing or error
             except (TypeError, AttributeError, SyntaxError) as error:
@@ -54,7 +56,8 @@ class Annotations:
             "import it at run time (not under `if TYPE_CHECKING:`), before this function"
         ) from missing
 
-    def _scopes(self) -> Iterator[Mapping[str, Any]]:
+    def _scopes(self) -> Iterator[tuple[dict[str, Any], Mapping[str, Any]]]:
+        """Global and local names to try, one pair after the other."""
         function = self._function
         enclosed: dict[str, Any] = {}
         code = getattr(function, "__code__", None)
@@ -63,12 +66,18 @@ class Annotations:
                 enclosed[variable] = cell.cell_contents
             except ValueError:  # the variable has no value yet
                 pass
-        yield enclosed
-        frame = sys._getframe(1)  # noqa: SLF001 - the only way to the names of an enclosing function
+        yield function.__globals__, enclosed
+        frames = []
+        frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the only way to the names of an enclosing function
         while frame is not None:
             if frame.f_globals is function.__globals__ and frame.f_code.co_name != "<module>":
-                yield frame.f_locals
-            frame = frame.f_back  # type: ignore[assignment]  # None ends the walk
+                frames.append(frame.f_locals)
+                yield function.__globals__, frame.f_locals
+            frame = frame.f_back
+        # names such as AsyncIterator are often imported for the type checker only, by the advice of linters
+        known = {**vars(collections.abc), **function.__globals__}
+        for names in (enclosed, *frames):
+            yield known, names
 
 
 def unwrap(annotation: Any) -> Any:
@@ -95,16 +104,16 @@ def _raw_annotations(function: Callable[..., Any]) -> dict[str, Any]:
     return inspect.get_annotations(function)
 
 
-def _evaluate(annotation: Any, function: Callable[..., Any], names: Mapping[str, Any]) -> Any:
+def _evaluate(annotation: Any, known: dict[str, Any], names: Mapping[str, Any]) -> Any:
     if isinstance(annotation, str) and annotation.isidentifier():  # the common case, without the compiler
-        for scope in (names, function.__globals__, vars(builtins)):
+        for scope in (names, known, vars(builtins)):
             if isinstance(found := scope.get(annotation), type):
                 return found
 
     def holder() -> None: ...
 
     holder.__annotations__ = {"it": annotation}
-    hints = typing.get_type_hints(holder, function.__globals__, dict(names), include_extras=True)
+    hints = typing.get_type_hints(holder, known, dict(names), include_extras=True)
     return hints["it"]
 
 

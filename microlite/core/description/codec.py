@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import msgspec
 
 from microlite.core.description import pydantic_models
-from microlite.core.errors import BadGateway
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,30 +53,3 @@ def encode_builtin(value: Any) -> Any:
 
 encode_msgpack: Final = msgspec.msgpack.Encoder(enc_hook=encode_builtin).encode
 encode_json: Final = msgspec.json.Encoder(enc_hook=encode_builtin).encode
-
-
-def encode_value(value: object, encoding: int = 0) -> bytes:
-    """Any value that can travel, as a payload.
-
-    Raises:
-        TypeError: it holds something that cannot; OverflowError, ValueError: a number or string without a form there.
-    """
-    return encode_json(value) if encoding else encode_msgpack(value)
-
-
-def decode_value(payload: Payload, encoding: int = 0) -> Any:
-    """A payload of no declared type as plain Python values. An empty one is None.
-
-    Raises:
-        BadGateway: it is malformed.
-    """
-    if not payload:
-        return None
-    try:
-        return _decode_json(payload) if encoding else _decode_msgpack(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadGateway(f"what the service answered cannot be read: {error}") from None
-
-
-_decode_msgpack: Final = msgspec.msgpack.Decoder().decode
-_decode_json: Final = msgspec.json.Decoder().decode

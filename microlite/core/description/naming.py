@@ -50,9 +50,10 @@ def normalise(name: str) -> str:
 def normalise_endpoint(name: str) -> str:
     """The one form of an endpoint's name: as `normalise`, and humps become hyphens (`BazXyz` is `baz-xyz`).
 
-    So Python's `list_rules`, JavaScript's `listRules` and micro's `ListRules` are one endpoint. Idempotent.
+    So Python's `list_rules`, JavaScript's `listRules` and micro's `ListRules` are one endpoint, and `list_` or `import_`
+    lose what Python makes them wear. Idempotent.
     """
-    return _HUMP.sub("-", name).lower().replace("_", "-")
+    return _HUMP.sub("-", name.rstrip("_")).lower().replace("_", "-")
 
 
 def check_service_name(name: str, *, built_in: bool = False, versioned: bool = False) -> str:
@@ -107,11 +108,12 @@ def endpoint_of(service: str, endpoint: str) -> str:
     Micro writes `Type.Method`: for the service `orders`, `Orders.Create` is `create`, `Comments.Create` is
     `comments.create`. No name at all is the default endpoint.
     """
+    if not endpoint:
+        return DEFAULT_ENDPOINT
     name = normalise_endpoint(endpoint)
     if "/" in name or " " in name:
         name = _SEPARATORS.sub(".", name)
-    name = name.removeprefix(service.rpartition(".")[2] + ".")
-    return name or DEFAULT_ENDPOINT
+    return name.removeprefix(service.rpartition(".")[2] + ".")
 
 
 def parse_target(target: str) -> tuple[str, str]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeGuard
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeGuard
 
 import msgspec
 
 if TYPE_CHECKING:
     from microlite.core.description.structs import Schema
+
+
+MAX_COMPLAINTS: Final = 5
+"""How many of a model's complaints are passed on; a long list may have one for each item."""
 
 
 class Model(Protocol):
@@ -57,7 +61,7 @@ def complaints(error: object) -> list[tuple[str, str]]:
     if listing is None or not type(error).__module__.startswith("pydantic"):
         return []
     found = []
-    for complaint in listing(include_url=False, include_context=False, include_input=False):
+    for complaint in listing(include_url=False, include_context=False, include_input=False)[:MAX_COMPLAINTS]:
         path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in complaint["loc"])
         text = str(complaint["msg"])
         found.append((path, text[:1].lower() + text[1:]))

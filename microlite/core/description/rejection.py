@@ -19,6 +19,12 @@ _LOCATED: Final = re.compile(r"(?P<text>.*?)(?: - at (?P<key>`key` in )?`\$(?P<p
 _MISSING: Final = re.compile(r"Object missing required field `([^`]*)`")
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _MALFORMED: Final = re.compile(r"(?:JSON|MessagePack data) is malformed: (.*) \(byte (\d+)\)")
+_MAX_GUESSED: Final = 64
+"""Characters of a field's name for which a near one is looked for; the time that takes grows with their square."""
+
+MAX_DETAIL: Final = 500
+"""Characters of an error's detail: what a caller sends may be long, and some of it is repeated there."""
+
 _FORMATS: Final = ("MessagePack", "JSON")
 
 
@@ -33,7 +39,8 @@ def bad_payload(error: Exception, payload: Payload, encoding: int, schema: Schem
         root: what to call the whole of it, where no field is to blame.
     """
     if isinstance(error, msgspec.ValidationError):
-        return BadRequest(_invalid(error, schema, root))
+        detail = _invalid(error, schema, root)
+        return BadRequest(detail if len(detail) <= MAX_DETAIL else f"{detail[: MAX_DETAIL - 1]}…")
     format_name = _FORMATS[encoding]
     if isinstance(error, RecursionError):
         return BadRequest(f"{root}: nested too deeply")
@@ -75,7 +82,7 @@ def _known(name: str, path: str, schema: Schema) -> str:
     import difflib  # seldom needed, and 5 ms to import
 
     fields = sorted(find(schema, path).get("properties", ()))
-    if near := difflib.get_close_matches(name, fields, n=1):
+    if len(name) <= _MAX_GUESSED and (near := difflib.get_close_matches(name, fields, n=1)):
         return f"did you mean '{near[0]}'?"
     return f"the fields are {', '.join(fields)}" if fields else "there are no fields"
 

@@ -28,7 +28,7 @@ def typed_client(caller: Caller, api: type[Api], service: str | None = None) -> 
     Raises:
         DeclarationError: a method could not be an endpoint.
     """
-    return cast("Api", _Client(caller, service or _service_of(api), _endpoints_of(api)))
+    return cast("Api", _Client(caller, service or _service_of(api), _endpoints_of(cast("Any", api))))
 
 
 class _Client:

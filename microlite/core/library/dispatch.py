@@ -51,10 +51,8 @@ class Dispatcher:
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._threads: ThreadPoolExecutor | None = None
-        innermost = self._invoke
-        wrapped = service.wrap(innermost)
-        self._handler: Handler | None = wrapped if wrapped is not innermost else None
-        self._run: Handler = wrapped
+        self._wrapped = bool(service.middlewares)
+        self._run: Handler = service.wrap(self._invoke)
 
     def accept(self, inbound: Inbound) -> None:
         """See `Acceptor`."""
@@ -99,7 +97,7 @@ class Dispatcher:
 
     async def _unary(self, endpoint: Endpoint, context: Context, arguments: tuple[Any, ...], inbound: Inbound) -> None:
         try:
-            if self._handler is None and endpoint.is_async:
+            if endpoint.is_async and not self._wrapped:
                 result = await endpoint.invoke(context, arguments)
             else:
                 result = await self._run(context, Invocation(endpoint, arguments))

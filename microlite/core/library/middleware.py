@@ -21,10 +21,12 @@ class Invocation(msgspec.Struct, frozen=True):
     Args:
         endpoint: which is called; `endpoint.name`, `endpoint.description`.
         arguments: the decoded and checked fields, in the order of the function's parameters.
+        items: the iterator of the caller's stream, asynchronous if the endpoint is; None without one.
     """
 
     endpoint: Endpoint
     arguments: tuple[Any, ...] = ()
+    items: Any = None
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -34,6 +36,9 @@ class Invocation(msgspec.Struct, frozen=True):
 
 Proceed: TypeAlias = Callable[[], Awaitable[Any]]
 """Goes on to the next middleware, or to the function; gives the reply, or the iterator of a server's stream."""
+
+Handler: TypeAlias = "Callable[[Context, Invocation], Awaitable[Any]]"
+"""What runs a call: gives the reply, or the iterator of a server's stream."""
 
 Middleware: TypeAlias = "Callable[[Context, Invocation, Proceed], Awaitable[object]]"
 """What stands around a handler: it may look, refuse by raising, answer by itself, or change the reply."""
@@ -57,9 +62,15 @@ def check_middleware(function: Callable[..., Any]) -> None:
         )
 
 
-def surround(middlewares: Sequence[Middleware], context: Context, call: Invocation, innermost: Proceed) -> Proceed:
-    """`innermost` with middleware around it, the first outermost; itself where there is none."""
-    proceed = innermost
+def chain(middlewares: Sequence[Middleware], handler: Handler) -> Handler:
+    """A handler with middleware around it, the first outermost; the very handler where there is none."""
     for outer in reversed(middlewares):
-        proceed = functools.partial(outer, context, call, proceed)
-    return proceed
+        handler = _around(outer, handler)
+    return handler
+
+
+def _around(outer: Middleware, inner: Handler) -> Handler:
+    def handle(context: Context, call: Invocation) -> Awaitable[Any]:
+        return outer(context, call, functools.partial(inner, context, call))
+
+    return handle

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -191,7 +191,7 @@ class RunningNode:
         try:
             while True:
                 assert self._platform is not None
-                await asyncio.wait({stopping, self._platform.closed}, return_when=asyncio.FIRST_COMPLETED)
+                await _first(stopping, self._platform.closed)
                 if self.stopping.is_set():
                     await self._leave()
                     return 0
@@ -257,6 +257,10 @@ class RunningNode:
         if connection.peer is not None and connection.peer.properties.get("namespace") != self._placement.namespace:
             connection.go_away("another namespace")
             connection.close()
+
+
+async def _first(*futures: asyncio.Future[Any]) -> None:
+    await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
 
 
 class _NotConnected:

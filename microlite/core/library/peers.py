@@ -63,7 +63,7 @@ class Peers:
     async def _open(self, link: Link) -> Connection:
         return await dial(
             link.address,
-            _RefuseCalls(),
+            RefuseCalls(),
             role="peer",
             properties={"node": self._node, "namespace": self._namespace},
             on_lost=lambda _: self._router.remove_link(link),
@@ -114,7 +114,7 @@ class Peers:
                     link.connection.close()
 
 
-class _RefuseCalls:
+class RefuseCalls:
     """On a connection to a peer only this side calls."""
 
     def accept(self, inbound: Inbound) -> None:

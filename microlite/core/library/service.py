@@ -29,12 +29,10 @@ from microlite.core.description.naming import (
 from microlite.core.errors import BadRequest
 from microlite.core.library.handlers import options_of, public_methods
 from microlite.core.library.hooks import Hook
-from microlite.core.library.middleware import Invocation, Middleware, Proceed, check_middleware, surround
+from microlite.core.library.middleware import Handler, Middleware, chain, check_middleware
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from microlite.core.library.context import Context
 
 F = TypeVar("F", bound="Callable[..., Any]")
 M = TypeVar("M", bound=Middleware)
@@ -148,7 +146,7 @@ class Service:
                 metadata=_check_metadata(metadata, place),
                 deprecated=deprecated,
             )
-            self._add(target, name or _name_of(target), options)
+            self._add(target, name or str(getattr(target, "__name__", "")), options)
             return target
 
         return declare if function is None else declare(function)
@@ -171,7 +169,7 @@ class Service:
         prefix = "" if prefix == own else prefix
         for method_name, method in public_methods(handler):
             options = options_of(method)
-            inner = options.name or method_name.rstrip("_")
+            inner = options.name or method_name
             self._add(method, f"{prefix}.{inner}" if prefix else inner, options)
 
     def middleware(self, function: M) -> M:
@@ -217,11 +215,9 @@ class Service:
         """What `on_stop` declared, in the order in which to run it."""
         return tuple(reversed(self._stop_hooks))
 
-    async def run_through_middleware(
-        self, context: Context, endpoint: Endpoint, arguments: tuple[Any, ...], innermost: Proceed
-    ) -> Any:
-        """Await `innermost` with this service's middleware around it. Where `middlewares` is empty, save this call."""
-        return await surround(self.middlewares, context, Invocation(endpoint, arguments), innermost)()
+    def wrap(self, handler: Handler) -> Handler:
+        """A handler with this service's middleware around it; the very handler where there is none."""
+        return chain(self.middlewares, handler)
 
     def describe(self) -> ServiceDescription:
         """The service as every face sees it."""
@@ -290,11 +286,6 @@ class Service:
         own = tuple(self.name.split("."))
         path = (*own, *name.split("."))
         return (path, own) if name == DEFAULT_ENDPOINT else (path,)
-
-
-def _name_of(function: Callable[..., Any]) -> str:
-    """An endpoint's name after its function; `list_` and `import_` lose what Python made them wear."""
-    return str(getattr(function, "__name__", "")).rstrip("_")
 
 
 def _check_metadata(metadata: Mapping[str, str] | None, place: Place) -> dict[str, str]:

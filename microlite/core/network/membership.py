@@ -11,6 +11,7 @@ from microlite.core.registry.api import Action, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from microlite.core.description import ServiceDescription
     from microlite.core.network.router import Router
     from microlite.core.registry.registry import Lease, Registry
 
@@ -74,6 +75,24 @@ class Membership:
         finished = await connection.drain(grace)
         connection.close()
         return finished
+
+    def expect(self, namespace: str, service: str, expected: bool, reason: str = "") -> None:
+        """Say whether a node of a service is on its way; see `Router.expect`."""
+        self._router.expect(namespace, service, expected, reason)
+        self._tell(namespace, service)
+
+    def is_expected(self, namespace: str, service: str) -> bool:
+        """Whether a node is on its way, or it is known why there is none."""
+        entry = self._router.table.find(namespace, service)
+        return entry is not None and (entry.expected or bool(entry.reason))
+
+    def describe(self, namespace: str, service: str) -> ServiceDescription | None:
+        """The service as its newest node that takes calls describes it."""
+        entry = self._router.table.find(namespace, service)
+        active = [
+            lease.registration for lease, link in self._links.items() if entry is not None and link in entry.links
+        ]
+        return max(active, key=lambda registration: registration.node.started).service if active else None
 
     def routes(self, namespace: str) -> list[Route]:
         """The table of one namespace, by service."""

@@ -1,0 +1,1 @@
+"""The budgets of microlite, measured: one script for each row, against programs that do the same work."""

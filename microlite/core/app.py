@@ -1,0 +1,303 @@
+"""The composition root: from settings to a running platform."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+from importlib.metadata import version as installed_version
+from typing import TYPE_CHECKING, Final, Self
+
+from microlite import onefile
+from microlite.core import errors
+from microlite.core.auth.admin_token import admin_token
+from microlite.core.catalog import Parts, built_in_services
+from microlite.core.clock import Clock, SystemClock
+from microlite.core.context import DEFAULT_NAMESPACE, Account
+from microlite.core.engine.sqlite import SQLiteEngine
+from microlite.core.library.context import Scope
+from microlite.core.library.dispatch import Dispatcher
+from microlite.core.library.placement import platform_socket
+from microlite.core.network.membership import Membership
+from microlite.core.network.programs import Programs
+from microlite.core.network.router import Router
+from microlite.core.registry.registry import Registry
+from microlite.core.rpc.sockets import Listener, private_folder
+from microlite.core.runtime.environments import Environments
+from microlite.core.runtime.installer import Installer
+from microlite.core.runtime.launch.fork import ForkLauncher
+from microlite.core.runtime.logs import Logs
+from microlite.core.runtime.machinery import Machinery
+from microlite.core.runtime.runtime import Runtime
+from microlite.core.runtime.watcher import Watcher
+from microlite.core.settings import ServerOptions
+from microlite.version import __version__
+from microlite.web.gateway.feed import PathFeed
+from microlite.web.gateway.options import GatewayOptions
+from microlite.web.gateway.server import Gateway
+from microlite.web.gateway.table import BUILT_IN, PathTable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from microlite.core.library.service import Service
+    from microlite.core.rpc.connection import Connection
+
+SESSION_LINGER: Final = 2.0
+"""Seconds after its last session at which a platform ends that was started for one."""
+
+log = logging.getLogger("microlite")
+
+
+class Platform:
+    """One platform: everything that `microlite server` runs. Enter it to start, leave it to stop.
+
+    Attributes:
+        stopping: set it to let `run_server` end; the platform sets it itself when its sessions are over.
+    """
+
+    def __init__(self, options: ServerOptions, clock: Clock | None = None) -> None:
+        self.options = options
+        self.clock: Clock = clock or SystemClock()
+        self.stopping = asyncio.Event()
+        self.token = ""
+        self._stack = contextlib.AsyncExitStack()
+        self._sessions: set[Connection] = set()
+        self._linger: asyncio.TimerHandle | None = None
+        self._ready = False
+
+    async def __aenter__(self) -> Self:
+        async with contextlib.AsyncExitStack() as stack:
+            await self._start(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ready = False
+        await self._stack.aclose()
+
+    async def _start(self, stack: contextlib.AsyncExitStack) -> None:
+        options, clock, home = self.options, self.clock, self.options.home
+        private_folder(home)
+        self.engine = await stack.enter_async_context(SQLiteEngine(home / "microlite.db", clock))
+        self.token = admin_token(home)
+        self.registry = Registry(clock)
+        self.router = Router(clock)
+        self.membership = Membership(self.registry, self.router)
+        self.logs = await stack.enter_async_context(Logs(home / "logs", clock))
+        self.table = PathTable()
+        PathFeed(self.membership, self.table)
+        self.gateway = Gateway(
+            GatewayOptions(host=options.host, port=options.port, allowed_hosts=options.allowed_hosts),
+            table=self.table,
+            send=self.router.send,
+            programs=Programs(self.router),
+            admin_token=self.token,
+            clock=clock,
+            ready=lambda: self._ready,
+        )
+        await self.gateway.start()
+        stack.push_async_callback(self.gateway.stop)
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        launcher = await stack.enter_async_context(ForkLauncher(clock, os.environ, marker=_marker(home)))
+        watcher = await stack.enter_async_context(Watcher(clock))
+        library = str(onefile.library_path())
+        machinery = Machinery(
+            home=home,
+            clock=clock,
+            launcher=launcher,
+            environments=self._environments(library),
+            logs=self.logs,
+            registry=self.registry,
+            membership=self.membership,
+            router=self.router,
+            library=library,
+        )
+        self.runtime = Runtime(self.engine, machinery, watcher, group)
+        self._serve_built_in()
+        listener = Listener(
+            platform_socket(home),
+            self.router,
+            role="platform",
+            properties={"gateway": self.gateway.url, "version": __version__, "pid": str(os.getpid())},
+            on_hello=self._on_hello,
+            on_lost=self._on_lost,
+        )
+        await listener.start()
+        stack.push_async_callback(listener.close)
+        stack.push_async_callback(self._end_services)
+        await self.runtime.restore()
+        _write_server_file(home, self.gateway.url, listener.path)
+        stack.callback(_remove_server_file, home)
+        self._ready = True
+
+    def _serve_built_in(self) -> None:
+        parts = Parts(registry=self.registry, membership=self.membership, runtime=self.runtime, logs=self.logs)
+        for service in built_in_services(parts):
+            self._serve(service)
+
+    def _serve(self, service: Service) -> None:
+        scope = Scope(
+            service.name, node="platform", namespace=DEFAULT_NAMESPACE, transport=self.router, clock=self.clock
+        )
+        self.router.serve_here(service.name, Dispatcher(service, scope, checked=True))
+        description = service.describe()
+        self.registry.add_built_in(description)
+        self.table.update(BUILT_IN, description)
+
+    def _environments(self, library: str) -> Environments:
+        from pathlib import Path  # at run time, for once
+
+        installer = Installer(pip=_pip_command(), uv=shutil.which("uv") or "", environ=dict(os.environ))
+        needs = {name: installed_version(name) for name in ("msgspec",)}
+        return Environments(
+            self.options.home / "environments",
+            library=Path(library),
+            version=__version__,
+            needs=needs,
+            installer=installer,
+            clock=self.clock,
+        )
+
+    # -- connections ----------------------------------------------------------------------------------------------------
+
+    def _on_hello(self, connection: Connection) -> None:
+        hello = connection.peer
+        assert hello is not None
+        # The socket lies in a folder that only this user can enter, and the listener has asked the kernel as well.
+        if hello.role == "node":
+            connection.namespace = hello.properties.get("namespace", DEFAULT_NAMESPACE)
+            node = hello.properties.get("node", "node")
+            connection.account = Account(
+                id=node, type="service", namespace=connection.namespace, scopes=("service", "admin")
+            )
+        else:
+            connection.account = Account(id="admin", scopes=("admin",))
+        if "session" in hello.properties:
+            self._sessions.add(connection)
+            if self._linger is not None:
+                self._linger.cancel()
+                self._linger = None
+
+    def _on_lost(self, connection: Connection) -> None:
+        if connection in self._sessions:
+            self._sessions.discard(connection)
+            self._end_after_last_session()
+
+    def _end_after_last_session(self) -> None:
+        if self.options.session and not self._sessions and self._linger is None:
+            self._linger = asyncio.get_running_loop().call_later(SESSION_LINGER, self._end_if_idle)
+
+    def _end_if_idle(self) -> None:
+        self._linger = None
+        if not self._sessions and not self.runtime.has_detached:
+            self.stopping.set()
+
+    async def _end_services(self) -> None:
+        if self._linger is not None:
+            self._linger.cancel()
+        await self.runtime.close()
+
+
+def run_server(options: ServerOptions) -> int:
+    """Run a platform until it is asked to stop. Returns the exit code.
+
+    SIGINT and SIGTERM drain; a second one ends at once.
+    """
+    say = _Announcer(options)
+    if not logging.getLogger().handlers:
+        logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(_serve(options, say))
+    except errors.Error as error:
+        say.failed(error.detail)
+        return errors.exit_code(error) if errors.exit_code(error) != 127 else 1
+    except BaseExceptionGroup as group:
+        log.error("the platform ended by a fault of its own", exc_info=group)
+        say.failed("the platform ended by a fault of its own; its log has the traceback")
+        return 1
+
+
+async def _serve(options: ServerOptions, say: _Announcer) -> int:
+    platform = Platform(options)
+    loop = asyncio.get_running_loop()
+
+    def interrupt() -> None:
+        if platform.stopping.is_set():
+            platform.runtime.cut()
+            os._exit(130)  # asked twice: what still runs is given up
+        platform.stopping.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupt)
+    async with platform:
+        say.ready(platform)
+        await platform.stopping.wait()
+        say.stopping()
+    return 0
+
+
+class _Announcer:
+    """Says on the terminal, and to whoever waits on the descriptor, how the start goes."""
+
+    def __init__(self, options: ServerOptions) -> None:
+        self._options = options
+
+    def ready(self, platform: Platform) -> None:
+        self._report("ready")
+        print(f"microlite {__version__} is running, home {self._options.home}")
+        print(f"gateway  {platform.gateway.url}", flush=True)
+
+    def stopping(self) -> None:
+        print("stopping: waiting for calls to finish (Ctrl-C again ends at once)", flush=True)
+
+    def failed(self, detail: str) -> None:
+        self._report(detail)
+        print(f"{detail[:1].upper()}{detail[1:]}", file=sys.stderr)
+
+    def _report(self, text: str) -> None:
+        descriptor = self._options.ready_fd
+        if descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.write(descriptor, text.encode())
+                os.close(descriptor)
+
+
+def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        return uvloop.Loop
+    return None
+
+
+def _pip_command() -> list[str]:
+    """The installer for environments: the one that the one file carries, else that of the running Python."""
+    bundle = onefile.extraction()
+    if bundle is not None:
+        return [sys.executable, str(bundle / "site-packages" / "pip")]
+    return [sys.executable, "-m", "pip"]
+
+
+def _marker(home: Path) -> str:
+    return str(home.absolute())
+
+
+def _write_server_file(home: Path, gateway: str, socket: Path) -> None:
+    content = json.dumps({"pid": os.getpid(), "gateway": gateway, "socket": str(socket), "version": __version__})
+    aside = home / "server.json.new"
+    aside.write_text(content + "\n")
+    aside.rename(home / "server.json")
+
+
+def _remove_server_file(home: Path) -> None:
+    (home / "server.json").unlink(missing_ok=True)

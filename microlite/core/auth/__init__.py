@@ -1,0 +1,1 @@
+"""Who may do what. So far: the token of the admin of this machine."""

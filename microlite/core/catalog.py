@@ -1,0 +1,41 @@
+"""The list of built-in services: one more is one folder and one line here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from microlite.core.network.service import network_service
+from microlite.core.registry.service import registry_service
+from microlite.core.runtime.service import runtime_service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from microlite.core.library.service import Service
+    from microlite.core.network.membership import Membership
+    from microlite.core.registry.registry import Registry
+    from microlite.core.runtime.logs import Logs
+    from microlite.core.runtime.runtime import Runtime
+
+
+class Parts:
+    """What the built-in services are logic over."""
+
+    def __init__(self, *, registry: Registry, membership: Membership, runtime: Runtime, logs: Logs) -> None:
+        self.registry = registry
+        self.membership = membership
+        self.runtime = runtime
+        self.logs = logs
+
+
+CATALOG: Final[tuple[Callable[[Parts], Service], ...]] = (
+    lambda parts: network_service(parts.membership),
+    lambda parts: registry_service(parts.registry),
+    lambda parts: runtime_service(parts.runtime, parts.registry, parts.logs),
+)
+"""Makes each built-in service, in the order of their names."""
+
+
+def built_in_services(parts: Parts) -> list[Service]:
+    """All built-in services of one platform."""
+    return [make(parts) for make in CATALOG]

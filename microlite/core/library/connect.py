@@ -1,0 +1,94 @@
+"""Calls from scripts: a client of the platform on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from microlite.core.clock import SystemClock
+from microlite.core.context import DEFAULT_NAMESPACE
+from microlite.core.library.bridge import Bridge
+from microlite.core.library.caller import Caller
+from microlite.core.library.peers import Peers, RefuseCalls
+from microlite.core.library.placement import default_home, platform_socket
+from microlite.core.rpc.sockets import dial
+
+if TYPE_CHECKING:
+    from microlite.core.rpc.connection import Connection
+
+
+def connect(home: str | os.PathLike[str] | None = None, *, namespace: str = "") -> Client:
+    """A client of the platform that runs on this machine.
+
+    `with microlite.connect() as m:` gives blocking calls, `async with microlite.connect() as m:` awaitable ones; both have
+    `call`, `stream`, `client` and `options`, as a handler's context has.
+
+    Args:
+        home: the platform's folder; without it `MICROLITE_HOME`, else `~/.microlite`.
+        namespace: whose services are called; without it `MICROLITE_NAMESPACE`, else the default one.
+    """
+    folder = Path(home or os.environ.get("MICROLITE_HOME") or default_home()).expanduser()
+    return Client(folder, namespace or os.environ.get("MICROLITE_NAMESPACE") or DEFAULT_NAMESPACE)
+
+
+class Client:
+    """What `connect` gives: nothing before it is entered, one connection after."""
+
+    def __init__(self, home: Path, namespace: str) -> None:
+        self._home = home
+        self._namespace = namespace
+        self._connection: Connection | None = None
+        self._peers: Peers | None = None
+        self._thread: _LoopThread | None = None
+
+    async def __aenter__(self) -> Caller:
+        connection = await dial(str(platform_socket(self._home)), RefuseCalls(), role="client")
+        self._connection = connection
+        self._peers = Peers(connection, namespace=self._namespace, node="client", clock=SystemClock())
+        return Caller(self._peers, namespace=self._namespace)
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        if self._peers is not None:
+            await self._peers.close()
+        if self._connection is not None:
+            self._connection.close()
+            await self._connection.closed
+
+    def __enter__(self) -> Any:
+        self._thread = _LoopThread().start()
+        try:
+            caller = self._thread.run(self.__aenter__())
+        except BaseException:
+            self._thread.stop()
+            raise
+        return Bridge(caller, self._thread.loop)
+
+    def __exit__(self, *exc_info: object) -> None:
+        assert self._thread is not None
+        try:
+            self._thread.run(self.__aexit__())
+        finally:
+            self._thread.stop()
+
+
+class _LoopThread:
+    """An event loop in a thread of its own, for those who have none."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name="microlite client", daemon=True)
+
+    def start(self) -> Self:
+        self._thread.start()
+        return self
+
+    def run(self, coroutine: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
+
+    def stop(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()

@@ -1,0 +1,38 @@
+"""HTTP programs as the gateway finds them: an address that holds until the request is over."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from microlite.core.network.router import Router
+    from microlite.core.network.table import Link
+
+
+class ProgramLease:
+    """A program that stays up, at its address, until the lease is released."""
+
+    __slots__ = ("_link", "base_url")
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self.base_url = link.address
+
+    def release(self) -> None:
+        """The request is over. To be called once."""
+        self._link.release()
+
+
+class Programs:
+    """Finds the programs that take requests now."""
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+
+    async def acquire(self, namespace: str, name: str) -> ProgramLease:
+        """A program of this name; waits while one is on its way.
+
+        Raises:
+            ServiceUnavailable: none is up, and none will be soon.
+        """
+        return ProgramLease(await self._router.acquire(namespace, name))

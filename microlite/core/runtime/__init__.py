@@ -1,0 +1,1 @@
+"""From what a user typed to processes that run, restart and reload."""

@@ -1,0 +1,143 @@
+"""What a Python file says about itself, read and never run: is it a microlite service, and what is its name?"""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_MODULES_READ = 50
+"""So many local modules are read in search of a `Service`; a project that hides it deeper can say `entry`."""
+
+
+class Inspection(msgspec.Struct, frozen=True):
+    """What was found.
+
+    Attributes:
+        service: the file, or a local module that it imports, imports microlite.
+        name: the name in `Service("name")`, if the call has a literal there; not normalised.
+        broken: the message of the syntax error, if the file has one.
+    """
+
+    service: bool = False
+    name: str = ""
+    broken: str = ""
+
+
+class _Module(msgspec.Struct, frozen=True):
+    inspection: Inspection
+    imports: tuple[str, ...] = ()
+
+
+def inspect(entry: Path, folder: Path) -> Inspection:
+    """Read `entry`, and the modules of `folder` that it imports as far as needed, without importing any.
+
+    A file with a syntax error counts as a service if the word microlite stands in it: it shall be run, so that the
+    error is shown where errors of services are shown, and the next save can heal it.
+
+    Raises:
+        OSError: `entry` cannot be read.
+    """
+    first = _read(entry)
+    if first.inspection.broken:
+        return first.inspection
+    found = first.inspection
+    queue, seen = [(entry, first)], {entry}
+    while queue and not (found.service and found.name) and len(seen) <= _MODULES_READ:
+        path, module = queue.pop(0)
+        for name in module.imports:
+            for candidate in _local_files(name, path, folder):
+                if candidate in seen or not candidate.is_file():
+                    continue
+                seen.add(candidate)
+                try:
+                    imported = _read(candidate)
+                except OSError:
+                    continue
+                found = Inspection(
+                    service=found.service or imported.inspection.service,
+                    name=found.name or imported.inspection.name,
+                )
+                queue.append((candidate, imported))
+    return found
+
+
+def _read(path: Path) -> _Module:
+    source = path.read_bytes()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an odd escape in user code is the user's business, at run time
+            tree = ast.parse(source, filename=str(path))
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        where = f"line {error.lineno}: " if isinstance(error, SyntaxError) and error.lineno else ""
+        message = error.msg if isinstance(error, SyntaxError) else str(error)
+        return _Module(Inspection(service=b"microlite" in source, name=_name_in_text(source), broken=where + message))
+    return _module(tree)
+
+
+def _module(tree: ast.Module) -> _Module:
+    microlite, services = set[str](), set[str]()
+    imports: list[str] = []
+    name = ""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                imports.append(alias.name)
+                if alias.name.split(".")[0] == "microlite":
+                    microlite.add((alias.asname or alias.name).split(".")[0])
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            imports.append(module)
+            separator = "" if module.endswith(".") else "."
+            imports.extend(module + separator + alias.name for alias in node.names)
+            if module.split(".")[0] == "microlite":
+                microlite.add("")  # imported, under no name of its own
+                services.update(alias.asname or alias.name for alias in node.names if alias.name == "Service")
+    if microlite:
+        name = next((found for node in ast.walk(tree) if (found := _literal_name(node, microlite, services))), "")
+    return _Module(Inspection(service=bool(microlite), name=name), tuple(imports))
+
+
+def _literal_name(node: ast.AST, microlite: set[str], services: set[str]) -> str:
+    if not isinstance(node, ast.Call):
+        return ""
+    called = node.func
+    direct = isinstance(called, ast.Name) and called.id in services
+    dotted = (
+        isinstance(called, ast.Attribute)
+        and called.attr == "Service"
+        and isinstance(called.value, ast.Name)
+        and called.value.id in microlite
+    )
+    if not (direct or dotted):
+        return ""
+    given = node.args[0] if node.args else next((word.value for word in node.keywords if word.arg == "name"), None)
+    return given.value if isinstance(given, ast.Constant) and isinstance(given.value, str) else ""
+
+
+def _name_in_text(source: bytes) -> str:
+    """The best guess for a file that does not parse, so that a typo does not give the service another name."""
+    found = re.search(rb"""\bService\(\s*(?:name\s*=\s*)?["']([A-Za-z0-9_.-]+)["']""", source)
+    return found[1].decode() if found else ""
+
+
+def _local_files(module: str, importer: Path, folder: Path) -> Iterator[Path]:
+    """Where a module of this name would lie, if it is one of the folder's own."""
+    bare = module.lstrip(".")
+    level = len(module) - len(bare)
+    base = folder
+    if level:
+        base = importer.parent
+        for _ in range(level - 1):
+            base = base.parent
+    parts = [part for part in bare.split(".") if part]
+    if parts:
+        yield base.joinpath(*parts[:-1], f"{parts[-1]}.py")
+    yield base.joinpath(*parts, "__init__.py")

@@ -1,0 +1,1 @@
+"""Starting and ending OS processes, so that none of them outlives the platform."""

@@ -1,0 +1,78 @@
+"""Ends process groups when the platform is gone, where the kernel has no life pipes: a small process of its own.
+
+It reads lines: `+GROUP` from a node that begins, `-GROUP` from the platform for one that was reaped. The end of its
+input means that there is no platform any more, and then it kills every group that is left.
+"""
+
+# ruff: noqa: PTH100 - pathlib is not worth its import in a process that is to be small and quick
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import subprocess
+
+
+class Guard:
+    """The platform's hold on its guard, which is started at once. `close` ends it and what it still guards."""
+
+    def __init__(self) -> None:
+        import subprocess  # the guard itself runs this file too, and has no need of it
+
+        reader, self.writer = os.pipe()
+        try:
+            self._process: subprocess.Popen[bytes] = subprocess.Popen(
+                [sys.executable, "-I", "-S", os.path.abspath(__file__)],
+                stdin=reader,
+                start_new_session=True,
+                cwd="/",
+            )
+        except OSError:
+            os.close(self.writer)
+            raise
+        finally:
+            os.close(reader)
+
+    @property
+    def pid(self) -> int:
+        """The guard's process."""
+        return self._process.pid
+
+    def forget(self, group: int) -> None:
+        """The group is gone, and its number may become another's."""
+        try:
+            os.write(self.writer, b"-%d\n" % group)
+        except BrokenPipeError:
+            pass  # somebody killed the guard; the groups of this platform still end with an orderly `close`
+
+    def close(self) -> None:
+        """End the guard. May be called twice."""
+        if self.writer >= 0:
+            os.close(self.writer)
+            self.writer = -1
+            self._process.wait()
+
+
+def guard() -> None:
+    """Read until the end, then kill."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    groups: set[int] = set()
+    for line in sys.stdin.buffer:
+        if line.startswith(b"+"):
+            groups.add(int(line[1:]))
+        else:
+            groups.discard(int(line[1:]))
+    for group in groups:
+        try:
+            os.killpg(group, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass  # it ended at the same time
+
+
+if __name__ == "__main__":
+    guard()

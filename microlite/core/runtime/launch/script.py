@@ -1,0 +1,93 @@
+"""The user's Python file as the program of this process, as if the interpreter had been started with it."""
+
+# ruff: noqa: PTH100, PTH109, PTH120, PTH123 - pathlib is not worth its import in a process that is to be small and quick
+
+from __future__ import annotations
+
+import os
+import sys
+from types import ModuleType
+
+from . import child, fresh
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+    from typing import Any
+
+_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+class Script:
+    """A Python file as `__main__` of this process.
+
+    Args:
+        path: the file, absolute.
+        argv: the arguments after it.
+        root: the folder whose modules are always compiled from source.
+        library: a folder for the end of `sys.path`, or "".
+    """
+
+    def __init__(self, path: str, argv: Sequence[str], root: str, library: str) -> None:
+        self._path = path
+        self._module = ModuleType("__main__")
+        sys.modules["__main__"] = self._module
+        sys.argv[:] = [path, *argv]
+        if hasattr(sys, "orig_argv"):
+            sys.orig_argv[:] = [sys.executable, path, *argv]
+        folder = os.path.dirname(os.path.realpath(path))
+        if not getattr(sys.flags, "safe_path", False):
+            sys.path.insert(0, folder)
+        if library and library not in sys.path:
+            sys.path.append(library)
+        fresh.install(os.path.abspath(root) if root else folder)
+        _forget_start(sys.modules.get("multiprocessing.process"))
+
+    def run(self) -> None:
+        """Compile and execute; to be called from the top of the program that is `__main__` so far.
+
+        What the script raises goes on to the interpreter, which ends as it always does; only the traceback that it
+        prints begins at the script.
+        """
+        try:
+            with open(self._path, "rb") as file:
+                source = file.read()
+        except OSError as error:
+            child.fail(f"can't open file {self._path!r}: [Errno {error.errno}] {error.strerror}")
+        scope = self._module.__dict__
+        scope.update(
+            __file__=self._path,
+            __cached__=None,
+            __loader__=fresh.FreshLoader("__main__", self._path),
+            __package__=None,
+            __spec__=None,
+        )
+        fresh.remember(self._path, source)
+        try:
+            exec(compile(source, self._path, "exec", dont_inherit=True), scope)  # noqa: S102 - this is the program
+        except SystemExit:
+            raise
+        except BaseException as error:
+            _cut_frames(error)
+            raise
+
+
+def _cut_frames(error: BaseException) -> None:
+    """Have the hook that shows `error` begin with the first frame that is not ours."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_HERE):
+        trace = trace.tb_next
+    hook = sys.excepthook
+
+    def show(kind: type[BaseException], value: BaseException, _: TracebackType | None) -> Any:
+        return hook(kind, value.with_traceback(trace), trace)
+
+    sys.excepthook = show
+
+
+def _forget_start(module: Any) -> None:
+    """Let a multiprocessing that was preloaded start from this process's folder and with a key of its own."""
+    if module is not None:
+        module.ORIGINAL_DIR = os.getcwd()
+        module.current_process().authkey = os.urandom(32)

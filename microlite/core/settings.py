@@ -1,0 +1,27 @@
+"""What can be set about a platform, in one table: the command line, the documentation and the code read it here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+
+class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of one platform.
+
+    Attributes:
+        home: the folder with all that the platform keeps.
+        host: the address on which the gateway listens.
+        port: the port of the gateway; 0 takes any free one.
+        allowed_hosts: names besides those of this machine that a `Host` header may carry.
+        session: whether to end two seconds after the last session.
+        ready_fd: a descriptor on which to say `ready`, or why not.
+    """
+
+    home: Path
+    host: str = "127.0.0.1"
+    port: int = 8080
+    allowed_hosts: tuple[str, ...] = ()
+    session: bool = False
+    ready_fd: int | None = None
