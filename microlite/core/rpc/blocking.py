@@ -38,7 +38,21 @@ class BlockingClient:
         self._decoder = frames.FrameDecoder()
         self._arrived: list[frames.AnyFrame] = []
         self._last_id = -1
+        self._peer: frames.Hello | None = None
         self._send(frames.Hello(frames.VERSION, "client", properties or {}))
+
+    @property
+    def peer(self) -> frames.Hello:
+        """What the platform says of itself. Waits for it, five seconds at most.
+
+        Raises:
+            Timeout: what listens there says nothing.
+            OutcomeUnknown: the connection broke before.
+        """
+        expires = time.monotonic() + 5
+        while self._peer is None:
+            self._receive(expires)  # nothing but `Hello` can come first
+        return self._peer
 
     def call(
         self,
@@ -196,7 +210,10 @@ class BlockingClient:
             except frames.ProtocolError as error:
                 raise errors.BadGateway(f"what listens there does not speak the protocol: {error}") from error
             self._arrived.reverse()
-        return self._arrived.pop()
+        frame = self._arrived.pop()
+        if isinstance(frame, frames.Hello):
+            self._peer = frame
+        return frame
 
     def close(self) -> None:
         """Close the connection; a call that runs is canceled by that."""

@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from microlite.core import errors
+from microlite.core.rpc.callee import Acceptor, Inbound, Receiver
 from microlite.core.rpc.flow import CreditGate, ItemQueue
 from microlite.core.rpc.frames import INITIAL_CREDIT
 
@@ -17,6 +18,18 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from microlite.core.context import Account
+
+__all__ = [
+    "DEFAULT_TIMEOUT",
+    "Acceptor",
+    "Call",
+    "Channel",
+    "Inbound",
+    "LocalInbound",
+    "Receiver",
+    "StreamCall",
+    "UnaryCall",
+]
 
 DEFAULT_TIMEOUT = 30.0
 """Seconds that a unary call may take where its caller says nothing."""
@@ -39,26 +52,6 @@ class Channel(Protocol):
 
     def cancel(self, call: Call) -> None:
         """The caller no longer wants the answer."""
-        ...
-
-
-class Receiver(Protocol):
-    """What happens at the callee after a call has started."""
-
-    def on_item(self, payload: bytes) -> None:
-        """An element of the caller's stream."""
-        ...
-
-    def on_end(self) -> None:
-        """The caller's stream is complete."""
-        ...
-
-    def on_credit(self, size: int) -> None:
-        """The caller takes `size` bytes of items more."""
-        ...
-
-    def on_cancel(self, error: errors.Error) -> None:
-        """The caller is gone, or no longer wants the answer."""
         ...
 
 
@@ -167,13 +160,17 @@ class UnaryCall(Call):
         if not self.future.done():
             self.future.set_exception(error)
 
+    def on_end(self) -> None:
+        """See `Call`."""
+        self.on_error(errors.BadGateway(f"{self.service}.{self.endpoint} answered with a stream, not with a reply"))
+
     async def run(self, send: Callable[[Call], None]) -> bytes:
         """Send the call and return the payload of its reply.
 
         Raises:
             Error: what the callee, the connection or the deadline says.
         """
-        self.future = asyncio.get_running_loop().create_future()
+        self.future = asyncio.Future()  # of the running loop, as `create_future` gives it, at half the cost
         send(self)
         try:
             return await self.future
@@ -192,7 +189,7 @@ class StreamCall(Call):
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # the signature is that of Call
-        self._queue = ItemQueue(self._grant)
+        self._queue = ItemQueue(self._grant, self.credit)
         self._gate = CreditGate(INITIAL_CREDIT)
         self._reply: bytes | None = None
         self.ended = False
@@ -210,7 +207,8 @@ class StreamCall(Call):
 
     def on_item(self, payload: bytes) -> None:
         """See `Call`."""
-        self._queue.put(payload)
+        if not self._queue.put(payload):
+            self.cancel()
 
     def on_end(self) -> None:
         """See `Call`."""
@@ -222,33 +220,50 @@ class StreamCall(Call):
         """See `Call`."""
         self._gate.give(size)
 
+    def cancel(self) -> None:
+        """See `Call`. Whoever still reads or sends gets `Canceled`."""
+        self.on_error(errors.Canceled("the caller canceled the call"))
+        super().cancel()
+
     def _grant(self, size: int) -> None:
         if self.channel is not None and not self.ended:
             self.channel.send_credit(self, size)
 
     async def items(self) -> AsyncIterator[bytes]:
-        """The payloads of the answer's stream.
+        """The payloads of the answer's stream. An endpoint that replies instead gives a stream of that one element.
 
         Raises:
             Error: the stream broke or the callee failed; items that came before were yielded.
         """
         while (payload := await self._queue.get()) is not None:
             yield payload
+        if self._reply is not None:
+            yield self._reply
 
     async def reply(self) -> bytes:
-        """The single answer of a client-streaming call."""
+        """The single answer of a client-streaming call. Items of a stream are passed over.
+
+        Raises:
+            Error: the callee failed; `BadGateway` when it ended without a reply.
+        """
         while await self._queue.get() is not None:
             pass
-        return self._reply or b""
+        if self._reply is None:
+            raise errors.BadGateway(f"{self.service}.{self.endpoint} answered with a stream, not with a reply")
+        return self._reply
 
     async def send(self, payload: bytes) -> None:
-        """Send one element, as soon as the callee has room for it."""
+        """Send one element, as soon as the callee has room for it.
+
+        Raises:
+            Error: the call has ended; `PayloadTooLarge`, and then it goes on.
+        """
         await self._gate.wait()
         if self.channel is None:
             raise errors.ServiceUnavailable("the call is not started yet")
+        self.channel.send_item(self, payload)
         self._gate.take(len(payload))
         self.streamed = True
-        self.channel.send_item(self, payload)
 
     def close_send(self) -> None:
         """The caller's stream is complete."""
@@ -261,74 +276,7 @@ class StreamCall(Call):
 
     async def __aexit__(self, *exc_info: object) -> None:
         if not self.ended:
-            self.ended = True
             self.cancel()
-
-
-class Inbound:
-    """The callee's side of one call: what was asked, and the ways to answer.
-
-    Exactly one of `reply`, `fail` and `end` ends it; what is said after that, or after the caller has gone, is dropped.
-
-    Attributes:
-        expires: loop time of the deadline, infinity for none.
-        credit: bytes of items the caller takes at first; 0 if it wants one reply.
-        account: who asks, as far as the carrier vouches for it.
-        peer: the connection it came on; None within the process.
-        receiver: whoever serves the call sets it in order to hear more.
-    """
-
-    __slots__ = (
-        "account",
-        "credit",
-        "done",
-        "encoding",
-        "endpoint",
-        "expires",
-        "metadata",
-        "namespace",
-        "payload",
-        "peer",
-        "receiver",
-        "service",
-    )
-
-    service: str
-    endpoint: str
-    payload: bytes
-    encoding: int
-    namespace: str
-    metadata: dict[str, str] | None
-    expires: float
-    credit: int
-    account: Account | None
-    peer: object | None
-    receiver: Receiver | None
-    done: bool
-
-    def reply(self, payload: bytes) -> None:
-        """Answer a unary or client-streaming call."""
-        raise NotImplementedError
-
-    def fail(self, error: errors.Error) -> None:
-        """End the call with an error."""
-        raise NotImplementedError
-
-    def refuse(self, reason: str) -> None:
-        """Say that the call was not started and will not be."""
-        raise NotImplementedError
-
-    def item(self, payload: bytes) -> None:
-        """Send one element of the answer. Whoever serves the call minds the credit."""
-        raise NotImplementedError
-
-    def end(self) -> None:
-        """The stream of the answer is complete."""
-        raise NotImplementedError
-
-    def grant(self, size: int) -> None:
-        """The callee takes `size` bytes more of the caller's stream."""
-        raise NotImplementedError
 
 
 class LocalInbound(Inbound):

@@ -8,12 +8,10 @@ default may be left out, and unknown further fields are ignored, so that both en
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import struct
+from typing import Annotated, Final
 
 import msgspec
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 VERSION: Final = 1
 """The version of the wire that this code speaks; both ends state theirs in `Hello`."""
@@ -23,6 +21,12 @@ MAX_FRAME: Final = 16 * 1024 * 1024
 
 INITIAL_CREDIT: Final = 256 * 1024
 """How many bytes of stream items a side takes before it grants more."""
+
+ITEM_OVERHEAD: Final = 64
+"""Bytes that each item counts against the credit on top of its payload, so that empty ones are not free."""
+
+Natural = Annotated[int, msgspec.Meta(ge=0)]
+"""The numbers of the wire: a frame with a negative one is malformed."""
 
 
 class Frame(msgspec.Struct, array_like=True, gc=False):
@@ -35,7 +39,7 @@ class Hello(Frame, tag=0):
     `role` is `node`, `peer` (a node on a direct connection), `client` or `platform`.
     """
 
-    version: int
+    version: Natural
     role: str
     properties: dict[str, str] = {}
 
@@ -43,15 +47,15 @@ class Hello(Frame, tag=0):
 class Call(Frame, tag=1):
     """Start a call. Ids grow per direction: odd from the side that dialled, even from the other."""
 
-    id: int
+    id: Natural
     service: str
     endpoint: str
     payload: bytes = b""
-    encoding: int = 0
+    encoding: Natural = 0
     """Of the payload, and of all that comes back: 0 MessagePack, 1 JSON."""
-    timeout: int = 0
+    timeout: Natural = 0
     """Milliseconds until the caller gives up; 0 for never."""
-    credit: int = 0
+    credit: Natural = 0
     """Bytes of stream items that the caller takes at first; 0 where it expects one reply."""
     namespace: str = ""
     """Empty for the namespace of the connection."""
@@ -61,15 +65,15 @@ class Call(Frame, tag=1):
 class Reply(Frame, tag=2):
     """The answer of a unary or client-streaming call, and its end."""
 
-    id: int
+    id: Natural
     payload: bytes = b""
 
 
 class Failure(Frame, tag=3):
     """The call ended with an error."""
 
-    id: int
-    code: int
+    id: Natural
+    code: Natural
     status: str = ""
     detail: str = ""
     error_id: str = ""
@@ -78,45 +82,45 @@ class Failure(Frame, tag=3):
 class Item(Frame, tag=4):
     """One element of a stream, from the caller or to it."""
 
-    id: int
+    id: Natural
     payload: bytes = b""
 
 
 class End(Frame, tag=5):
     """The stream in this direction is complete. From the callee it ends the call."""
 
-    id: int
+    id: Natural
 
 
 class Credit(Frame, tag=6):
     """The receiver of a stream takes so many bytes of items more."""
 
-    id: int
-    size: int
+    id: Natural
+    size: Natural
 
 
 class Cancel(Frame, tag=7):
     """The caller no longer wants the answer; nothing more comes for this id."""
 
-    id: int
+    id: Natural
 
 
 class Ping(Frame, tag=8):
     """Is the other end alive? It answers with `Pong` and the same number."""
 
-    number: int = 0
+    number: Natural = 0
 
 
 class Pong(Frame, tag=9):
     """The answer to `Ping`."""
 
-    number: int = 0
+    number: Natural = 0
 
 
 class Drain(Frame, tag=10):
     """No further call comes: finish what runs, then say `Drained`."""
 
-    grace: int = 30_000
+    grace: Natural = 30_000
     """Milliseconds until what still runs is cut off."""
 
 
@@ -127,14 +131,14 @@ class Drained(Frame, tag=11):
 class GoAway(Frame, tag=12):
     """Calls with an id above `last` were not started and never will be: send them elsewhere."""
 
-    last: int
+    last: Natural
     reason: str = ""
 
 
 class Refused(Frame, tag=13):
     """This one call was not started and never will be."""
 
-    id: int
+    id: Natural
     reason: str = ""
 
 
@@ -144,11 +148,42 @@ AnyFrame = (
 
 
 class ProtocolError(Exception):
-    """What came over the wire is not the protocol; the connection cannot go on."""
+    """What came over the wire is not the protocol, and the connection cannot go on; or a frame to send is too large."""
 
 
 _decode = msgspec.msgpack.Decoder(AnyFrame).decode
-_encode = msgspec.msgpack.Encoder().encode
+_length_at = struct.Struct(">I").unpack_from
+_VIEWED: Final = 8_192  # a longer body is decoded from a view, which saves a copy of its payload
+
+pack = msgspec.msgpack.Encoder().encode
+"""The body of a frame, from a `Frame` or, on the way of every call, from a tuple of its kind and its fields.
+
+Raises UnicodeEncodeError where a string holds half of a surrogate pair, which UTF-8 cannot carry.
+"""
+
+CALL: Final = 1
+"""The kind of `Call`, for `pack`."""
+
+REPLY: Final = 2
+"""The kind of `Reply`, for `pack`."""
+
+ITEM: Final = 4
+"""The kind of `Item`, for `pack`."""
+
+LENGTHS: Final = tuple(size.to_bytes(4, "big") for size in range(1024))
+"""The lengths that stand before short bodies."""
+
+
+def length_of(body: bytes) -> bytes:
+    """The four bytes that stand before `body`.
+
+    Raises:
+        ProtocolError: it is larger than `MAX_FRAME`.
+    """
+    size = len(body)
+    if size > MAX_FRAME:
+        raise ProtocolError(f"a frame of {size:,} bytes is larger than the limit of {MAX_FRAME:,}")
+    return size.to_bytes(4, "big")
 
 
 def encode(frame: Frame) -> bytes:
@@ -156,57 +191,67 @@ def encode(frame: Frame) -> bytes:
 
     Raises:
         ProtocolError: it is larger than `MAX_FRAME`.
+        UnicodeEncodeError: see `pack`.
     """
-    body = _encode(frame)
-    size = len(body)
-    if size > MAX_FRAME:
-        raise ProtocolError(f"a frame of {size:,} bytes is larger than the limit of {MAX_FRAME:,}")
-    return size.to_bytes(4, "big") + body
+    body = pack(frame)
+    return length_of(body) + body
 
 
 class FrameDecoder:
     """Cuts a stream of bytes into frames, however the bytes arrive.
 
     Holds at most one unfinished frame. `limit` bounds a frame, in bytes.
+
+    Attributes:
+        error: why the bytes are not the protocol, once they are not. The decoder gives no frame after that.
     """
 
-    __slots__ = ("_buffer", "_limit")
+    __slots__ = ("_buffer", "_limit", "error")
 
     def __init__(self, limit: int = MAX_FRAME) -> None:
         self._buffer = bytearray()
         self._limit = limit
+        self.error: ProtocolError | None = None
 
-    def feed(self, data: bytes) -> Iterator[AnyFrame]:
-        """Yield the frames that `data` completes, in order.
+    def feed(self, data: bytes) -> list[AnyFrame]:
+        """The frames that `data` completes, in order.
 
-        Raises:
-            ProtocolError: a frame is too large or malformed. The decoder is of no use afterwards.
+        It does not raise, so that the frames before a malformed one are not lost: look at `error` after using them.
         """
-        buffer = self._buffer
-        if buffer:
-            buffer += data
-            if len(buffer) < 4 + int.from_bytes(buffer[:4], "big") <= self._limit + 4:
-                return
-            data = bytes(buffer)
-            buffer.clear()
+        if self._buffer or self.error is not None:
+            data = self._resume(data)
+        found: list[AnyFrame] = []
         size = len(data)
-        view = memoryview(data)
-        start = 0
-        while size - start >= 4:
-            length = int.from_bytes(data[start : start + 4], "big")
+        body = 4  # where the body of the next frame begins
+        while body <= size:
+            (length,) = _length_at(data, body - 4)
             if length > self._limit:
-                raise ProtocolError(f"a frame of {length:,} bytes is larger than the limit of {self._limit:,}")
-            end = start + 4 + length
+                self.error = ProtocolError(f"a frame of {length:,} bytes is larger than the limit of {self._limit:,}")
+                return found
+            end = body + length
             if end > size:
                 break
             try:
-                frame = _decode(view[start + 4 : end])
-            except (msgspec.DecodeError, RecursionError) as error:
-                raise ProtocolError(f"malformed frame: {error}") from error
-            start = end
-            yield frame
-        if start < size:
-            buffer += view[start:]
+                found.append(_decode(data[body:end] if length < _VIEWED else memoryview(data)[body:end]))
+            except (ValueError, RecursionError) as error:  # ValueError: malformed, mistyped, or not UTF-8
+                self.error = ProtocolError(f"malformed frame: {error}")
+                return found
+            body = end + 4
+        if body - 4 < size:
+            self._buffer += memoryview(data)[body - 4 :]
+        return found
+
+    def _resume(self, data: bytes) -> bytes:
+        """All that is held, with `data`, if that completes a frame or shows an error; else nothing, and it is held."""
+        if self.error is not None:
+            return b""
+        buffer = self._buffer
+        buffer += data
+        if len(buffer) < 4 or len(buffer) < 4 + int.from_bytes(buffer[:4], "big") <= self._limit + 4:
+            return b""
+        data = bytes(buffer)
+        buffer.clear()
+        return data
 
     @property
     def pending(self) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from microlite.core import errors
 from microlite.core.rpc import frames
 from microlite.core.rpc.call import Inbound
+from microlite.core.rpc.frames import ITEM, REPLY, pack
 
 if TYPE_CHECKING:
     from microlite.core.rpc.connection import Connection
@@ -19,10 +20,10 @@ MAX_DETAIL: Final = 65_536
 class WireInbound(Inbound):
     """A call that came over a connection."""
 
-    __slots__ = ("_connection", "_id")
+    __slots__ = ("_connection", "_id", "streamed")
 
     def __init__(self, connection: Connection, frame: frames.Call) -> None:
-        self._connection = connection
+        self._connection = self.peer = connection
         self._id = frame.id
         self.service = frame.service
         self.endpoint = frame.endpoint
@@ -32,12 +33,12 @@ class WireInbound(Inbound):
         self.metadata = frame.metadata
         self.credit = frame.credit
         self.account = connection.account
-        self.peer = connection
         self.receiver = None
         self.done = False
-        timeout = frame.timeout
-        if timeout:
-            self.expires = connection.loop.time() + timeout / 1000
+        self.streamed = False
+        """Whether an element of the caller's stream has come."""
+        if frame.timeout:
+            self.expires = connection.last_received + frame.timeout * 0.001
             connection.watch_deadlines()
         else:
             self.expires = math.inf
@@ -47,10 +48,10 @@ class WireInbound(Inbound):
         if not self.done:
             self.done = True
             try:
-                data = frames.encode(frames.Reply(self._id, payload))
+                self._connection.answer(self._id, pack((REPLY, self._id, payload)))
             except frames.ProtocolError as error:
-                data = self._failure(errors.InternalServerError(f"the answer is too large: {error}"))
-            self._connection.answer(self._id, data)
+                failure = errors.InternalServerError(f"the answer is too large: {error}")
+                self._connection.answer(self._id, self._failure(failure))
 
     def fail(self, error: errors.Error) -> None:
         """See `Inbound`."""
@@ -62,28 +63,26 @@ class WireInbound(Inbound):
         """See `Inbound`."""
         if not self.done:
             self.done = True
-            self._connection.answer(self._id, frames.encode(frames.Refused(self._id, reason)))
+            self._connection.answer(self._id, pack(frames.Refused(self._id, reason[:MAX_DETAIL])))
 
     def item(self, payload: bytes) -> None:
         """See `Inbound`."""
         if not self.done:
             try:
-                data = frames.encode(frames.Item(self._id, payload))
+                self._connection.send(pack((ITEM, self._id, payload)))
             except frames.ProtocolError as error:
                 self.cut(errors.InternalServerError(f"an item is too large: {error}"))
-                return
-            self._connection.write(data)
 
     def end(self) -> None:
         """See `Inbound`."""
         if not self.done:
             self.done = True
-            self._connection.answer(self._id, frames.encode(frames.End(self._id)))
+            self._connection.answer(self._id, pack(frames.End(self._id)))
 
     def grant(self, size: int) -> None:
         """See `Inbound`."""
         if not self.done:
-            self._connection.write(frames.encode(frames.Credit(self._id, size)))
+            self._connection.send(pack(frames.Credit(self._id, size)))
 
     def expire(self) -> None:
         """The deadline passed: stop the work and say so."""
@@ -91,10 +90,10 @@ class WireInbound(Inbound):
 
     def cut(self, error: errors.Error) -> None:
         """End the call from outside: its server stops, its caller gets `error`."""
-        receiver = self.receiver
-        self.fail(error)
-        if receiver is not None:
-            receiver.on_cancel(error)
+        if not self.done:
+            self.fail(error)
+            if self.receiver is not None:
+                self.receiver.on_cancel(error)
 
     def forget(self, error: errors.Error) -> None:
         """The caller wants nothing more: stop the work, answer nothing."""
@@ -105,4 +104,9 @@ class WireInbound(Inbound):
                 self.receiver.on_cancel(error)
 
     def _failure(self, error: errors.Error) -> bytes:
-        return frames.encode(frames.Failure(self._id, error.code, error.status, error.detail[:MAX_DETAIL], error.id))
+        detail = error.detail[:MAX_DETAIL]
+        try:
+            return pack(frames.Failure(self._id, error.code, error.status, detail, error.id))
+        except UnicodeEncodeError:  # a file name, perhaps, whose bytes are no text
+            detail = detail.encode(errors="backslashreplace").decode()
+            return pack(frames.Failure(self._id, error.code, error.status, detail))

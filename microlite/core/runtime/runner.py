@@ -66,7 +66,7 @@ class Runner:
         self._nodes: dict[str, NodeRun] = {}
         self._starting: list[NodeRun] = []
         self._draining: dict[NodeRun, asyncio.Task[None]] = {}
-        self._generation = machinery.next_generation()
+        self._generation = 0
         self._renewal: Renewal | None = None
         self._stopping = False
         self._wake = asyncio.Event()

@@ -5,6 +5,7 @@ The steps stand in the order in which they are taken, before any line of user co
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -52,11 +53,16 @@ def set_environment(env: Mapping[str, str]) -> None:
 
 
 def buffer_lines() -> None:
-    """Have each printed line reach the log at once, though stdout is a pipe."""
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(line_buffering=True, write_through=bool(os.environ.get("PYTHONUNBUFFERED")))
+    """Have each printed line reach the log at once, though stdout is a pipe; each character with PYTHONUNBUFFERED."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if not os.environ.get("PYTHONUNBUFFERED"):
+            stream.reconfigure(line_buffering=True)
+        elif not stream.write_through:  # the interpreter was started without it
+            raw = open(stream.fileno(), "wb", buffering=0, closefd=False)
+            text = io.TextIOWrapper(raw, stream.encoding, stream.errors, write_through=True)
+            setattr(sys, name, text)
+            setattr(sys, f"__{name}__", text)
 
 
 def enter(folder: str) -> None:

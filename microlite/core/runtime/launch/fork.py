@@ -56,7 +56,7 @@ class ForkLauncher:
         env: the environment of the fork servers, the platform's own say; `PYTHON*` is left out of it.
         marker: whose processes they are, for `sweep`. The platform's home is a good source: it has one platform. None
             makes one up.
-        idle: seconds without a node after which a fork server ends.
+        idle: seconds after its last node has ended after which a fork server ends too.
     """
 
     def __init__(self, clock: Clock, env: Mapping[str, str], *, marker: str | None = None, idle: float = 600.0) -> None:

@@ -71,7 +71,7 @@ class ForkServer:
         template: what to load.
         marker: the value of `MARKER` for the server and each of its nodes; no other server's.
         env: the environment that the server and its preloaded modules start with.
-        idle: seconds without a node after which it ends.
+        idle: seconds after its last node has ended after which it ends too.
         gone: called once, with the server, when it and all its nodes are dead and reaped.
 
     Raises:
@@ -241,7 +241,6 @@ class ForkServer:
                     self.missing = message.missing
                     if not self._ready.done():
                         self._ready.set_result(None)
-                    self._rest()
                 case frames.Started():
                     self._started(message, descriptors[0])
                 case frames.Failed():

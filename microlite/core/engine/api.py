@@ -1,0 +1,278 @@
+"""The engine's verbs, and the frozen structs that travel through them.
+
+A *record* is bytes under (namespace, bucket, key). Each commit that changes something gets a *revision*, and the records
+that it wrote carry it. Revisions of one namespace grow with time; they are not dense, and those of two namespaces say
+nothing about each other. Nothing here hands out SQL, row numbers or file names, so that another store can carry it.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Final, Protocol, Self
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+MAX_KEY_BYTES: Final = 512
+"""Longest key, in bytes of UTF-8."""
+
+MAX_NAME_BYTES: Final = 128
+"""Longest name of a namespace or bucket, in bytes of UTF-8."""
+
+MAX_VALUE_BYTES: Final = 1 << 20
+"""Largest value of a record."""
+
+MAX_BATCH_OPERATIONS: Final = 1_000
+"""Most operations in one batch."""
+
+MAX_BATCH_BYTES: Final = 8 << 20
+"""Most bytes that the values of one batch may have together."""
+
+MAX_SCAN_LIMIT: Final = 1_000
+"""Most records on one page of a scan, and most keys in one `get_many`."""
+
+MAX_PAGE_BYTES: Final = 8 << 20
+"""Most bytes that the values of one page or one `get_many` may have together."""
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """What is stored under a key.
+
+    Attributes:
+        revision: that of the commit which wrote it; the expectation for a compare-and-set.
+        expires_at: seconds since the Unix epoch from which on the record is gone, if it ever goes by itself.
+    """
+
+    key: str
+    value: bytes
+    revision: int
+    expires_at: float | None = None
+
+
+class Page(msgspec.Struct, frozen=True, gc=False):
+    """One page of a scan.
+
+    Attributes:
+        records: in the order of their keys (by code point), or against it; values are empty in a scan for keys.
+        cursor: what to pass as `after` for the next page; none when this was the last. A page may hold fewer records
+            than its limit and still have a cursor: only the cursor says whether there is more.
+        revision: the page has at least all that was committed up to here. A watch from this revision misses nothing.
+    """
+
+    records: tuple[Record, ...]
+    cursor: str | None
+    revision: int
+
+
+class Presence(enum.Enum):
+    """What a precondition may ask for other than an exact revision."""
+
+    ABSENT = "absent"
+    PRESENT = "present"
+
+
+Expectation = int | Presence | None
+"""A precondition on a key: its exact revision, its presence, or none."""
+
+
+class Put(msgspec.Struct, frozen=True, gc=False):
+    """Store a value under a key, whatever was there, unless `expect` says what must have been there.
+
+    Attributes:
+        expires_at: seconds since the Unix epoch, by the engine's clock. Reads are exact about it here; an engine may
+            round it up to the next whole second. A put without it makes the record stay.
+    """
+
+    bucket: str
+    key: str
+    value: bytes
+    expires_at: float | None = None
+    expect: Expectation = None
+
+
+class Delete(msgspec.Struct, frozen=True, gc=False):
+    """Remove a key. One that is not there is no error and no change, unless `expect` says otherwise."""
+
+    bucket: str
+    key: str
+    expect: Expectation = None
+
+
+class Check(msgspec.Struct, frozen=True, gc=False):
+    """Change nothing, but refuse the batch unless the key is as expected: for what a transaction has only read."""
+
+    bucket: str
+    key: str
+    expect: int | Presence
+
+
+Operation = Put | Delete | Check
+
+
+class Batch(msgspec.Struct, frozen=True, gc=False):
+    """Operations that happen together or not at all, in one namespace; each key stands in it at most once."""
+
+    namespace: str
+    operations: tuple[Operation, ...]
+
+
+class ChangeKind(enum.Enum):
+    """What happened to a key."""
+
+    PUT = "put"
+    DELETE = "delete"
+    EXPIRE = "expire"
+
+
+class Change(msgspec.Struct, frozen=True, gc=False):
+    """One key changed.
+
+    Attributes:
+        value: the new value of a put, else empty.
+        expires_at: that of the put record.
+    """
+
+    kind: ChangeKind
+    key: str
+    revision: int
+    value: bytes = b""
+    expires_at: float | None = None
+
+
+class Resync(msgspec.Struct, frozen=True, gc=False):
+    """The changes since some revision are not to be had, so here is the state itself.
+
+    Small states come in one part (`first` and `last`), large ones in several, one after the other: forget all keys at the
+    first, add the records of each. What changed while the parts were read follows as changes after the last, and may
+    repeat what a part held already.
+
+    Attributes:
+        revision: all parts together, and the changes that follow, are the state from this revision on.
+        records: in the order of their keys.
+        first: whether what the watcher knew so far is void.
+        last: whether the state is complete now.
+    """
+
+    revision: int
+    records: tuple[Record, ...]
+    first: bool = True
+    last: bool = True
+
+
+class Watch(Protocol):
+    """Changes of a bucket as they happen: an async context manager, and an async iterator without an end.
+
+    Changes come in the order of their revisions, at most once each. Who reads slowly is not waited for: the queue is
+    bounded, and when it is full, what was in it gives way to one `Resync`. One task reads a watch.
+
+    Raises:
+        errors.ServiceUnavailable: while iterating, when the engine closes. Watch again from `revision`.
+    """
+
+    @property
+    def revision(self) -> int:
+        """Where to watch from later to go on behind what was handed out: nothing is missed then.
+
+        It is behind the last change's own revision while others of the same commit are still to come.
+        """
+        ...
+
+    async def __aenter__(self) -> Self:
+        """Begin: what is committed from now on is seen."""
+        ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End; a second time does nothing."""
+        ...
+
+    def __aiter__(self) -> Self:
+        """The watch itself."""
+        ...
+
+    async def __anext__(self) -> Change | Resync:
+        """Wait for the next change, or for the state when the changes are not to be had."""
+        ...
+
+
+class Engine(Protocol):
+    """The verbs. All raise `errors.BadRequest` for malformed names and keys, and `errors.ServiceUnavailable` when closed.
+
+    A record whose time has come is gone for every verb at once, also before it is removed from the disk.
+    """
+
+    async def get(self, namespace: str, bucket: str, key: str) -> Record | None:
+        """The record under a key, if there is one."""
+        ...
+
+    async def get_many(self, namespace: str, bucket: str, keys: Sequence[str]) -> tuple[Record | None, ...]:
+        """The records under several keys, as of one moment, in the order of the keys.
+
+        Raises:
+            errors.BadRequest: for more than `MAX_SCAN_LIMIT` keys.
+            errors.PayloadTooLarge: when the values are more than `MAX_PAGE_BYTES` together.
+        """
+        ...
+
+    async def scan(
+        self,
+        namespace: str,
+        bucket: str,
+        *,
+        prefix: str = "",
+        suffix: str = "",
+        after: str = "",
+        limit: int = 100,
+        reverse: bool = False,
+        keys_only: bool = False,
+    ) -> Page:
+        """Records in the order of their keys.
+
+        A prefix is found by the index; a suffix reads every key of the bucket that has the prefix, so alone it costs
+        O(bucket), away from the event loop.
+
+        Args:
+            after: begin behind this key (before it, when `reverse`), which need not exist; empty for the beginning.
+            limit: 1 to `MAX_SCAN_LIMIT`.
+            reverse: against the order of the keys.
+            keys_only: leave the values away.
+        """
+        ...
+
+    async def count(self, namespace: str, bucket: str, *, prefix: str = "", suffix: str = "") -> int:
+        """How many records there are; costs O(records counted), and O(bucket) with a suffix."""
+        ...
+
+    async def buckets(self, namespace: str) -> tuple[str, ...]:
+        """The names of the buckets that hold a record, in order."""
+        ...
+
+    async def commit(self, batch: Batch) -> int:
+        """Carry out a batch, wholly or not at all, and return its revision when it is on disk.
+
+        A batch that changes nothing returns the revision of the last commit before it. A caller that is cancelled while
+        it waits does not take the batch back.
+
+        Raises:
+            errors.BadRequest: a malformed operation, or a key twice.
+            errors.PayloadTooLarge: too many operations, too large a value, or too many bytes.
+            errors.Conflict: a precondition does not hold; the detail names the key.
+            errors.InsufficientStorage: the disk is full; nothing was changed.
+            errors.OutcomeUnknown: the disk failed at the last moment; the batch may be there or not.
+            errors.ServiceUnavailable: it was not started, and can safely be sent again.
+        """
+        ...
+
+    def watch(self, namespace: str, bucket: str, *, prefix: str = "", from_revision: int | None = None) -> Watch:
+        """Changes of the keys with a prefix.
+
+        Args:
+            from_revision: none begins with what is committed after entering. A revision begins with all changes after it:
+                of each key at least the latest, in order; or with a `Resync` when they are no longer known (deletions are
+                remembered for an hour). 0 always begins with a `Resync`: the way to mirror a bucket.
+        """
+        ...

@@ -1,0 +1,102 @@
+"""The thread that moves pages from the write-ahead log into the database, so that no commit has to."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Final
+
+import apsw
+
+from microlite.core.engine.connection import BUSY_MILLISECONDS, open_checkpointer
+
+PASSIVE_PAGES: Final = 2_000
+"""New pages in the log (8 MiB) after which the thread copies them, without holding anybody up."""
+
+BOUND_PAGES: Final = 16_384
+"""Pages in the log (64 MiB) from which on the writer lets it begin anew, as soon as no reader needs it."""
+
+_logger = logging.getLogger("microlite.engine")
+
+
+class Checkpointer:
+    """Keeps the log short. `note` and `bound` are for the writer thread.
+
+    While writes keep coming, copying alone never empties the log: somebody has to hold the writes for the moment in which
+    the last pages are copied and the log begins again from its start. The writer does that itself, between two groups.
+    """
+
+    def __init__(self, path: str, vfs: str | None) -> None:
+        self._path = path
+        self._vfs = vfs
+        self._pages = 0
+        self._copied = 0
+        self._retry_at = BOUND_PAGES
+        self._closing = False
+        self._wake = threading.Event()
+        self._copying = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the thread; it opens its connection with the first work."""
+        self._thread = threading.Thread(target=self._run, name="microlite-checkpoint", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread, after the copy it is at; a second time does nothing."""
+        self._closing = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def note(self, pages: int) -> None:
+        """Say how many pages the log has after a commit."""
+        if pages < self._pages:  # the log began anew
+            self._copied, self._retry_at = 0, BOUND_PAGES
+        self._pages = pages
+        if pages - self._copied >= PASSIVE_PAGES and not self._wake.is_set():
+            self._wake.set()
+
+    def bound(self, connection: apsw.Connection) -> None:
+        """Let a log that is past its bound begin anew, if no reader needs it; called between two groups.
+
+        A reader that stays long only puts it off: it is tried again each `PASSIVE_PAGES`.
+        """
+        if self._pages < self._retry_at:
+            return
+        # One that is twice too long has outrun the thread: wait for it, and so slow down who writes.
+        if not self._copying.acquire(blocking=self._pages >= 2 * BOUND_PAGES):
+            return
+        try:
+            connection.set_busy_timeout(0)
+            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            self._pages, self._copied, self._retry_at = 0, 0, BOUND_PAGES
+        except apsw.BusyError:
+            self._retry_at = self._pages + PASSIVE_PAGES
+        except apsw.Error:
+            self._retry_at = self._pages + PASSIVE_PAGES
+            _logger.warning("a checkpoint of %s failed; the log keeps its pages", self._path, exc_info=True)
+        finally:
+            connection.set_busy_timeout(BUSY_MILLISECONDS)
+            self._copying.release()
+
+    def _run(self) -> None:
+        connection: apsw.Connection | None = None
+        try:
+            while True:
+                self._wake.wait()
+                # Cleared before looking: what is set from here on brings another round.
+                self._wake.clear()
+                if self._closing:
+                    return
+                self._copied = self._pages
+                try:
+                    connection = connection or open_checkpointer(self._path, self._vfs)
+                    with self._copying:
+                        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                except apsw.Error:
+                    _logger.warning("a checkpoint of %s failed; the log keeps its pages", self._path, exc_info=True)
+        finally:
+            if connection is not None:
+                connection.close()

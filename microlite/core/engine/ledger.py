@@ -1,0 +1,238 @@
+"""The connection that writes: groups of batches in, durable transactions out. It belongs to the writer thread."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+import apsw
+import msgspec
+
+from microlite.core import errors
+from microlite.core.engine.api import Put
+from microlite.core.engine.connection import open_writer
+from microlite.core.engine.failures import CERTAIN, doubtful, translate
+from microlite.core.engine.group import POSITIONS, Group
+from microlite.core.engine.migrations import migrate
+from microlite.core.engine.queries import queries, with_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from microlite.core.clock import Clock
+    from microlite.core.engine.group import Job, Place, Writes
+
+MAX_CHANGES: Final = 500_000
+"""Most rows in the log of changes: under a heavy load it reaches back less than its hour."""
+
+PUT, DELETE, EXPIRE = 0, 1, 2
+"""Kinds of changes, as the log has them."""
+
+_LARGEST_CHUNK: Final = 128  # rows of one statement; smaller ones are powers of two, so that few statements are prepared
+
+_logger = logging.getLogger("microlite.engine")
+
+
+class Ledger:
+    """Commits, and knows where the database stands.
+
+    Attributes:
+        connection: none before `open`, after `close`, and after a commit of unknown outcome.
+        revision: the last one given out.
+        forgotten: changes up to this position have left the log.
+        changes: rows in the log.
+
+    Args:
+        clock: says what is expired.
+        vfs: the SQLite VFS to use; none for the usual one.
+        on_pages: told after each commit how many pages the write-ahead log has.
+    """
+
+    def __init__(self, path: str, clock: Clock, vfs: str | None, on_pages: Callable[[int], None]) -> None:
+        self.path = path
+        self.revision = 0
+        self.forgotten = 0
+        self.changes = 0
+        self._clock = clock
+        self._vfs = vfs
+        self._on_pages = on_pages
+        self._sql = queries()
+        self.connection: apsw.Connection | None = None
+        self._numbers: dict[tuple[str, str], int] = {}
+        self._names: dict[int, tuple[str, str]] = {}
+
+    def open(self) -> apsw.Connection:
+        """Connect, bring the database up to date, and read where it stands. When it is open already: the connection.
+
+        Raises:
+            errors.Error: why it cannot be.
+        """
+        if self.connection is not None:
+            return self.connection
+        try:
+            connection = open_writer(self.path, self._vfs)
+            try:
+                migrate(connection, self.path)
+                revision, self.forgotten, self.changes = connection.execute(self._sql["state"]).get
+                connection.set_wal_hook(self._count_pages)
+            except BaseException:
+                connection.close()
+                raise
+        except apsw.Error as error:
+            raise translate(error, self.path) from error
+        # After a commit of unknown outcome, the revisions in memory may be ahead; none is given out twice.
+        self.revision = max(self.revision, revision)
+        self.connection = connection
+        return connection
+
+    def close(self) -> None:
+        """Disconnect; the next commit would connect again."""
+        connection, self.connection = self.connection, None
+        self._numbers.clear()
+        if connection is not None:
+            try:
+                connection.close()
+            except apsw.Error:
+                _logger.warning("closing %s failed", self.path, exc_info=True)
+
+    def commit(self, jobs: Sequence[Job]) -> None:
+        """Commit jobs in one transaction; each then has its revision or its error. Raises nothing for what SQLite does.
+
+        When SQLite refuses a group before the commit (the disk is full, say), its jobs are tried one by one, so that the
+        small ones among them get through.
+        """
+        try:
+            connection = self.open()
+        except errors.Error as error:
+            for job in jobs:
+                job.error = error
+            return
+        try:
+            self._attempt(connection, jobs)
+        except apsw.Error as error:
+            self.undo(connection)
+            for job in jobs:
+                job.reset()
+            if len(jobs) == 1:
+                jobs[0].error = translate(error, self.path)
+            else:
+                for job in jobs:
+                    self.commit([job])
+
+    def _attempt(self, connection: apsw.Connection, jobs: Sequence[Job]) -> None:
+        now = self._clock.now()
+        connection.execute("BEGIN IMMEDIATE")
+        group = Group.of(jobs, self._number)
+        writes = group.judge(self._revisions(connection, group.questions, now), self.revision, now)
+        if not writes.last:
+            self.undo(connection)
+            return
+        self._write(connection, writes)
+        logged = [
+            (position, number, PUT if isinstance(operation, Put) else DELETE, now, key)
+            for (number, key), (position, operation) in writes.last.items()
+        ]
+        doubt = self.conclude(connection, writes.revision, logged)
+        if doubt is not None:
+            for job in jobs:
+                job.error = doubt
+
+    def conclude(
+        self, connection: apsw.Connection, revision: int, logged: Sequence[tuple[int, int, int, float, str]]
+    ) -> errors.OutcomeUnknown | None:
+        """End a transaction: log its changes, note where the database stands then, and commit.
+
+        Returns:
+            An error if nobody knows whether the transaction took place; the connection is closed then.
+
+        Raises:
+            apsw.Error: it did not take place; `undo` it.
+        """
+        _insert(connection, "log_changes", logged)
+        changes, forgotten = self.changes + len(logged), self.forgotten
+        if changes > MAX_CHANGES:
+            last = connection.execute(self._sql["forgettable"], (float("inf"), 2 * len(logged))).get
+            connection.execute(self._sql["forget_changes"], (last,))
+            changes, forgotten = changes - connection.changes(), last
+        connection.execute(self._sql["set_state"], (revision, forgotten, changes))
+        try:
+            connection.execute("COMMIT")
+        except CERTAIN:
+            raise
+        except apsw.Error as error:
+            _logger.error("a commit to %s failed, its outcome is unknown: %s", self.path, error)
+            self.revision = revision
+            self.undo(connection)
+            self.close()
+            return doubtful(error, self.path)
+        self.revision, self.forgotten, self.changes = revision, forgotten, changes
+        return None
+
+    def undo(self, connection: apsw.Connection) -> None:
+        """Roll back what is open on the connection."""
+        self._numbers.clear()
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except apsw.Error:
+            _logger.warning("rolling back on %s failed", self.path, exc_info=True)
+            self.close()
+
+    def name(self, connection: apsw.Connection, number: int) -> tuple[str, str]:
+        """The namespace and name of the bucket with a number."""
+        known = self._names.get(number)
+        if known is None:
+            known = self._names[number] = connection.execute(self._sql["bucket_name"], (number,)).get
+        return known
+
+    def _number(self, namespace: str, name: str, create: bool) -> int:
+        known = self._numbers.get((namespace, name))
+        if known is not None:
+            return known
+        connection = self.open()
+        number: int | None = connection.execute(self._sql["bucket_id"], (namespace, name)).get
+        if number is None:
+            if not create:
+                return 0
+            number = connection.execute(self._sql["add_bucket"], (namespace, name)).get
+            assert number is not None
+        self._numbers[namespace, name] = number
+        return number
+
+    def _revisions(self, connection: apsw.Connection, places: Sequence[Place], now: float) -> dict[Place, int]:
+        if not places:
+            return {}
+        found = connection.execute(self._sql["current_revisions"], (_json(places), now)).get
+        return {places[index]: revision for index, revision in msgspec.json.decode(found, type=list[tuple[int, int]])}
+
+    def _write(self, connection: apsw.Connection, writes: Writes) -> None:
+        rows: list[tuple[int, str, int, float | None, bytes]] = []
+        gone: list[Place] = []
+        for place, (position, operation) in writes.last.items():
+            if isinstance(operation, Put):
+                rows.append((*place, position // POSITIONS, operation.expires_at, operation.value))
+            else:
+                gone.append(place)
+        _insert(connection, "put_records", rows)
+        if gone:
+            connection.execute(self._sql["delete_records"], (_json(gone),))
+
+    def _count_pages(self, connection: apsw.Connection, schema: str, pages: int) -> int:
+        self._on_pages(pages)
+        return apsw.SQLITE_OK
+
+
+def _insert(connection: apsw.Connection, name: str, rows: Sequence[Sequence[apsw.SQLiteValue]]) -> None:
+    done = 0
+    while done < len(rows):
+        size = min(_LARGEST_CHUNK, 1 << ((len(rows) - done).bit_length() - 1))
+        connection.execute(with_rows(name, size), _flat(rows[done : done + size]))
+        done += size
+
+
+def _flat(rows: Iterable[Sequence[apsw.SQLiteValue]]) -> list[apsw.SQLiteValue]:
+    return [value for row in rows for value in row]
+
+
+def _json(places: Sequence[Place]) -> str:
+    return msgspec.json.encode(places).decode()

@@ -1,0 +1,47 @@
+"""From any older form of the database to the newest, forward only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from microlite.core import errors
+
+if TYPE_CHECKING:
+    import apsw
+
+APPLICATION_ID: Final = 0x6D6C6974
+"""`mlit` in ASCII: what tells a database of ours from somebody else's (https://www.sqlite.org/fileformat.html)."""
+
+FOLDER: Final = Path(__file__).with_name("migrations")
+
+
+def migrate(connection: apsw.Connection, path: str, folder: Path = FOLDER) -> None:
+    """Bring a database to the newest version, each step in a transaction of its own.
+
+    The steps are the files `NNNN_<noun>.sql` of the folder, numbered from 1 without a gap; the number of the last one
+    carried out is the database's `user_version`.
+
+    Raises:
+        errors.PreconditionFailed: the database is newer than this program, or it is another program's.
+    """
+    steps = sorted(folder.glob("[0-9][0-9][0-9][0-9]_*.sql"))
+    version = int(connection.pragma("user_version"))
+    if version > len(steps):
+        raise errors.PreconditionFailed(
+            f"{path} was written by a newer microlite (its database version is {version}, this program knows up to "
+            f"{len(steps)}): run that version, or restore a backup from before the update"
+        )
+    owner = int(connection.pragma("application_id"))
+    if owner != APPLICATION_ID and (owner or not _is_empty(connection)):
+        raise errors.PreconditionFailed(f"{path} is a database of another program: choose another file")
+    for number, step in enumerate(steps[version:], start=version + 1):
+        assert int(step.name[:4]) == number, f"the migration {step.name} stands at place {number}"
+        with connection:
+            connection.execute(step.read_text(encoding="utf-8"))
+            connection.pragma("application_id", APPLICATION_ID)
+            connection.pragma("user_version", number)
+
+
+def _is_empty(connection: apsw.Connection) -> bool:
+    return connection.execute("SELECT count(*) FROM sqlite_schema").get == 0

@@ -1,0 +1,109 @@
+-- Every statement of the engine. A block begins with its name, and says next what it is for where the name does not.
+-- A line that ends with "-- each" is a row of a VALUES list, and repeated as often as there are rows.
+
+-- name: state
+-- The one row that says where the database stands.
+SELECT revision, forgotten, changes FROM state WHERE id = 1
+
+-- name: set_state
+UPDATE state SET revision = ?1, forgotten = ?2, changes = ?3 WHERE id = 1
+
+-- name: bucket_id
+SELECT id FROM buckets WHERE namespace = ?1 AND name = ?2
+
+-- name: bucket_name
+SELECT namespace, name FROM buckets WHERE id = ?1
+
+-- name: add_bucket
+INSERT INTO buckets (namespace, name) VALUES (?1, ?2) RETURNING id
+
+-- name: list_buckets
+-- The buckets of a namespace that hold a record at the time ?2: one look into the index for each bucket.
+SELECT name FROM buckets WHERE namespace = ?1 AND EXISTS (
+    SELECT 1 FROM records WHERE records.bucket = buckets.id AND (expires_at IS NULL OR expires_at > ?2)
+) ORDER BY name
+
+-- name: get
+SELECT revision, expires_at, value FROM records WHERE bucket = ?1 AND key = ?2
+
+-- name: get_many
+-- ?2 is a JSON array of keys, ?3 the time.
+SELECT key, revision, expires_at, value FROM records
+WHERE bucket = ?1 AND key IN (SELECT value FROM json_each(?2)) AND (expires_at IS NULL OR expires_at > ?3)
+
+-- name: scan
+-- Keys from ?2 on and below ?3, alive at ?4, that end in ?5; ?6 leaves the values unread, their overflow pages included.
+SELECT key, revision, expires_at, CASE WHEN ?6 THEN x'' ELSE value END FROM records
+WHERE bucket = ?1 AND key >= ?2 AND key < ?3 AND (expires_at IS NULL OR expires_at > ?4)
+    AND (?5 = '' OR substr(key, -length(?5)) = ?5)
+ORDER BY key
+
+-- name: scan_back
+-- The same from the end.
+SELECT key, revision, expires_at, CASE WHEN ?6 THEN x'' ELSE value END FROM records
+WHERE bucket = ?1 AND key >= ?2 AND key < ?3 AND (expires_at IS NULL OR expires_at > ?4)
+    AND (?5 = '' OR substr(key, -length(?5)) = ?5)
+ORDER BY key DESC
+
+-- name: count
+-- As scan; counts to ?6 and no further.
+SELECT count(*) FROM (
+    SELECT 1 FROM records
+    WHERE bucket = ?1 AND key >= ?2 AND key < ?3 AND (expires_at IS NULL OR expires_at > ?4)
+        AND (?5 = '' OR substr(key, -length(?5)) = ?5)
+    LIMIT ?6
+)
+
+-- name: current_revisions
+-- ?1 is a JSON array of [bucket, key]; gives a JSON array of [position in it, revision] for those alive at ?2. All in one
+-- row: each row that a statement yields costs the writer thread a wait for the interpreter.
+SELECT json_group_array(json_array(wanted.key, records.revision))
+FROM json_each(?1) AS wanted CROSS JOIN records
+    ON records.bucket = wanted.value ->> 0 AND records.key = wanted.value ->> 1
+WHERE records.expires_at IS NULL OR records.expires_at > ?2
+
+-- name: put_records
+INSERT INTO records (bucket, key, revision, expires_at, value) VALUES
+    (?, ?, ?, ?, ?) -- each
+ON CONFLICT (bucket, key) DO UPDATE
+    SET revision = excluded.revision, expires_at = excluded.expires_at, value = excluded.value
+
+-- name: delete_records
+-- ?1 is a JSON array of [bucket, key].
+DELETE FROM records WHERE (bucket, key) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))
+
+-- name: log_changes
+INSERT INTO changes (position, bucket, kind, at, key) VALUES
+    (?, ?, ?, ?, ?) -- each
+
+-- name: changes_after
+-- What happened in a bucket behind a position, in order, with the record as it is now.
+SELECT changes.position, changes.kind, changes.key, records.revision, records.expires_at, records.value
+FROM changes LEFT JOIN records ON records.bucket = changes.bucket AND records.key = changes.key
+WHERE changes.position > ?1 AND changes.bucket = ?2 AND changes.key >= ?3 AND changes.key < ?4
+ORDER BY changes.position
+
+-- name: oldest_change
+SELECT at FROM changes WHERE position > 0 ORDER BY position LIMIT 1
+
+-- name: forgettable
+-- The last among the ?2 oldest changes that is at least as old as ?1.
+SELECT max(position) FROM (
+    SELECT position, at FROM changes WHERE position > 0 ORDER BY position LIMIT ?2
+) WHERE at <= ?1
+
+-- name: forget_changes
+DELETE FROM changes WHERE position > 0 AND position <= ?1
+
+-- name: expired
+-- At most ?2 records whose time had come at ?1, the longest dead first, as one JSON array of [id, bucket, key].
+SELECT json_group_array(json_array(id, bucket, key)) FROM (
+    SELECT id, bucket, key FROM records WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2
+)
+
+-- name: delete_expired
+-- ?1 is a JSON array of ids.
+DELETE FROM records WHERE id IN (SELECT value FROM json_each(?1))
+
+-- name: next_expiry
+SELECT min(expires_at) FROM records WHERE expires_at IS NOT NULL

@@ -1,0 +1,197 @@
+"""Reads on one connection, each as of one moment."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from microlite.core import errors
+from microlite.core.engine.api import MAX_PAGE_BYTES, Change, ChangeKind, Page, Record
+from microlite.core.engine.connection import open_reader
+from microlite.core.engine.group import POSITIONS
+from microlite.core.engine.ledger import DELETE, PUT
+from microlite.core.engine.queries import queries
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import apsw
+
+    from microlite.core.engine.ranges import KeyRange
+
+class History(msgspec.Struct, frozen=True, gc=False):
+    """A page of what happened in a bucket.
+
+    Attributes:
+        revision: where the database stood.
+        lost: the log does not reach back to where the page should begin; there are no changes then.
+        changes: in order; of each key at least the latest.
+        position: the page ends here.
+        complete: there was nothing behind it.
+    """
+
+    revision: int
+    lost: bool
+    changes: tuple[Change, ...] = ()
+    position: int = 0
+    complete: bool = True
+
+
+class Reader:
+    """Reads, blocking. One thread at a time uses it; opening is put off to the first read.
+
+    Args:
+        numbers: bucket numbers by (namespace, name), shared among readers; a bucket never changes its number.
+    """
+
+    def __init__(self, path: str, vfs: str | None, numbers: dict[tuple[str, str], int]) -> None:
+        self._path = path
+        self._vfs = vfs
+        self._numbers = numbers
+        self._sql = queries()
+        self._connection: apsw.Connection | None = None
+
+    def open(self) -> apsw.Connection:
+        """Connect, unless it is done. Raises `apsw.Error`."""
+        if self._connection is None:
+            self._connection = open_reader(self._path, self._vfs)
+        return self._connection
+
+    def close(self) -> None:
+        """Disconnect; a second time does nothing."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def interrupt(self) -> None:
+        """Make the read that is under way end with `apsw.InterruptError`; from any thread."""
+        if self._connection is not None:
+            self._connection.interrupt()
+
+    def bucket(self, namespace: str, name: str) -> int:
+        """The number of a bucket; 0, which no record has, where there is none yet."""
+        number = self._numbers.get((namespace, name))
+        if number is None:
+            number = self.open().execute(self._sql["bucket_id"], (namespace, name)).get
+            if number is None:
+                return 0
+            self._numbers[namespace, name] = number
+        return number
+
+    def get(self, namespace: str, bucket: str, key: str, now: float) -> Record | None:
+        """One record, if it is alive at `now`."""
+        rows = self.open().execute(self._sql["get"], (self.bucket(namespace, bucket), key)).fetchall()
+        if not rows:
+            return None
+        revision, expires_at, value = rows[0]
+        if expires_at is not None and expires_at <= now:
+            return None
+        return Record(key, value, revision, expires_at)
+
+    def get_many(self, namespace: str, bucket: str, keys: Sequence[str], now: float) -> tuple[Record | None, ...]:
+        """Records in the order of the keys."""
+        wanted = msgspec.json.encode(keys).decode()
+        cursor = self.open().execute(self._sql["get_many"], (self.bucket(namespace, bucket), wanted, now))
+        found: dict[str, Record] = {}
+        size = 0
+        for key, revision, expires_at, value in cursor:
+            found[key] = Record(key, value, revision, expires_at)
+            size += len(value)
+            if size > MAX_PAGE_BYTES:
+                cursor.close(force=True)
+                raise errors.PayloadTooLarge(f"the values are more than {MAX_PAGE_BYTES} bytes: ask for fewer keys")
+        return tuple(found.get(key) for key in keys)
+
+    def scan(
+        self,
+        namespace: str,
+        bucket: str,
+        within: KeyRange,
+        now: float,
+        *,
+        suffix: str = "",
+        limit: int,
+        reverse: bool = False,
+        keys_only: bool = False,
+        most_bytes: int = MAX_PAGE_BYTES,
+        revision: int = 0,
+    ) -> Page:
+        """At most `limit` records, and at least one if there is one; `revision` is that of the page."""
+        statement = self._sql["scan_back" if reverse else "scan"]
+        cursor = self.open().execute(
+            statement, (self.bucket(namespace, bucket), within.lower, within.upper, now, suffix, keys_only)
+        )
+        records: list[Record] = []
+        size = 0
+        more = False
+        for key, written, expires_at, value in cursor:
+            size += len(value)
+            if len(records) == limit or (size > most_bytes and records):
+                more = True
+                cursor.close(force=True)
+                break
+            records.append(Record(key, value, written, expires_at))
+        return Page(tuple(records), records[-1].key if more else None, revision)
+
+    def count(self, namespace: str, bucket: str, within: KeyRange, now: float, *, suffix: str, most: int) -> int:
+        """How many records there are, or `most` if there are more."""
+        number = self.bucket(namespace, bucket)
+        found: int = self.open().execute(self._sql["count"], (number, *within, now, suffix, most)).get
+        return found
+
+    def state(self, namespace: str, bucket: str, within: KeyRange, now: float, *, limit: int, most_bytes: int) -> Page:
+        """As `scan`, with the revision at which the database stood at the moment of the read."""
+        with self._moment() as (revision, _):
+            return self.scan(namespace, bucket, within, now, limit=limit, most_bytes=most_bytes, revision=revision)
+
+    def history(
+        self, namespace: str, bucket: str, within: KeyRange, position: int, *, limit: int, most_bytes: int
+    ) -> History:
+        """What happened to some keys of a bucket behind a position of the log."""
+        with self._moment() as (revision, forgotten):
+            if position < forgotten or position // POSITIONS > revision:
+                return History(revision, lost=True)
+            number = self.bucket(namespace, bucket)
+            cursor = self.open().execute(self._sql["changes_after"], (position, number, *within))
+            changes: list[Change] = []
+            size = 0
+            complete = True
+            for place, kind, key, written, expires_at, value in cursor:
+                if len(changes) == limit or size > most_bytes:
+                    complete = False
+                    cursor.close(force=True)
+                    break
+                position = place
+                change = _change(kind, key, place // POSITIONS, written, expires_at, value)
+                if change is not None:
+                    changes.append(change)
+                    size += len(change.value)
+        return History(revision, False, tuple(changes), position, complete)
+
+    @contextlib.contextmanager
+    def _moment(self) -> Iterator[tuple[int, int]]:
+        """Let several statements see one moment; gives the revision of it, and how much of the log is forgotten."""
+        connection = self.open()
+        connection.execute("BEGIN")
+        try:
+            revision, forgotten, _ = connection.execute(self._sql["state"]).get
+            yield revision, forgotten
+        finally:
+            connection.execute("ROLLBACK")
+
+    def buckets(self, namespace: str, now: float) -> tuple[str, ...]:
+        """The names of the buckets that hold a record."""
+        return tuple(name for (name,) in self.open().execute(self._sql["list_buckets"], (namespace, now)))
+
+
+def _change(
+    kind: int, key: str, revision: int, written: int | None, expires_at: float | None, value: bytes | None
+) -> Change | None:
+    """A row of the log as a change; none for one that a later row of the same key replaces."""
+    if kind != PUT:
+        return Change(ChangeKind.DELETE if kind == DELETE else ChangeKind.EXPIRE, key, revision) if not written else None
+    if written != revision or value is None:
+        return None
+    return Change(ChangeKind.PUT, key, revision, value, expires_at)

@@ -1,0 +1,200 @@
+"""The engine on one SQLite file: a writer thread, reads on the event loop or in threads, and timers for what expires."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self, TypeVar
+
+import apsw
+
+from microlite.core import errors
+from microlite.core.engine import limits
+from microlite.core.engine.connection import create_file
+from microlite.core.engine.failures import translate
+from microlite.core.engine.lock import FileLock
+from microlite.core.engine.ranges import key_range
+from microlite.core.engine.reader import Reader
+from microlite.core.engine.threads import ReaderThreads
+from microlite.core.engine.timetable import Timetable
+from microlite.core.engine.watches import Hub, Watcher
+from microlite.core.engine.writer import Settled, Writer
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+    from microlite.core.clock import Clock
+    from microlite.core.engine.api import Batch, Page, Record
+
+INLINE_RECORDS: Final = 128
+"""Reads of up to so many records happen on the event loop, where one costs less than the way to a thread and back."""
+
+INLINE_BYTES: Final = 1 << 20
+"""Values of a page that is read on the event loop; a longer one ends there, with a cursor."""
+
+INLINE_COUNT: Final = 2_000
+"""Records that are counted on the event loop, before a thread has to do it."""
+
+_EVERYTHING: Final = (1 << 63) - 1
+
+T = TypeVar("T")
+
+
+class SQLiteEngine:
+    """All verbs of `api.Engine` over one file; `async with` opens and closes it.
+
+    A commit is acknowledged when the disk has it. Point reads and short scans run on the event loop and take
+    microseconds; what may take long runs in a thread. The file and its companions are for their owner only.
+
+    Args:
+        path: the database, made if there is none; its folder exists.
+        clock: says what is expired, and wakes the engine for it.
+        vfs: a SQLite VFS to use in place of the usual one; tests inject faults through it.
+
+    Raises:
+        lock.Held: on entering: another process has the file open; the error names it.
+        errors.PreconditionFailed: on entering: the file is newer than this program, or no database of ours.
+        errors.ServiceUnavailable: on entering: the file cannot be opened or written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], clock: Clock, *, vfs: str | None = None) -> None:
+        self.path = Path(path).absolute()
+        self._clock = clock
+        text = str(self.path)
+        numbers: dict[tuple[str, str], int] = {}
+        self._lock = FileLock(self.path)
+        self._writer = Writer(text, clock, vfs, self._settle)
+        self._reader = Reader(text, vfs, numbers)
+        self._threads = ReaderThreads(text, vfs, numbers)
+        self._timetable = Timetable(clock, self._writer.look_after)
+        self._hub = Hub(self._threads, clock, 0)
+        self._opened = False
+
+    async def __aenter__(self) -> Self:
+        """Take the lock, bring the database up to date, and begin to serve."""
+        self._lock.acquire()
+        try:
+            create_file(self.path)
+            self._hub.revision = await self._writer.start()
+            try:
+                self._reader.open()
+            except apsw.Error as error:
+                raise translate(error, str(self.path)) from error
+        except BaseException:
+            await self.close()
+            raise
+        self._opened = True
+        # What expired, and what the log may forget, while nobody was running.
+        self._writer.look_after()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """See `close`."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Commit what waits, end watches and long reads, close the file and let go of it. A second time does nothing."""
+        self._opened = False
+        self._timetable.close()
+        self._hub.close()
+        self._threads.close()
+        # The writer's connection goes last, since the last one to close tidies up the log.
+        self._reader.close()
+        await self._writer.close()
+        self._lock.release()
+
+    async def get(self, namespace: str, bucket: str, key: str) -> Record | None:
+        """See `api.Engine`."""
+        limits.check_name("namespace", namespace)
+        limits.check_name("bucket", bucket)
+        limits.check_key(key)
+        now = self._clock.now()
+        return self._inline(lambda reader: reader.get(namespace, bucket, key, now))
+
+    async def get_many(self, namespace: str, bucket: str, keys: Sequence[str]) -> tuple[Record | None, ...]:
+        """See `api.Engine`."""
+        limits.check_name("namespace", namespace)
+        limits.check_name("bucket", bucket)
+        limits.check_keys(keys)
+        now = self._clock.now()
+        return await self._read(
+            lambda reader: reader.get_many(namespace, bucket, keys, now), inline=len(keys) <= INLINE_RECORDS
+        )
+
+    async def scan(
+        self,
+        namespace: str,
+        bucket: str,
+        *,
+        prefix: str = "",
+        suffix: str = "",
+        after: str = "",
+        limit: int = 100,
+        reverse: bool = False,
+        keys_only: bool = False,
+    ) -> Page:
+        """See `api.Engine`."""
+        self._check_range(namespace, bucket, prefix, suffix)
+        limits.check_part("cursor", after)
+        limits.check_limit(limit)
+        within = key_range(prefix, after, reverse=reverse)
+        now, revision = self._clock.now(), self._hub.revision
+        inline = limit <= INLINE_RECORDS and not suffix
+
+        def scan(reader: Reader) -> Page:
+            return reader.scan(
+                namespace, bucket, within, now,
+                suffix=suffix, limit=limit, reverse=reverse, keys_only=keys_only, revision=revision,
+                **({"most_bytes": INLINE_BYTES} if inline else {}),
+            )
+
+        return await self._read(scan, inline=inline)
+
+    async def count(self, namespace: str, bucket: str, *, prefix: str = "", suffix: str = "") -> int:
+        """See `api.Engine`."""
+        self._check_range(namespace, bucket, prefix, suffix)
+        within, now = key_range(prefix), self._clock.now()
+
+        def count(most: int) -> Callable[[Reader], int]:
+            return lambda reader: reader.count(namespace, bucket, within, now, suffix=suffix, most=most)
+
+        if not suffix:
+            few = self._inline(count(INLINE_COUNT + 1))
+            if few <= INLINE_COUNT:
+                return few
+        return await self._read(count(_EVERYTHING), inline=False)
+
+    async def buckets(self, namespace: str) -> tuple[str, ...]:
+        """See `api.Engine`."""
+        limits.check_name("namespace", namespace)
+        now = self._clock.now()
+        return await self._read(lambda reader: reader.buckets(namespace, now), inline=False)
+
+    async def commit(self, batch: Batch) -> int:
+        """See `api.Engine`."""
+        size = limits.check_batch(batch)
+        self._check_open()
+        return await self._writer.submit(batch, size)
+
+    def watch(self, namespace: str, bucket: str, *, prefix: str = "", from_revision: int | None = None) -> Watcher:
+        """See `api.Engine`."""
+        self._check_range(namespace, bucket, prefix, "")
+        limits.check_revision(from_revision)
+        return Watcher(self._hub, namespace, bucket, prefix, from_revision)
+
+    def _settle(self, settled: Settled) -> None:
+        self._hub.revision = settled.revision
+        next_expiry: float | None = None
+        for job in settled.jobs:
+            if job.error is None:
+                self._hub.publish(job.batch.namespace, job.revision, job.changed)
+                for operation in job.changed:
+                    ...
+            if not job.future.done():
+                if job.error is None:
+                    job.future.set_result(job.revision)
+                else:
+                    job.future.set_exception(job.error)

@@ -1,0 +1,140 @@
+"""What the writer does when nobody waits: expire records, forget old changes, give free pages back; in short slices."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+import apsw
+import msgspec
+
+from microlite.core.engine.failures import translate
+from microlite.core.engine.group import POSITIONS
+from microlite.core.engine.ledger import EXPIRE
+from microlite.core.engine.queries import queries
+
+if TYPE_CHECKING:
+    from microlite.core.clock import Clock
+    from microlite.core.engine.ledger import Ledger
+
+MEMORY_SECONDS: Final = 3_600.0
+"""How long the log remembers a change, a deletion's tombstone among them."""
+
+SLICE_SECONDS: Final = 0.005
+"""How long a slice may keep a write waiting, about."""
+
+_SMALLEST, _LARGEST = 16, POSITIONS - 1  # rows of one slice; all changes of one revision have to find a position
+_SPARE_PAGES: Final = 2_048  # free pages that stay in the file for what is written next: 8 MiB
+_PAGES_AT_ONCE: Final = 64
+
+
+class Expired(msgspec.Struct, frozen=True, gc=False):
+    """Keys of one bucket that have gone by themselves."""
+
+    namespace: str
+    bucket: str
+    keys: tuple[str, ...]
+
+
+class Slice(msgspec.Struct, frozen=True):
+    """What one slice did.
+
+    Attributes:
+        expired: what went, all at `revision`.
+        next_expiry: when the next record expires; none if none will, or not known while slices are left to do.
+        next_oldest: the time of the oldest change in the log, likewise.
+    """
+
+    revision: int
+    expired: tuple[Expired, ...] = ()
+    next_expiry: float | None = None
+    next_oldest: float | None = None
+
+
+class Upkeep:
+    """Finds work and does a slice of it. On the writer thread, between groups."""
+
+    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._sql = queries()
+        self._rows = 64
+        self.due = True
+        """Whether there may be something to do. Set by a timer of the engine, cleared when all is done."""
+
+    def run_slice(self) -> Slice:
+        """Do one slice: about `SLICE_SECONDS`, and one commit.
+
+        Raises:
+            errors.Error: the database cannot be opened or written now; nothing is due any more until a timer says so.
+        """
+        ledger = self._ledger
+        self.due = False
+        connection = ledger.open()
+        try:
+            expired = self._expire(connection)
+            if expired is not None:
+                self.due = True
+                return Slice(ledger.revision, expired)
+            now = self._clock.now()
+            if self._forget(connection, now - MEMORY_SECONDS) or self._vacuum(connection):
+                self.due = True
+                return Slice(ledger.revision)
+            return Slice(
+                ledger.revision,
+                next_expiry=connection.execute(self._sql["next_expiry"]).get,
+                next_oldest=connection.execute(self._sql["oldest_change"]).get,
+            )
+        except apsw.Error as error:
+            ledger.undo(connection)
+            # Whether the last COMMIT took place may be unknown: connecting again reads where the database stands.
+            ledger.close()
+            raise translate(error, ledger.path) from error
+
+    def _expire(self, connection: apsw.Connection) -> tuple[Expired, ...] | None:
+        began = time.perf_counter()
+        now = self._clock.now()
+        found = msgspec.json.decode(
+            connection.execute(self._sql["expired"], (now, self._rows)).get, type=list[tuple[int, int, str]]
+        )
+        if not found:
+            return None
+        ledger = self._ledger
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(self._sql["delete_expired"], (msgspec.json.encode([row[0] for row in found]).decode(),))
+        revision = ledger.revision + 1
+        places = enumerate(found, start=revision * POSITIONS)
+        logged = [(position, number, EXPIRE, now, key) for position, (_, number, key) in places]
+        names = {number: ledger.name(connection, number) for number in {row[1] for row in found}}
+        self._adapt(time.perf_counter() - began)
+        doubt = ledger.conclude(connection, revision, logged)
+        if doubt is not None:
+            raise doubt
+        return tuple(
+            Expired(*names[number], tuple(key for _, of, key in found if of == number)) for number in sorted(names)
+        )
+
+    def _forget(self, connection: apsw.Connection, before: float) -> bool:
+        ledger = self._ledger
+        last: int | None = connection.execute(self._sql["forgettable"], (before, _LARGEST)).get
+        if last is None:
+            return False
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(self._sql["forget_changes"], (last,))
+        changes = ledger.changes - connection.changes()
+        connection.execute(self._sql["set_state"], (ledger.revision, last, changes))
+        connection.execute("COMMIT")
+        ledger.forgotten, ledger.changes = last, changes
+        return True
+
+    def _vacuum(self, connection: apsw.Connection) -> bool:
+        if connection.pragma("freelist_count") <= _SPARE_PAGES:
+            return False
+        connection.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})").fetchall()
+        return True
+
+    def _adapt(self, seconds: float) -> None:
+        if seconds > SLICE_SECONDS:
+            self._rows = max(_SMALLEST, self._rows // 2)
+        elif seconds < SLICE_SECONDS / 3:
+            self._rows = min(_LARGEST, self._rows * 2)

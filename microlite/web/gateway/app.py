@@ -1,0 +1,277 @@
+"""The ASGI application of the gateway: every request that is not answered on the fast way."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from microlite.core import errors
+from microlite.core.context import TRACEPARENT
+from microlite.core.description.structs import Encoding
+from microlite.core.rpc.call import UnaryCall
+from microlite.core.rpc.frames import INITIAL_CREDIT
+from microlite.version import __version__
+from microlite.web.gateway import metrics
+from microlite.web.gateway.answers import EVENT_STREAM, NDJSON
+from microlite.web.gateway.bodies import check_lines, read_document, request_payload, send_lines
+from microlite.web.gateway.exchange import NO_CACHE, Exchange
+from microlite.web.gateway.forward import Forwarder
+from microlite.web.gateway.output import pump, wants_events
+from microlite.web.gateway.streams import StreamExchange
+from microlite.web.gateway.table import Target, WrongMethod
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, MutableMapping
+
+    from microlite.core.context import Account
+    from microlite.web.gateway.cycle import Receive, Send
+    from microlite.web.gateway.edge import Edge
+
+_METRICS_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
+
+
+class GatewayApp:
+    """Answers requests by their path: the platform's own pages, calls with and without streams, HTTP programs."""
+
+    def __init__(self, edge: Edge) -> None:
+        self._edge = edge
+        self._forwarder = Forwarder(edge)
+        self._pages: dict[bytes, Callable[[Exchange], Awaitable[None]]] = {
+            b"/": self._root,
+            b"/healthz": self._healthz,
+            b"/readyz": self._readyz,
+            b"/metrics": self._metrics,
+        }
+
+    async def close(self) -> None:
+        """Let go of the connections to programs."""
+        await self._forwarder.close()
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one request (https://asgi.readthedocs.io)."""
+        edge = self._edge
+        exchange = Exchange(edge, scope, receive, send)
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        edge.active += 1
+        try:
+            await self._answer(exchange)
+        except errors.Error as error:
+            await exchange.fail(error)
+        except Exception:
+            error_id = edge.clock.new_id()
+            edge.log.exception("the gateway failed to answer %s %s (%s)", exchange.method, exchange.path, error_id)
+            await exchange.fail(errors.InternalServerError("the gateway failed; its log has the cause", id=error_id))
+        finally:
+            edge.active -= 1
+            seconds = loop.time() - begun
+            edge.stats(exchange.target).observe(exchange.status or errors.Canceled.code, seconds)
+            url = exchange.path + b"?" + exchange.query if exchange.query else exchange.path
+            edge.note(exchange.client, exchange.method, url, exchange.status, seconds)
+
+    async def _answer(self, exchange: Exchange) -> None:
+        edge = self._edge
+        exchange.read_head()
+        fields = exchange.head.fields
+        host = fields.get(b"host")
+        program = ""
+        if host is not None or exchange.scope["http_version"] != "1.0":
+            program = edge.access.check_host(host)
+        if edge.active > edge.options.max_requests:
+            raise errors.ServiceUnavailable("too many requests are being answered; try again", id="gateway")
+        if program:
+            await self._forward_to_origin(exchange, program)
+            return
+        page = self._pages.get(exchange.path)
+        if page is not None and exchange.method in ("GET", "HEAD"):
+            await page(exchange)
+            return
+        try:
+            if page is not None:
+                raise WrongMethod(exchange.method, ("GET", "HEAD"))
+            target = edge.table.resolve(exchange.method, exchange.path, edge.access.namespace(exchange.head))
+        except WrongMethod as error:
+            if exchange.method != "OPTIONS":
+                raise
+            await self._options(exchange, error.allow)
+            return
+        exchange.target = target
+        if target.is_program:
+            await self._forwarder.forward_below_path(exchange, target)
+        else:
+            await self._call(exchange, target)
+
+    # -- calls ---------------------------------------------------------------------------------------------------------
+
+    async def _call(self, exchange: Exchange, target: Target) -> None:
+        assert target.endpoint is not None  # no program
+        account = self._edge.access.authorise(target, exchange.head.fields.get(b"authorization"))
+        streaming = target.endpoint.streaming
+        if streaming.from_client:
+            await self._call_with_lines(exchange, target, account)
+        elif streaming.from_server:
+            if exchange.method == "HEAD":
+                await exchange.start(200, [(b"content-type", EVENT_STREAM if wants_events(exchange) else NDJSON)])
+                await exchange.write(b"", more=False)
+                return
+            call = self._stream_call(exchange, target, account, await read_document(exchange))
+            async with _Watch(exchange.until_gone(), call):
+                await self._stream_out(exchange, call)
+        else:
+            await self._call_unary(exchange, target, account)
+
+    async def _call_unary(self, exchange: Exchange, target: Target, account: Account | None) -> None:
+        document = await read_document(exchange)
+        payload = request_payload(target, exchange.query, document)
+        call = UnaryCall(*self._address(target), payload, **self._terms(exchange, target, account, unary=True))
+        answer = asyncio.ensure_future(call.run(self._edge.send))
+        gone = asyncio.ensure_future(exchange.until_gone())
+        try:
+            await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not answer.done():
+                raise errors.Canceled("the client went away", id="gateway")
+            reply = answer.result()
+        finally:
+            for task in (answer, gone):
+                task.cancel()
+            await asyncio.gather(answer, gone, return_exceptions=True)
+        await self._reply(exchange, reply)
+
+    async def _call_with_lines(self, exchange: Exchange, target: Target, account: Account | None) -> None:
+        """A call whose stream comes as lines of the body; its request is what query and path say."""
+        check_lines(exchange)
+        call = self._stream_call(exchange, target, account, b"")
+        async with _Watch(send_lines(exchange, call), call):
+            if target.endpoint is not None and target.endpoint.streaming.from_server:
+                await self._stream_out(exchange, call)
+            else:
+                while await call.take() is not None:
+                    pass
+                await self._reply(exchange, call.reply)
+
+    def _stream_call(
+        self, exchange: Exchange, target: Target, account: Account | None, document: bytes
+    ) -> StreamExchange:
+        assert target.endpoint is not None  # no program
+        payload = request_payload(target, exchange.query, document)
+        terms = self._terms(exchange, target, account, unary=False)
+        credit = INITIAL_CREDIT if target.endpoint.streaming.from_server else 0
+        call = StreamExchange(*self._address(target), payload, credit=credit, **terms)
+        self._edge.send(call)
+        return call
+
+    async def _stream_out(self, exchange: Exchange, call: StreamExchange) -> None:
+        self._edge.streams.add(call)
+        try:
+            await pump(exchange, call)
+        finally:
+            self._edge.streams.discard(call)
+
+    @staticmethod
+    def _address(target: Target) -> tuple[str, str]:
+        assert target.endpoint is not None  # no program
+        return target.service, target.endpoint.name
+
+    def _terms(self, exchange: Exchange, target: Target, account: Account | None, *, unary: bool) -> dict[str, Any]:
+        """What a call needs beside its address and payload."""
+        assert target.endpoint is not None  # no program
+        options = self._edge.options
+        return {
+            "encoding": int(Encoding.JSON),
+            "namespace": target.namespace,
+            "timeout": exchange.head.timeout(options.call_timeout if unary else None, options.max_timeout),
+            "metadata": {**exchange.head.metadata, TRACEPARENT: exchange.traceparent},
+            "account": account,
+            "idempotent": target.endpoint.idempotent,
+        }
+
+    @staticmethod
+    async def _reply(exchange: Exchange, reply: bytes) -> None:
+        """A reply as it is; nothing at all, which is what a function returns that returns None, is 204."""
+        if reply and reply != b"null":
+            await exchange.respond(200, reply)
+        else:
+            await exchange.respond(204)
+
+    # -- programs ------------------------------------------------------------------------------------------------------
+
+    async def _forward_to_origin(self, exchange: Exchange, name: str) -> None:
+        namespace = self._edge.access.namespace(exchange.head)
+        target = self._edge.table.program(namespace, name)
+        if target is None:
+            raise errors.ServiceNotFound(f'no HTTP program is called "{name}"', id="gateway")
+        exchange.target = target
+        await self._forwarder.forward_to_origin(exchange, target)
+
+    # -- pages ---------------------------------------------------------------------------------------------------------
+
+    async def _root(self, exchange: Exchange) -> None:
+        url = self._edge.options.dashboard_url
+        if url and "text/html" in exchange.head.metadata.get("accept", ""):
+            await exchange.respond(307, headers=[(b"location", url.encode()), (b"vary", b"Accept")])
+            return
+        body = msgspec.json.encode({"name": "microlite", "version": __version__})
+        await exchange.respond(200, body, headers=[(b"vary", b"Accept")])
+
+    async def _healthz(self, exchange: Exchange) -> None:
+        await exchange.respond(200, b'{"status":"ok"}', headers=[NO_CACHE])
+
+    async def _readyz(self, exchange: Exchange) -> None:
+        if self._edge.stopping or not self._edge.ready():
+            raise errors.ServiceUnavailable("the platform is not ready", id="gateway")
+        await exchange.respond(200, b'{"status":"ready"}', headers=[NO_CACHE])
+
+    async def _metrics(self, exchange: Exchange) -> None:
+        edge = self._edge
+        if not edge.access.is_admin(exchange.head.fields.get(b"authorization")):
+            raise errors.Unauthorized("send Authorization: Bearer with the admin's token", id="gateway")
+        gauges = (
+            ("microlite_http_active_requests", "Requests that are being answered.", float(edge.active)),
+            ("microlite_http_streams", "Streams that are open.", float(len(edge.streams))),
+        )
+        body = metrics.render(metrics.GatewayCollector(edge.table.stats, gauges))
+        await exchange.respond(200, body, content_type=_METRICS_TYPE, headers=[NO_CACHE])
+
+    # -- OPTIONS -------------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    async def _options(exchange: Exchange, allow: tuple[str, ...]) -> None:
+        """Say what is possible here; to a browser that asks for a page of another origin, whether that page may."""
+        fields = exchange.head.fields
+        methods = ", ".join((*allow, "OPTIONS")).encode()
+        origin = exchange.edge.access.origin_headers(fields.get(b"origin"))
+        headers = [(b"allow", methods)]
+        if len(origin) > 1 and b"access-control-request-method" in fields:
+            headers += [(b"access-control-allow-methods", methods), (b"access-control-max-age", b"600")]
+            wanted = fields.get(b"access-control-request-headers", b"")
+            if wanted:
+                headers.append((b"access-control-allow-headers", wanted))
+        await exchange.respond(204, headers=headers)
+
+
+class _Watch:
+    """Runs what listens to the client beside what answers it, and gives the call up when the client is gone."""
+
+    def __init__(self, listening: Any, call: StreamExchange) -> None:
+        self._listening = listening
+        self._call = call
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> None:
+        self._task = asyncio.create_task(self._listen(), name="gateway client")
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self._call.give_up(errors.Canceled("nobody reads the answer any longer", id="gateway"))
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _listen(self) -> None:
+        try:
+            await self._listening
+        except errors.Error as error:
+            self._call.give_up(error)
+        else:
+            self._call.give_up(errors.Canceled("the client went away", id="gateway"))

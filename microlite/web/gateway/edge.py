@@ -1,0 +1,105 @@
+"""What all connections of one gateway share."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Protocol
+
+from microlite.web.gateway.access import Access
+from microlite.web.gateway.answers import Answers
+from microlite.web.gateway.metrics import EndpointStats
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from microlite.core.clock import Clock
+    from microlite.core.rpc.call import Call
+    from microlite.web.gateway.options import GatewayOptions
+    from microlite.web.gateway.streams import StreamExchange
+    from microlite.web.gateway.table import PathTable, Target
+
+
+class Lease(Protocol):
+    """A program that stays up, at its address, until the lease is released."""
+
+    base_url: str
+    """Scheme, host and port, without a slash at the end."""
+
+    def release(self) -> None:
+        """The request is over. Called once."""
+        ...
+
+
+class Programs(Protocol):
+    """Finds running HTTP programs."""
+
+    async def acquire(self, namespace: str, name: str) -> Lease:
+        """A program that takes requests now; waits while one is being replaced by the next.
+
+        Raises:
+            ServiceUnavailable: none is up, and none will be soon.
+        """
+        ...
+
+
+class Edge:
+    """The shared state of a gateway's connections, and its links to the rest of the platform.
+
+    Args:
+        options: the settings.
+        table: which path leads where.
+        send: takes a call; answers through the call's own methods, now or later, and never raises.
+        programs: finds the addresses of HTTP programs.
+        admin_token: opens built-in endpoints.
+        clock: for dates and ids.
+        ready: whether the platform takes requests, for `/readyz`.
+    """
+
+    def __init__(
+        self,
+        options: GatewayOptions,
+        table: PathTable,
+        send: Callable[[Call], None],
+        programs: Programs,
+        admin_token: str,
+        clock: Clock,
+        ready: Callable[[], bool],
+    ) -> None:
+        self.options = options
+        self.table = table
+        self.send = send
+        self.programs = programs
+        self.clock = clock
+        self.ready = ready
+        self.access = Access(options, admin_token)
+        self.answers = Answers(clock.now())
+        self.active = 0
+        """Requests that are being answered."""
+        self.stopping = False
+        self.streams: set[StreamExchange] = set()
+        self._closed = asyncio.Event()
+        self.log = logging.getLogger("microlite.gateway")
+        self.access_log = logging.getLogger("microlite.access") if options.access_log else None
+
+    async def emptied(self, connections: set[Any]) -> None:
+        """Return when the last connection is closed."""
+        while connections:
+            self._closed.clear()
+            await self._closed.wait()
+
+    def connection_closed(self) -> None:
+        """One connection is gone."""
+        self._closed.set()
+
+    def stats(self, target: Target | None) -> EndpointStats:
+        """The counters of a target; of what reached none, for None."""
+        if target is not None:
+            return target.stats
+        return self.table.stats.setdefault(("", ""), EndpointStats())
+
+    def note(self, client: str, method: str, url: bytes, code: int, seconds: float) -> None:
+        """Write a line to the access log, if there is one."""
+        if self.access_log is not None:
+            path = url.decode("ascii", "backslashreplace")
+            self.access_log.info('%s "%s %s" %d %.1fms', client, method, path, code, seconds * 1000)

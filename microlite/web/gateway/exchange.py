@@ -1,0 +1,180 @@
+"""One request on the way through the ASGI application: what was asked, and the ways to answer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from microlite.core import errors
+from microlite.web.gateway.answers import JSON, NO_SNIFF, Headers, error_body, error_headers
+from microlite.web.gateway.head import Head, next_traceparent
+from microlite.web.gateway.refusals import ExpectationFailed, ResponseAborted
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
+    from microlite.web.gateway.cycle import Receive, Send
+    from microlite.web.gateway.edge import Edge
+    from microlite.web.gateway.table import Target
+
+NO_CACHE: Final = (b"cache-control", b"no-cache")
+
+
+class Exchange:
+    """A request and its answer.
+
+    Attributes:
+        method: in upper case.
+        path: as it stood in the request, without query.
+        head: its headers, sorted.
+        traceparent: of the gateway's span; the answer carries it.
+        started: whether the head of the answer was sent.
+        status: of the answer, 0 before it.
+        target: what the path stands for, as soon as that is known.
+        gone: the client has gone away.
+    """
+
+    def __init__(self, edge: Edge, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        self.edge = edge
+        self.scope = scope
+        self.receive = receive
+        self._send = send
+        self.method: str = scope["method"]
+        self.path: bytes = scope["raw_path"]
+        self.query: bytes = scope["query_string"]
+        self.head = Head(())
+        self.traceparent = ""
+        self.started = False
+        self.status = 0
+        self.target: Target | None = None
+        self.gone = False
+        self._body_read = False
+
+    @property
+    def client(self) -> str:
+        """The address of the client, as far as it is known."""
+        return self.scope["client"][0] if self.scope["client"] else ""
+
+    def read_head(self) -> None:
+        """Sort the headers.
+
+        Raises:
+            BadRequest: they contradict themselves.
+            ExpectationFailed: the client expects what nobody here does.
+        """
+        self.traceparent = next_traceparent(None)
+        self.head = Head(self.scope["headers"])
+        self.traceparent = next_traceparent(self.head.trace())
+        expect = self.head.text(b"expect").lower()
+        if expect not in ("", "100-continue"):
+            raise ExpectationFailed(f'"{expect}" is not understood in Expect', id="gateway")
+
+    # -- the body of the request ---------------------------------------------------------------------------------------
+
+    @property
+    def has_body(self) -> bool:
+        """Whether the client announced a body."""
+        fields = self.head.fields
+        return b"transfer-encoding" in fields or fields.get(b"content-length", b"0").strip(b"0") != b""
+
+    async def next_piece(self, timeout: float | None) -> bytes:
+        """The next piece of the body as it arrives; nothing after the last.
+
+        Args:
+            timeout: seconds that may pass without a byte; None for no limit.
+
+        Raises:
+            Timeout: they passed.
+            Canceled: the client went away.
+        """
+        piece = b""
+        while not piece and not self._body_read:
+            try:
+                async with asyncio.timeout(timeout):
+                    message = await self.receive()
+            except TimeoutError:
+                raise errors.Timeout("the body of the request did not arrive in time", id="gateway") from None
+            if message["type"] == "http.disconnect":
+                self.gone = True
+                raise errors.Canceled("the client went away", id="gateway")
+            self._body_read = not message["more_body"]
+            piece = message["body"]
+        return piece
+
+    async def body(self) -> bytes:
+        """The whole body.
+
+        Raises:
+            PayloadTooLarge: it is larger than the limit; no more than that was read.
+        """
+        limit = self.edge.options.max_body
+        if int(self.head.fields.get(b"content-length", b"0")) > limit:
+            raise self._too_large(limit)
+        pieces = []
+        size = 0
+        while piece := await self.next_piece(self.edge.options.body_timeout):
+            size += len(piece)
+            if size > limit:
+                raise self._too_large(limit)
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    @staticmethod
+    def _too_large(limit: int) -> errors.Error:
+        return errors.PayloadTooLarge(f"the body is larger than the limit of {limit:,} bytes", id="gateway")
+
+    async def until_gone(self) -> None:
+        """Return when the client has gone away, or no longer gets this answer. The body must have been read."""
+        while not self.gone:
+            self.gone = (await self.receive())["type"] == "http.disconnect"
+
+    # -- the answer ----------------------------------------------------------------------------------------------------
+
+    async def start(self, status: int, headers: Headers, *, own: bool = True) -> None:
+        """Send the head of the answer.
+
+        Args:
+            status: of the answer.
+            headers: without date, framing and trace, which are added.
+            own: whether the gateway speaks for itself or a service, and not for an HTTP program, which says by itself
+                who may read its answers.
+        """
+        self.started = True
+        self.status = status
+        headers = list(headers)
+        if own:
+            headers.append(NO_SNIFF)
+            headers += self.edge.access.origin_headers(self.head.fields.get(b"origin"))
+        if self.traceparent:
+            headers.append((b"traceparent", self.traceparent.encode()))
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def write(self, body: bytes, *, more: bool = True) -> None:
+        """Send a piece of the answer's body, when the client has room for it; `more=False` with the last."""
+        await self._send({"type": "http.response.body", "body": body, "more_body": more})
+
+    async def respond(
+        self, status: int, body: bytes = b"", *, content_type: bytes = JSON, headers: Headers | None = None
+    ) -> None:
+        """Send a whole answer. 204 has no body and no type."""
+        own: Headers = (
+            [] if status == 204 else [(b"content-type", content_type), (b"content-length", b"%d" % len(body))]
+        )
+        await self.start(status, [*own, *(headers or [])])
+        await self.write(body, more=False)
+
+    async def fail(self, error: errors.Error) -> None:
+        """Answer with an error. Where another answer has begun, that is broken off.
+
+        Raises:
+            ResponseAborted: an answer has begun.
+        """
+        if self.gone:
+            self.status = self.status or errors.Canceled.code
+            return
+        if self.started:
+            raise ResponseAborted
+        headers = error_headers(error)
+        if error.code in (408, 413) and not self._body_read:
+            headers.append((b"connection", b"close"))
+        await self.respond(error.code, error_body(error), headers=headers)

@@ -1,0 +1,197 @@
+"""A plain call that is answered from the parser's callbacks, without a task and without an ASGI application."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from microlite.core import errors
+from microlite.core.description.structs import Encoding
+from microlite.core.rpc.call import Call
+from microlite.web.gateway.answers import STATUS_LINES, content_length
+from microlite.web.gateway.head import next_traceparent
+
+if TYPE_CHECKING:
+    from microlite.core.context import Account, Trace
+    from microlite.web.gateway.protocol import GatewayProtocol
+    from microlite.web.gateway.table import Target
+
+JSON: Final = int(Encoding.JSON)
+
+
+class PlainRequest:
+    """What the head of a request came to: all that a call needs, its body aside.
+
+    A connection keeps the last one with the bytes that it was read from. A client that sends the same head again, as
+    most do on a connection that is kept alive, is answered without parsing it again: equal bytes at the beginning of a
+    message mean an equal request.
+
+    Attributes:
+        size: bytes of the body.
+        version: of the path table that named the target.
+        head: the bytes of the head, empty while they are unknown.
+        length: of head and body together.
+    """
+
+    __slots__ = (
+        "account",
+        "head",
+        "keep_alive",
+        "length",
+        "metadata",
+        "method",
+        "parent",
+        "size",
+        "target",
+        "timeout",
+        "url",
+        "version",
+    )
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        method: str,
+        url: bytes,
+        account: Account | None,
+        metadata: dict[str, str],
+        timeout: float | None,
+        parent: Trace | None,
+        keep_alive: bool,
+        size: int,
+        version: int,
+    ) -> None:
+        self.target = target
+        self.method = method
+        self.url = url
+        self.account = account
+        self.metadata = metadata
+        self.timeout = timeout
+        self.parent = parent
+        self.keep_alive = keep_alive
+        self.size = size
+        self.version = version
+        self.head = b""
+        self.length = 0
+
+
+class _NoEvent:
+    """Where an ASGI cycle wakes its application, a fast call has nobody to wake."""
+
+    def set(self) -> None:
+        """Do nothing."""
+
+
+class FastCall(Call):
+    """The call of a plain request, which writes its own answer.
+
+    While it runs it stands in for uvicorn's request cycle (`protocol.cycle`), so that uvicorn's shutdown, its queue of
+    pipelined requests and its handling of lost connections apply to it unchanged.
+    """
+
+    __slots__ = (
+        "begun",
+        "disconnected",
+        "keep_alive",
+        "protocol",
+        "request",
+        "response_complete",
+        "traceparent",
+    )
+
+    message_event = _NoEvent()
+
+    def __init__(self, protocol: GatewayProtocol, request: PlainRequest, begun: float) -> None:
+        target = request.target
+        endpoint = target.endpoint
+        assert endpoint is not None  # a plain target has one
+        self.traceparent = traceparent = next_traceparent(request.parent)
+        super().__init__(
+            target.service,
+            endpoint.name,
+            encoding=JSON,
+            namespace=target.namespace,
+            timeout=request.timeout,
+            metadata={**request.metadata, "traceparent": traceparent},
+            account=request.account,
+            idempotent=endpoint.idempotent,
+        )
+        self.protocol = protocol
+        self.request = request
+        self.begun = begun
+        self.keep_alive = request.keep_alive
+        self.response_complete = False
+        self.disconnected = False
+        protocol.edge.active += 1
+
+    def on_reply(self, payload: bytes) -> None:
+        """Write the answer: 200 with the reply as it is, or 204 where it is null."""
+        if self.response_complete:
+            return
+        answers = self.protocol.edge.answers
+        if payload and payload != b"null":
+            parts = (
+                answers.ok,
+                content_length(len(payload)),
+                b"traceparent: ",
+                self.traceparent.encode(),
+                b"\r\n\r\n" if self.keep_alive else b"\r\nconnection: close\r\n\r\n",
+                payload,
+            )
+            self._finish(200, b"".join(parts))
+        else:
+            parts = (
+                STATUS_LINES[204],
+                answers.common,
+                b"x-content-type-options: nosniff\r\ntraceparent: ",
+                self.traceparent.encode(),
+                b"\r\n\r\n" if self.keep_alive else b"\r\nconnection: close\r\n\r\n",
+                b"",
+            )
+            self._finish(204, b"".join(parts))
+
+    def on_error(self, error: errors.Error) -> None:
+        """Write the error as JSON."""
+        if self.response_complete:
+            return
+        more = [(b"traceparent", self.traceparent.encode())]
+        if not self.keep_alive:
+            more.append((b"connection", b"close"))
+        self._finish(error.code, self.protocol.edge.answers.error(error, *more))
+
+    def on_end(self) -> None:
+        """The callee streams where one reply was described."""
+        self.on_error(errors.BadGateway(f"{self.service}.{self.endpoint} answered with a stream, not with a reply"))
+
+    def withdraw(self) -> None:
+        """Take the request back before it was sent: the connection answers otherwise."""
+        self.response_complete = True
+        self.protocol.edge.active -= 1
+
+    def abandon(self) -> None:
+        """The client is gone: nobody waits for the answer."""
+        if not self.response_complete:
+            self.response_complete = True
+            self.disconnected = True
+            self._count(errors.Canceled.code)
+            self.cancel()
+
+    def _finish(self, code: int, answer: bytes) -> None:
+        self.response_complete = True
+        self._count(code)
+        protocol = self.protocol
+        transport = protocol.transport
+        if transport.is_closing():
+            return
+        transport.write(answer)
+        if not self.keep_alive:
+            transport.close()
+        protocol.on_response_complete()
+
+    def _count(self, code: int) -> None:
+        edge = self.protocol.edge
+        edge.active -= 1
+        seconds = self.protocol.loop.time() - self.begun
+        self.request.target.stats.observe(code, seconds)
+        if edge.access_log is not None:
+            edge.note(self.protocol.client_name, self.request.method, self.request.url, code, seconds)

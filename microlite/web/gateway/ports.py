@@ -1,0 +1,66 @@
+"""Binding a port, and finding out who holds it where that fails."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from microlite.core import errors
+
+
+class PortTaken(errors.Conflict):
+    """The port is in use; the detail says by whom, as far as the system tells."""
+
+
+def bind(host: str, port: int, backlog: int = 2048) -> socket.socket:
+    """A listening socket.
+
+    Args:
+        host: an address or name of this machine.
+        port: 0 takes any free one.
+        backlog: connections that may wait to be accepted.
+
+    Raises:
+        PortTaken: another program listens there.
+        Forbidden: this user may not bind the port.
+        BadRequest: the host is none of this machine.
+    """
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except OSError as error:
+        raise errors.BadRequest(f"the host {host!r} cannot be bound: {error.strerror or error}") from None
+    listener = socket.socket(family, kind, proto)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(backlog)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        raise _explained(error, host, port) from None
+    return listener
+
+
+def _explained(error: OSError, host: str, port: int) -> errors.Error:
+    if error.errno == errno.EADDRINUSE:
+        holder = find_holder(port)
+        by = f" by {holder}" if holder else ""
+        return PortTaken(f"port {port} on {host} is taken{by}; end that program, or choose another port")
+    if error.errno == errno.EACCES:
+        return errors.Forbidden(f"port {port} needs the rights of root; choose one from 1024 on")
+    return errors.BadRequest(f"port {port} on {host!r} cannot be bound: {error.strerror}")
+
+
+def find_holder(port: int) -> str:
+    """The program that listens on a TCP port, as `name (pid 123)`; empty where the system does not tell."""
+    import psutil  # type: ignore[import-untyped]  # needed on this one unhappy path
+
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    except (psutil.Error, OSError):
+        return ""  # macOS tells it to root only
+    return ""
