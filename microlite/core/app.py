@@ -10,7 +10,6 @@ import os
 import shutil
 import signal
 import sys
-from importlib.metadata import version as installed_version
 from typing import TYPE_CHECKING, Final, Self
 
 from microlite import onefile
@@ -51,6 +50,9 @@ if TYPE_CHECKING:
 
 SESSION_LINGER: Final = 2.0
 """Seconds after its last session at which a platform ends that was started for one."""
+
+LIBRARY_NEEDS: Final = {"msgspec": "0.22", "uvloop": "0.23"}
+"""The least versions of what the service library imports, as pyproject.toml has them; a test holds the two together."""
 
 log = logging.getLogger("microlite")
 
@@ -157,12 +159,11 @@ class Platform:
         from pathlib import Path  # at run time, for once
 
         installer = Installer(pip=_pip_command(), uv=shutil.which("uv") or "", environ=dict(os.environ))
-        needs = {name: installed_version(name) for name in ("msgspec",)}
         return Environments(
             self.options.home / "environments",
             library=Path(library),
             version=__version__,
-            needs=needs,
+            needs=LIBRARY_NEEDS,
             installer=installer,
             clock=self.clock,
         )

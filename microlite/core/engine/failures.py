@@ -16,15 +16,21 @@ def translate(error: apsw.Error, path: str) -> errors.Error:
     """The error to raise for one of SQLite's, for work that is known not to have changed anything."""
     match error:
         case apsw.FullError():
-            return errors.InsufficientStorage(f"the disk that holds {path} is full: nothing was written, free some space")
+            return errors.InsufficientStorage(
+                f"the disk that holds {path} is full: nothing was written, free some space"
+            )
         case apsw.ReadOnlyError():
-            return errors.ServiceUnavailable(f"{path} is read-only: nothing was written, make it and its folder writable")
+            return errors.ServiceUnavailable(
+                f"{path} is read-only: nothing was written, make it and its folder writable"
+            )
         case apsw.CantOpenError() | apsw.PermissionsError() | apsw.AuthError():
             return errors.ServiceUnavailable(f"{path} cannot be opened: its folder must exist, and be yours to write")
         case apsw.BusyError() | apsw.LockedError():
             return errors.ServiceUnavailable(f"{path} is locked by another program: nothing was written, try again")
         case apsw.NotADBError():
-            return errors.PreconditionFailed(f"{path} is not a database of microlite: move it away, or restore a backup")
+            return errors.PreconditionFailed(
+                f"{path} is not a database of microlite: move it away, or restore a backup"
+            )
         case apsw.CorruptError():
             return errors.InternalServerError(f"{path} is damaged ({error}): run `microlite doctor`, restore a backup")
         case apsw.InterruptError():
@@ -39,4 +45,6 @@ def translate(error: apsw.Error, path: str) -> errors.Error:
 
 def doubtful(error: apsw.Error, path: str) -> errors.OutcomeUnknown:
     """The error for a COMMIT that failed without saying whether it took place."""
-    return errors.OutcomeUnknown(f"the disk failed while committing to {path}: the change may be there or not ({error})")
+    return errors.OutcomeUnknown(
+        f"the disk failed while committing to {path}: the change may be there or not ({error})"
+    )

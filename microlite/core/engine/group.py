@@ -144,4 +144,6 @@ def _refusal(expect: Expectation, current: int) -> str:
         return "" if current else "is not there"
     if expect == current:
         return ""
-    return f"expected at revision {expect}, is at {current}" if current else f"expected at revision {expect}, is not there"
+    return (
+        f"expected at revision {expect}, is at {current}" if current else f"expected at revision {expect}, is not there"
+    )

@@ -28,7 +28,9 @@ MAX_CHANGES: Final = 500_000
 PUT, DELETE, EXPIRE = 0, 1, 2
 """Kinds of changes, as the log has them."""
 
-_LARGEST_CHUNK: Final = 128  # rows of one statement; smaller ones are powers of two, so that few statements are prepared
+_LARGEST_CHUNK: Final = (
+    128  # rows of one statement; smaller ones are powers of two, so that few statements are prepared
+)
 
 _logger = logging.getLogger("microlite.engine")
 
@@ -105,7 +107,7 @@ class Ledger:
             connection = self.open()
         except errors.Error as error:
             for job in jobs:
-                job.error = error
+                job.error = type(error)(error.detail)  # an error of its own for each: it is raised in several tasks
             return
         try:
             self._attempt(connection, jobs)
@@ -135,15 +137,15 @@ class Ledger:
         doubt = self.conclude(connection, writes.revision, logged)
         if doubt is not None:
             for job in jobs:
-                job.error = doubt
+                job.error = doubtful(doubt, self.path)
 
     def conclude(
         self, connection: apsw.Connection, revision: int, logged: Sequence[tuple[int, int, int, float, str]]
-    ) -> errors.OutcomeUnknown | None:
+    ) -> apsw.Error | None:
         """End a transaction: log its changes, note where the database stands then, and commit.
 
         Returns:
-            An error if nobody knows whether the transaction took place; the connection is closed then.
+            What the COMMIT failed with, if nobody knows whether it took place; the connection is closed then.
 
         Raises:
             apsw.Error: it did not take place; `undo` it.
@@ -164,7 +166,7 @@ class Ledger:
             self.revision = revision
             self.undo(connection)
             self.close()
-            return doubtful(error, self.path)
+            return error
         self.revision, self.forgotten, self.changes = revision, forgotten, changes
         return None
 

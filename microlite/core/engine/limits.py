@@ -84,7 +84,9 @@ def check_batch(batch: Batch) -> int:
     if size > MAX_BATCH_BYTES:
         raise errors.PayloadTooLarge(f"{size} bytes are too many for one batch: the limit is {MAX_BATCH_BYTES}")
     if len(operations) > 1 and len({(one.bucket, one.key) for one in operations}) < len(operations):
-        raise errors.BadRequest(f"{_repeated(batch)} stands in the batch twice: put what it shall be into one operation")
+        raise errors.BadRequest(
+            f"{_repeated(batch)} stands in the batch twice: put what it shall be into one operation"
+        )
     return size
 
 

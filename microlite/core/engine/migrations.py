@@ -44,4 +44,4 @@ def migrate(connection: apsw.Connection, path: str, folder: Path = FOLDER) -> No
 
 
 def _is_empty(connection: apsw.Connection) -> bool:
-    return connection.execute("SELECT count(*) FROM sqlite_schema").get == 0
+    return not connection.execute("SELECT count(*) FROM sqlite_schema").get

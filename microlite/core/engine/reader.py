@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import apsw
 
     from microlite.core.engine.ranges import KeyRange
+
 
 class History(msgspec.Struct, frozen=True, gc=False):
     """A page of what happened in a bucket.
@@ -82,10 +83,10 @@ class Reader:
 
     def get(self, namespace: str, bucket: str, key: str, now: float) -> Record | None:
         """One record, if it is alive at `now`."""
-        rows = self.open().execute(self._sql["get"], (self.bucket(namespace, bucket), key)).fetchall()
-        if not rows:
+        row: Any = self.open().execute(self._sql["get"], (self.bucket(namespace, bucket), key)).get
+        if row is None:
             return None
-        revision, expires_at, value = rows[0]
+        revision, expires_at, value = row
         if expires_at is not None and expires_at <= now:
             return None
         return Record(key, value, revision, expires_at)
@@ -191,7 +192,9 @@ def _change(
 ) -> Change | None:
     """A row of the log as a change; none for one that a later row of the same key replaces."""
     if kind != PUT:
-        return Change(ChangeKind.DELETE if kind == DELETE else ChangeKind.EXPIRE, key, revision) if not written else None
+        return (
+            Change(ChangeKind.DELETE if kind == DELETE else ChangeKind.EXPIRE, key, revision) if not written else None
+        )
     if written != revision or value is None:
         return None
     return Change(ChangeKind.PUT, key, revision, value, expires_at)

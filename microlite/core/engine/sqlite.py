@@ -9,6 +9,7 @@ import apsw
 
 from microlite.core import errors
 from microlite.core.engine import limits
+from microlite.core.engine.api import MAX_PAGE_BYTES
 from microlite.core.engine.connection import create_file
 from microlite.core.engine.failures import translate
 from microlite.core.engine.lock import FileLock
@@ -146,9 +147,16 @@ class SQLiteEngine:
 
         def scan(reader: Reader) -> Page:
             return reader.scan(
-                namespace, bucket, within, now,
-                suffix=suffix, limit=limit, reverse=reverse, keys_only=keys_only, revision=revision,
-                **({"most_bytes": INLINE_BYTES} if inline else {}),
+                namespace,
+                bucket,
+                within,
+                now,
+                suffix=suffix,
+                limit=limit,
+                reverse=reverse,
+                keys_only=keys_only,
+                revision=revision,
+                most_bytes=INLINE_BYTES if inline else MAX_PAGE_BYTES,
             )
 
         return await self._read(scan, inline=inline)
@@ -186,15 +194,41 @@ class SQLiteEngine:
         return Watcher(self._hub, namespace, bucket, prefix, from_revision)
 
     def _settle(self, settled: Settled) -> None:
+        """Wake who waits for a group or watches what it changed; before them, reads see it."""
         self._hub.revision = settled.revision
-        next_expiry: float | None = None
         for job in settled.jobs:
-            if job.error is None:
+            if job.error is None and job.changed:
                 self._hub.publish(job.batch.namespace, job.revision, job.changed)
-                for operation in job.changed:
-                    ...
-            if not job.future.done():
-                if job.error is None:
-                    job.future.set_result(job.revision)
-                else:
-                    job.future.set_exception(job.error)
+            if job.future.done():
+                continue  # its caller was cancelled
+            if job.error is None:
+                job.future.set_result(job.revision)
+            else:
+                job.future.set_exception(job.error)
+        if settled.upkeep is not None:
+            for expired in settled.upkeep.expired:
+                self._hub.expire(settled.upkeep.revision, expired)
+        self._timetable.update(settled)
+
+    def _check_open(self) -> None:
+        if not self._opened:
+            raise errors.ServiceUnavailable("the engine is closed")
+
+    def _check_range(self, namespace: str, bucket: str, prefix: str, suffix: str) -> None:
+        limits.check_name("namespace", namespace)
+        limits.check_name("bucket", bucket)
+        limits.check_part("prefix", prefix)
+        limits.check_part("suffix", suffix)
+
+    def _inline(self, work: Callable[[Reader], T]) -> T:
+        self._check_open()
+        try:
+            return work(self._reader)
+        except apsw.Error as error:
+            raise translate(error, str(self.path)) from error
+
+    async def _read(self, work: Callable[[Reader], T], *, inline: bool) -> T:
+        if inline:
+            return self._inline(work)
+        self._check_open()
+        return await self._threads.run(work)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import apsw
 import msgspec
 
-from microlite.core.engine.failures import translate
+from microlite.core.engine.failures import doubtful, translate
 from microlite.core.engine.group import POSITIONS
 from microlite.core.engine.ledger import EXPIRE
 from microlite.core.engine.queries import queries
@@ -22,6 +22,9 @@ MEMORY_SECONDS: Final = 3_600.0
 
 SLICE_SECONDS: Final = 0.005
 """How long a slice may keep a write waiting, about."""
+
+EARLY_SECONDS: Final = 1e-6
+"""A float that counts seconds since 1970 is no more exact; so much earlier an expiry's timer may fire."""
 
 _SMALLEST, _LARGEST = 16, POSITIONS - 1  # rows of one slice; all changes of one revision have to find a position
 _SPARE_PAGES: Final = 2_048  # free pages that stay in the file for what is written next: 8 MiB
@@ -93,7 +96,7 @@ class Upkeep:
 
     def _expire(self, connection: apsw.Connection) -> tuple[Expired, ...] | None:
         began = time.perf_counter()
-        now = self._clock.now()
+        now = self._clock.now() + EARLY_SECONDS
         found = msgspec.json.decode(
             connection.execute(self._sql["expired"], (now, self._rows)).get, type=list[tuple[int, int, str]]
         )
@@ -109,7 +112,7 @@ class Upkeep:
         self._adapt(time.perf_counter() - began)
         doubt = ledger.conclude(connection, revision, logged)
         if doubt is not None:
-            raise doubt
+            raise doubtful(doubt, ledger.path)
         return tuple(
             Expired(*names[number], tuple(key for _, of, key in found if of == number)) for number in sorted(names)
         )

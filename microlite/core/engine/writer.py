@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from microlite.core import errors
+from microlite.core.engine.api import Put
 from microlite.core.engine.checkpoint import Checkpointer
 from microlite.core.engine.group import Job
 from microlite.core.engine.ledger import Ledger
@@ -51,11 +52,13 @@ class Settled(msgspec.Struct, frozen=True):
     Attributes:
         revision: the last one that is on disk.
         jobs: each with its revision or error; their futures are still open.
+        next_expiry: when the first of the records that the jobs put expires, if one does.
         upkeep: what a slice of upkeep did; with neither jobs nor this, upkeep failed and wants to be tried again.
     """
 
     revision: int
     jobs: list[Job] = []
+    next_expiry: float | None = None
     upkeep: Slice | None = None
 
 
@@ -147,9 +150,7 @@ class Writer:
 
     # From here on: in the thread.
 
-    def _run(
-        self, loop: asyncio.AbstractEventLoop, opened: asyncio.Future[int], ended: asyncio.Future[None]
-    ) -> None:
+    def _run(self, loop: asyncio.AbstractEventLoop, opened: asyncio.Future[int], ended: asyncio.Future[None]) -> None:
         try:
             try:
                 self._ledger.open()
@@ -215,7 +216,13 @@ class Writer:
             self._ledger.close()
             for job in jobs:
                 job.error = errors.OutcomeUnknown(f"the engine failed while writing, see its log: {error!r}")
-        return Settled(self._ledger.revision, jobs)
+        expiries = [
+            operation.expires_at
+            for job in jobs
+            for operation in job.changed
+            if isinstance(operation, Put) and operation.expires_at is not None
+        ]
+        return Settled(self._ledger.revision, jobs, min(expiries, default=None))
 
     def _run_slice(self) -> Settled:
         try:

@@ -42,12 +42,13 @@ class Context(Caller):
     not be used after that has ended.
     """
 
-    __slots__ = ("_inbound", "_scope", "_trace")
+    __slots__ = ("_inbound", "_onward", "_scope", "_trace")
 
     def __init__(self, scope: Scope, inbound: Inbound | None) -> None:
         self._scope = scope
         self._inbound = inbound
         self._trace: Trace | None = None
+        self._onward: dict[str, str] | None = None
         self._transport = scope.transport
         self._timeout = 30.0
         if inbound is None:
@@ -124,9 +125,12 @@ class Context(Caller):
         await self._scope.clock.sleep(seconds)
 
     def _outgoing(self) -> dict[str, str] | None:
-        outgoing = dict(self._metadata) if self._metadata is not None else {}
-        outgoing[TRACEPARENT] = str(self.trace)
-        return outgoing
+        onward = self._onward
+        if onward is None:
+            # The same for all calls of this handler: nobody changes it after this.
+            onward = self._onward = dict(self._metadata) if self._metadata is not None else {}
+            onward[TRACEPARENT] = str(self.trace)
+        return onward
 
 
 class _TraceLog(logging.LoggerAdapter):  # type: ignore[type-arg]  # generic only for type checkers until Python 3.11

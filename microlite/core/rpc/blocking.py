@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from microlite.core import errors
 from microlite.core.rpc import frames
+from microlite.core.rpc.peers import check_listener
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,6 +27,7 @@ class BlockingClient:
 
     Raises:
         ServiceUnavailable: nobody listens there.
+        Forbidden: another user's process listens there.
     """
 
     def __init__(self, path: Path, properties: dict[str, str] | None = None) -> None:
@@ -35,11 +37,17 @@ class BlockingClient:
         except OSError as error:
             self._socket.close()
             raise errors.ServiceUnavailable(f"nobody listens at {path}: {error.strerror or error}") from error
+        try:
+            check_listener(self._socket, str(path))
+        except errors.Error:
+            self._socket.close()
+            raise
         self._decoder = frames.FrameDecoder()
         self._arrived: list[frames.AnyFrame] = []
         self._last_id = -1
         self._peer: frames.Hello | None = None
-        self._send(frames.Hello(frames.VERSION, "client", properties or {}))
+        self._farewell: frames.GoAway | None = None
+        self._send(frames.Hello(frames.VERSION, "client", properties or {}), None)
 
     @property
     def peer(self) -> frames.Hello:
@@ -71,7 +79,7 @@ class BlockingClient:
         Raises:
             Error: what the callee or the deadline says; `OutcomeUnknown` when the connection broke.
         """
-        answer = b""
+        answer: bytes | None = None
         for answer in self.stream(  # noqa: B007 - a unary call has one answer, and the loop reads to its end
             service,
             endpoint,
@@ -84,6 +92,8 @@ class BlockingClient:
             credit=0,
         ):
             pass
+        if answer is None:
+            raise errors.BadGateway(f"{service}.{endpoint} answered with a stream, not with a reply")
         return answer
 
     def stream(
@@ -101,28 +111,20 @@ class BlockingClient:
     ) -> Iterator[bytes]:
         """Make a call and yield the payloads of its stream; for a unary call that is one.
 
-        The caller's own `items` are all sent before the first answer is read, within the callee's credit. A generator
-        that is closed early cancels the call.
+        As much of `items` as the callee has room for is sent before an answer is read; `()` stands for a call without a
+        stream of its own. A generator that is closed early cancels the call.
 
         Raises:
             Error: as in `call`.
         """
+        if self._farewell is not None:
+            raise errors.ServiceUnavailable(self._farewell.reason or "the platform is going away")
         self._last_id += 2
         call_id = self._last_id
         expires = None if timeout is None else time.monotonic() + timeout
-        self._send(
-            frames.Call(
-                call_id,
-                service,
-                endpoint,
-                payload,
-                encoding,
-                0 if timeout is None else max(1, int(timeout * 1000)),
-                credit,
-                namespace,
-                metadata,
-            )
-        )
+        milliseconds = 0 if timeout is None else max(1, int(timeout * 1000))
+        call = frames.Call(call_id, service, endpoint, payload, encoding, milliseconds, credit, namespace, metadata)
+        self._send(call, expires)
         ended = False
         balance = frames.INITIAL_CREDIT
         elements = iter(items)
@@ -133,11 +135,11 @@ class BlockingClient:
                 while sending and balance > 0:
                     element = next(elements, None)
                     if element is None:
-                        self._send(frames.End(call_id))
+                        self._send(frames.End(call_id), expires, call_id)
                         sending = False
                     else:
-                        self._send(frames.Item(call_id, element))
-                        balance -= len(element) + 64
+                        self._send(frames.Item(call_id, element), expires, call_id)
+                        balance -= len(element) + frames.ITEM_OVERHEAD
                 frame = self._receive(expires)
                 match frame:
                     case frames.Reply(id=found) if found == call_id:
@@ -149,9 +151,9 @@ class BlockingClient:
                         raise errors.restore(frame.code, frame.status, frame.detail, frame.error_id)
                     case frames.Item(id=found) if found == call_id:
                         yield frame.payload
-                        owed += len(frame.payload) + 64
+                        owed += len(frame.payload) + frames.ITEM_OVERHEAD
                         if owed * 2 >= credit:
-                            self._send(frames.Credit(call_id, owed))
+                            self._send(frames.Credit(call_id, owed), expires, call_id)
                             owed = 0
                     case frames.End(id=found) if found == call_id:
                         ended = True
@@ -161,12 +163,13 @@ class BlockingClient:
                     case frames.Refused(id=found) if found == call_id:
                         ended = True
                         raise errors.ServiceUnavailable(frame.reason)
-                    case frames.GoAway():
-                        if frame.last < call_id:
-                            ended = True
-                            raise errors.ServiceUnavailable(frame.reason or "the platform is going away")
+                    case frames.GoAway() if frame.last < call_id:
+                        ended = True
+                        raise errors.ServiceUnavailable(frame.reason or "the platform is going away")
                     case frames.Ping():
-                        self._send(frames.Pong(frame.number))
+                        self._send(frames.Pong(frame.number), expires, call_id)
+                    case frames.Call():
+                        self._send(frames.Refused(frame.id, "a client takes no calls"), expires, call_id)
                     case _:
                         pass  # left over from a call that was given up
         finally:
@@ -180,40 +183,64 @@ class BlockingClient:
         except OSError:
             pass  # the platform is gone, and with it the call
 
-    def _send(self, frame: frames.Frame) -> None:
+    def _send(self, frame: frames.Frame, expires: float | None, started: int = 0) -> None:
+        """Send a frame. `started` is the id of the call that it belongs to, unless the frame itself starts one."""
         try:
             data = frames.encode(frame)
         except frames.ProtocolError as error:
             raise errors.PayloadTooLarge(str(error)) from error
+        except UnicodeEncodeError as error:
+            raise errors.BadRequest(f"the names and metadata of a call must be valid Unicode: {error}") from error
         try:
-            self._socket.settimeout(None)
+            self._limit(expires)
             self._socket.sendall(data)
+        except TimeoutError:
+            self._socket.close()  # in the middle of a frame: nothing can follow it
+            raise errors.Timeout("Request timed out") from None
         except OSError as error:
-            raise errors.ServiceUnavailable("the connection to the platform broke") from error
+            self._raise_farewell(started)
+            if started:
+                raise errors.OutcomeUnknown(f"outcome unknown: the connection broke: {error.strerror}") from error
+            raise errors.ServiceUnavailable(f"the connection to the platform broke: {error.strerror}") from error
+
+    def _raise_farewell(self, started: int) -> None:
+        """Raise what the platform said before it closed, if it said why."""
+        try:
+            while self._farewell is None:
+                self._receive(time.monotonic())
+        except (errors.OutcomeUnknown, errors.Timeout):
+            return  # it did not
+        if self._farewell.last < started or not started:
+            raise errors.ServiceUnavailable(self._farewell.reason)
 
     def _receive(self, expires: float | None) -> frames.AnyFrame:
         while not self._arrived:
             try:
-                if expires is None:
-                    self._socket.settimeout(None)
-                else:
-                    self._socket.settimeout(max(0.001, expires - time.monotonic()))
+                self._limit(expires)
                 data = self._socket.recv(262_144)
             except TimeoutError:
                 raise errors.Timeout("Request timed out") from None
             except OSError as error:
-                raise errors.OutcomeUnknown(f"the connection to the platform broke: {error.strerror}") from error
+                raise errors.OutcomeUnknown(f"outcome unknown: the connection broke: {error.strerror}") from error
             if not data:
                 raise errors.OutcomeUnknown("outcome unknown: the platform closed the connection before it answered")
-            try:
-                self._arrived.extend(self._decoder.feed(data))
-            except frames.ProtocolError as error:
-                raise errors.BadGateway(f"what listens there does not speak the protocol: {error}") from error
+            self._arrived = self._decoder.feed(data)
+            if self._decoder.error is not None and not self._arrived:
+                raise errors.BadGateway(f"what listens there does not speak the protocol: {self._decoder.error}")
             self._arrived.reverse()
         frame = self._arrived.pop()
         if isinstance(frame, frames.Hello):
             self._peer = frame
+            if frame.version != frames.VERSION:
+                raise errors.BadGateway(
+                    f"the platform speaks version {frame.version} of the wire, and this program {frames.VERSION}"
+                )
+        elif isinstance(frame, frames.GoAway):
+            self._farewell = frame
         return frame
+
+    def _limit(self, expires: float | None) -> None:
+        self._socket.settimeout(None if expires is None else max(0.001, expires - time.monotonic()))
 
     def close(self) -> None:
         """Close the connection; a call that runs is canceled by that."""

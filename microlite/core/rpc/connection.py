@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from microlite.core import errors
 from microlite.core.rpc import frames
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from microlite.core.context import Account
 
 __all__ = ["MAX_PENDING", "SWEEP", "Acceptor", "Connection"]
+
 
 class Connection(Outgoing):
     """Both ends of the wire.
@@ -173,6 +174,7 @@ class Connection(Outgoing):
             arrived = self._feed(data)
             if self.peer is None and arrived:
                 self._on_first(arrived.pop(0))
+            frame: Any  # its type is what is asked first
             for frame in arrived:
                 kind = type(frame)
                 if kind is frames.Reply:

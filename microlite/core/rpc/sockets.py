@@ -7,17 +7,18 @@ import hashlib
 import os
 import socket
 import stat
-import struct
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from microlite.core import errors
 from microlite.core.rpc import frames
 from microlite.core.rpc.connection import Acceptor, Connection
+from microlite.core.rpc.peers import check_listener, may_call, peer_uid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+__all__ = ["PATH_LIMIT", "Listener", "dial", "peer_uid", "private_folder", "socket_path"]
 
 PATH_LIMIT = 103
 """Bytes that a socket's path may have (104 with its end on macOS, 108 on Linux)."""
@@ -37,25 +38,19 @@ def private_folder(folder: Path) -> None:
     """Make sure that only this user can enter `folder`, creating it where it is missing.
 
     Raises:
-        Forbidden: it is a link, belongs to somebody else, or its mode cannot be mended.
+        Forbidden: it cannot be made, is no folder or a link to one, or belongs to somebody else.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = folder.lstat()
-    if stat.S_ISLNK(found.st_mode) or found.st_uid != os.getuid():
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.lstat()
+    except OSError as error:
+        raise errors.Forbidden(
+            f"{folder} cannot be made a private folder: {error.strerror}; choose another home with --home"
+        ) from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise errors.Forbidden(f"{folder} must be a folder of this user; choose another home with --home")
     if found.st_mode & 0o077:
         folder.chmod(0o700)
-
-
-def peer_uid(connection: socket.socket) -> int | None:
-    """The user at the other end of a Unix socket, as the kernel says; None where it does not say."""
-    if hasattr(socket, "SO_PEERCRED"):
-        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        return int(struct.unpack("3i", credentials)[1])
-    if sys.platform == "darwin":
-        credentials = connection.getsockopt(0, 1, 76)  # SOL_LOCAL, LOCAL_PEERCRED: struct xucred
-        return int(struct.unpack_from("II", credentials)[1])
-    return None
 
 
 async def dial(
@@ -70,15 +65,25 @@ async def dial(
 
     Raises:
         ServiceUnavailable: nobody listens there. Nothing was sent.
+        Forbidden: another user's process listens there. Nothing was sent.
     """
     hello = frames.Hello(frames.VERSION, role, properties or {})
     loop = asyncio.get_running_loop()
+    dialling = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        dialling.setblocking(False)
+        try:
+            # At once or never: on Unix sockets, EAGAIN says that too many wait there already.
+            dialling.connect(path)
+        except OSError as error:
+            raise errors.ServiceUnavailable(f"nobody listens at {path}: {error.strerror or error}") from error
+        check_listener(dialling, path)
         _, connection = await loop.create_unix_connection(
-            lambda: Connection(acceptor, dialled=True, hello=hello, on_lost=on_lost), path
+            lambda: Connection(acceptor, dialled=True, hello=hello, on_lost=on_lost), sock=dialling
         )
-    except OSError as error:
-        raise errors.ServiceUnavailable(f"nobody listens at {path}: {error.strerror or error}") from error
+    except BaseException:
+        dialling.close()
+        raise
     return connection
 
 
@@ -109,6 +114,7 @@ class Listener:
         self._on_hello = on_hello
         self._on_lost = on_lost
         self._server: asyncio.Server | None = None
+        self._inode = 0
         self.connections: set[Connection] = set()
 
     async def start(self) -> None:
@@ -120,6 +126,7 @@ class Listener:
         try:
             server.bind(str(self.path))
             self.path.chmod(0o600)
+            self._inode = self.path.stat().st_ino
             self._server = await loop.create_unix_server(self._accepted, sock=server, backlog=1024)
         except BaseException:
             server.close()
@@ -129,29 +136,32 @@ class Listener:
         return _AcceptedConnection(self, self._acceptor, self._hello, self._on_hello, self._gone)
 
     def _gone(self, connection: Connection) -> None:
-        self.connections.discard(connection)
-        if self._on_lost is not None:
-            self._on_lost(connection)
+        if connection in self.connections:
+            self.connections.remove(connection)
+            if self._on_lost is not None:
+                self._on_lost(connection)
 
     def stop_accepting(self) -> None:
         """Take no further connection; those that are open go on. May be called twice."""
         if self._server is not None:
+            try:
+                if self.path.stat().st_ino == self._inode:  # and not that of a successor
+                    self.path.unlink()
+            except OSError:
+                pass  # somebody cleared the folder away
             self._server.close()
             self._server = None
-            self.path.unlink(missing_ok=True)
 
     async def close(self) -> None:
-        """Stop accepting and close what is open."""
+        """Stop accepting and close what is open; who does not read what was sent within a second is cut off."""
         self.stop_accepting()
-        open_connections = list(self.connections)
-        for connection in open_connections:
+        for connection in list(self.connections):
             connection.close()
-        if open_connections:
-            done, pending = await asyncio.wait([connection.closed for connection in open_connections], timeout=1)
-            for connection in open_connections:
-                if pending:
-                    connection.abort()
-            del done
+        if self.connections:
+            await asyncio.wait([connection.closed for connection in self.connections], timeout=1)
+        for connection in list(self.connections):
+            connection.abort()
+            await connection.closed
 
 
 class _AcceptedConnection(Connection):
@@ -167,8 +177,7 @@ class _AcceptedConnection(Connection):
         self._listener = listener
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        uid = peer_uid(cast("Any", transport.get_extra_info("socket")))
-        if uid is not None and uid not in (os.getuid(), 0):
+        if not may_call(peer_uid(cast("Any", transport.get_extra_info("socket")))):
             cast("asyncio.Transport", transport).abort()
             return
         self._listener.connections.add(self)

@@ -58,13 +58,20 @@ def runtime_service(runtime: Runtime, registry: Registry, logs: Logs) -> Service
             )
             for name in dict.fromkeys(runner.desired.name for runner in runners)
         ]
-        ended = asyncio.gather(*(asyncio.shield(runner.finished) for runner in runners))
-        ended.add_done_callback(lambda _: happenings.put_nowait(None))
+        left = len(runners)
+
+        def on_finished(_: asyncio.Future[None]) -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                happenings.put_nowait(None)
+
+        for runner in runners:
+            runner.finished.add_done_callback(on_finished)
         try:
             while (happening := await happenings.get()) is not None:
                 yield happening
         finally:
-            ended.cancel()
             for stop in stops:
                 stop()
             for task in tasks:

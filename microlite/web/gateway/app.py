@@ -60,10 +60,8 @@ class GatewayApp:
             await self._answer(exchange)
         except errors.Error as error:
             await exchange.fail(error)
-        except Exception:
-            error_id = edge.clock.new_id()
-            edge.log.exception("the gateway failed to answer %s %s (%s)", exchange.method, exchange.path, error_id)
-            await exchange.fail(errors.InternalServerError("the gateway failed; its log has the cause", id=error_id))
+        except Exception:  # noqa: BLE001 - an edge: it is logged and answered
+            await exchange.fail(edge.failed(f"{exchange.method} {exchange.path.decode('latin-1')}"))
         finally:
             edge.active -= 1
             seconds = loop.time() - begun

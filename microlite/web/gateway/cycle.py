@@ -101,19 +101,17 @@ class Cycle:
         except asyncio.CancelledError:
             transport.close()
             raise
-        except Exception:
-            self._protocol.edge.log.exception("the gateway failed to answer %s", self.scope.get("path", ""))
-            await self._fail()
+        except Exception:  # noqa: BLE001 - an edge: it is logged and answered
+            await self._fail(self._protocol.edge.failed(self.scope["path"]))
         else:
             if not self.response_complete and not self.disconnected:
-                self._protocol.edge.log.error("the gateway left %s without an answer", self.scope.get("path", ""))
-                await self._fail()
+                await self._fail(errors.InternalServerError("the gateway found no answer", id="gateway"))
 
-    async def _fail(self) -> None:
+    async def _fail(self, error: errors.Error) -> None:
         if self.response_started:
             self._protocol.transport.close()
             return
-        body = error_body(errors.InternalServerError("the gateway failed; its log has the cause", id="gateway"))
+        body = error_body(error)
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         await self.send({"type": "http.response.start", "status": 500, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})

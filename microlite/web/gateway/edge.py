@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
+from microlite.core import errors
 from microlite.web.gateway.access import Access
 from microlite.web.gateway.answers import Answers
 from microlite.web.gateway.metrics import EndpointStats
@@ -97,6 +98,12 @@ class Edge:
         if target is not None:
             return target.stats
         return self.table.stats.setdefault(("", ""), EndpointStats())
+
+    def failed(self, what: str) -> errors.Error:
+        """Log the exception that is being handled, and return the error that finds it there."""
+        error_id = self.clock.new_id()
+        self.log.exception("the gateway failed at %s (%s)", what, error_id)
+        return errors.InternalServerError("the gateway failed; its log has the cause under this id", id=error_id)
 
     def note(self, client: str, method: str, url: bytes, code: int, seconds: float) -> None:
         """Write a line to the access log, if there is one."""

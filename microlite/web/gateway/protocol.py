@@ -277,9 +277,8 @@ class GatewayProtocol(HttpToolsProtocol):
                 self._begin_asgi(version)
         except _Stop:
             raise
-        except Exception:
-            self.edge.log.exception("the gateway failed at the head of a request")
-            self._stop(errors.InternalServerError("the gateway failed; its log has the cause", id="gateway"))
+        except Exception:  # noqa: BLE001 - an edge: the parser would make a 400 of it; it is logged and answered
+            self._stop(self.edge.failed("the head of a request"))
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body."""
@@ -384,9 +383,8 @@ class GatewayProtocol(HttpToolsProtocol):
     def _send(self, call: FastCall) -> None:
         try:
             self.edge.send(call)
-        except Exception:
-            self.edge.log.exception("a call could not be sent")
-            call.on_error(errors.InternalServerError("the gateway failed; its log has the cause", id="gateway"))
+        except Exception:  # noqa: BLE001 - an edge: it is logged and answered
+            call.on_error(self.edge.failed(f"{call.service}.{call.endpoint}"))
 
     # -- all other requests --------------------------------------------------------------------------------------------
 

@@ -59,7 +59,7 @@ def buffer_lines() -> None:
         if not os.environ.get("PYTHONUNBUFFERED"):
             stream.reconfigure(line_buffering=True)
         elif not stream.write_through:  # the interpreter was started without it
-            raw = open(stream.fileno(), "wb", buffering=0, closefd=False)
+            raw = open(stream.fileno(), "wb", buffering=0, closefd=False)  # noqa: SIM115 - as long as the process
             text = io.TextIOWrapper(raw, stream.encoding, stream.errors, write_through=True)
             setattr(sys, name, text)
             setattr(sys, f"__{name}__", text)
