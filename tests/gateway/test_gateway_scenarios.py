@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from gateway_bench import TOKEN, Bench, Wire
+
+from tests.gateway.gateway_bench import TOKEN, Bench, Wire
 
 ADMIN = {"Authorization": f"Bearer {TOKEN}"}
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

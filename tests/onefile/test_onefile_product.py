@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from built import ROOT, built, start
+from tests.onefile.built import ROOT, built, start
 
 pytestmark = [
     pytest.mark.slow,

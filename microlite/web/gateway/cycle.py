@@ -123,7 +123,8 @@ class Cycle:
             protocol.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self._must_ask = False
         if not self.disconnected and not self.response_complete:
-            protocol.flow.resume_reading()
+            if not protocol.pipeline:  # what waits there bounds what is read ahead
+                protocol.flow.resume_reading()
             await self.message_event.wait()
             self.message_event.clear()
         if self.disconnected or self.response_complete:
