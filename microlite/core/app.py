@@ -35,6 +35,7 @@ from microlite.core.runtime.machinery import Machinery
 from microlite.core.runtime.runtime import Runtime
 from microlite.core.runtime.watcher import Watcher
 from microlite.core.settings import ServerOptions
+from microlite.onefile.bytecode import compile_in_background
 from microlite.version import __version__
 from microlite.web.gateway.feed import PathFeed
 from microlite.web.gateway.options import GatewayOptions
@@ -140,6 +141,10 @@ class Platform:
         _write_server_file(home, self.gateway.url, listener.path)
         stack.callback(_remove_server_file, home)
         self._ready = True
+        group.create_task(machinery.environments.prune(keep=()), name="microlite: remove unused environments")
+        compilation = compile_in_background()
+        if compilation is not None:
+            stack.callback(compilation.close)
 
     def _serve_built_in(self) -> None:
         parts = Parts(registry=self.registry, membership=self.membership, runtime=self.runtime, logs=self.logs)

@@ -13,8 +13,12 @@ from microlite.core.engine.connection import BUSY_MILLISECONDS, open_checkpointe
 PASSIVE_PAGES: Final = 2_000
 """New pages in the log (8 MiB) after which the thread copies them, without holding anybody up."""
 
-BOUND_PAGES: Final = 16_384
-"""Pages in the log (64 MiB) from which on the writer lets it begin anew, as soon as no reader needs it."""
+RESTART_PAGES: Final = 8_192
+"""Pages in the log (32 MiB) from which on the writer lets it begin anew, as soon as no reader needs it. The file keeps its
+size: to write over what is there is cheaper for a file system than to let it grow."""
+
+TRUNCATE_PAGES: Final = 16_384
+"""Pages in the log (64 MiB) from which on it is cut as well, and the writer waits for the thread to do so."""
 
 _logger = logging.getLogger("microlite.engine")
 
@@ -31,7 +35,7 @@ class Checkpointer:
         self._vfs = vfs
         self._pages = 0
         self._copied = 0
-        self._retry_at = BOUND_PAGES
+        self._retry_at = RESTART_PAGES
         self._closing = False
         self._wake = threading.Event()
         self._copying = threading.Lock()
@@ -53,7 +57,7 @@ class Checkpointer:
     def note(self, pages: int) -> None:
         """Say how many pages the log has after a commit."""
         if pages < self._pages:  # the log began anew
-            self._copied, self._retry_at = 0, BOUND_PAGES
+            self._copied, self._retry_at = 0, RESTART_PAGES
         self._pages = pages
         if pages - self._copied >= PASSIVE_PAGES and not self._wake.is_set():
             self._wake.set()
@@ -66,12 +70,15 @@ class Checkpointer:
         if self._pages < self._retry_at:
             return
         # One that is twice too long has outrun the thread: wait for it, and so slow down who writes.
-        if not self._copying.acquire(blocking=self._pages >= 2 * BOUND_PAGES):
+        too_long = self._pages >= TRUNCATE_PAGES
+        if not self._copying.acquire(blocking=too_long):
             return
         try:
             connection.set_busy_timeout(0)
-            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-            self._pages, self._copied, self._retry_at = 0, 0, BOUND_PAGES
+            connection.wal_checkpoint(
+                mode=apsw.SQLITE_CHECKPOINT_TRUNCATE if too_long else apsw.SQLITE_CHECKPOINT_RESTART
+            )
+            self._pages, self._copied, self._retry_at = 0, 0, RESTART_PAGES
         except apsw.BusyError:
             self._retry_at = self._pages + PASSIVE_PAGES
         except apsw.Error:

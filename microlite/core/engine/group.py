@@ -9,7 +9,7 @@ while the event loop is busy.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from microlite.core import errors
 from microlite.core.engine.api import Delete, Presence, Put
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from microlite.core.engine.api import Batch, Expectation, Operation
-
-POSITIONS: Final = 1_024
-"""Positions in the log of changes for each revision; more than a batch can have operations."""
 
 Place = tuple[int, str]
 """The number of a bucket, and a key."""
@@ -114,25 +111,26 @@ class Writes:
     def __init__(self, revision: int) -> None:
         self.revision = revision
         self.last: dict[Place, tuple[int, Put | Delete]] = {}
-        """For each place the position of its change in the log, and the operation."""
+        """For each place the revision of its last change, and the operation."""
 
     def revision_at(self, place: Place, now: float) -> int | None:
         """The revision at a place that the group changes, 0 if nothing is there any more; none elsewhere."""
         change = self.last.get(place)
         if change is None:
             return None
-        position, operation = change
+        revision, operation = change
         alive = isinstance(operation, Put) and (operation.expires_at is None or operation.expires_at > now)
-        return position // POSITIONS if alive else 0
+        return revision if alive else 0
 
     def add(self, changing: Sequence[tuple[Place, Put | Delete]]) -> None:
         """Add the changes of one job, under a revision of its own."""
         if not changing:
             return
         self.revision += 1
-        first = self.revision * POSITIONS
-        for position, (place, operation) in enumerate(changing, start=first):
-            self.last[place] = (position, operation)
+        for place, operation in changing:
+            # Behind all others, so that the revisions stand in order.
+            self.last.pop(place, None)
+            self.last[place] = (self.revision, operation)
 
 
 def _refusal(expect: Expectation, current: int) -> str:

@@ -12,7 +12,7 @@ from microlite.core import errors
 from microlite.core.engine.api import Put
 from microlite.core.engine.connection import open_writer
 from microlite.core.engine.failures import CERTAIN, doubtful, translate
-from microlite.core.engine.group import POSITIONS, Group
+from microlite.core.engine.group import Group
 from microlite.core.engine.migrations import migrate
 from microlite.core.engine.queries import queries, with_rows
 
@@ -41,8 +41,8 @@ class Ledger:
     Attributes:
         connection: none before `open`, after `close`, and after a commit of unknown outcome.
         revision: the last one given out.
-        forgotten: changes up to this position have left the log.
-        changes: rows in the log.
+        first: the position of the oldest change in the log.
+        last: the position of the newest, one less than `first` while there is none.
 
     Args:
         clock: says what is expired.
@@ -53,8 +53,8 @@ class Ledger:
     def __init__(self, path: str, clock: Clock, vfs: str | None, on_pages: Callable[[int], None]) -> None:
         self.path = path
         self.revision = 0
-        self.forgotten = 0
-        self.changes = 0
+        self.first = 1
+        self.last = 0
         self._clock = clock
         self._vfs = vfs
         self._on_pages = on_pages
@@ -75,7 +75,8 @@ class Ledger:
             connection = open_writer(self.path, self._vfs)
             try:
                 migrate(connection, self.path)
-                revision, self.forgotten, self.changes = connection.execute(self._sql["state"]).get
+                self.first, _, _ = connection.execute(self._sql["first_change"]).get or (1, 0, 0.0)
+                self.last, revision, _ = connection.execute(self._sql["last_change"]).get or (0, 0, 0.0)
                 connection.set_wal_hook(self._count_pages)
             except BaseException:
                 connection.close()
@@ -131,18 +132,18 @@ class Ledger:
             return
         self._write(connection, writes)
         logged = [
-            (position, number, PUT if isinstance(operation, Put) else DELETE, now, key)
-            for (number, key), (position, operation) in writes.last.items()
+            (revision, number, PUT if isinstance(operation, Put) else DELETE, now, key)
+            for (number, key), (revision, operation) in writes.last.items()
         ]
-        doubt = self.conclude(connection, writes.revision, logged)
+        doubt = self.conclude(connection, logged)
         if doubt is not None:
             for job in jobs:
                 job.error = doubtful(doubt, self.path)
 
     def conclude(
-        self, connection: apsw.Connection, revision: int, logged: Sequence[tuple[int, int, int, float, str]]
+        self, connection: apsw.Connection, logged: Sequence[tuple[int, int, int, float, str]]
     ) -> apsw.Error | None:
-        """End a transaction: log its changes, note where the database stands then, and commit.
+        """Log the changes of a transaction, each (revision, bucket, kind, at, key), and commit it.
 
         Returns:
             What the COMMIT failed with, if nobody knows whether it took place; the connection is closed then.
@@ -150,24 +151,24 @@ class Ledger:
         Raises:
             apsw.Error: it did not take place; `undo` it.
         """
-        _insert(connection, "log_changes", logged)
-        changes, forgotten = self.changes + len(logged), self.forgotten
-        if changes > MAX_CHANGES:
-            last = connection.execute(self._sql["forgettable"], (float("inf"), 2 * len(logged))).get
-            connection.execute(self._sql["forget_changes"], (last,))
-            changes, forgotten = changes - connection.changes(), last
-        connection.execute(self._sql["set_state"], (revision, forgotten, changes))
+        first, last = self.first, self.last
+        _insert(connection, "log_changes", [(last + place, *change) for place, change in enumerate(logged, start=1)])
+        last += len(logged)
+        if last - first >= MAX_CHANGES:
+            # Twice as many as came, so that it gets back to its bound; what came stays.
+            first = min(first + 2 * len(logged), last - len(logged) + 1)
+            connection.execute(self._sql["forget_changes"], (first - 1,))
         try:
             connection.execute("COMMIT")
         except CERTAIN:
             raise
         except apsw.Error as error:
             _logger.error("a commit to %s failed, its outcome is unknown: %s", self.path, error)
-            self.revision = revision
+            self.revision = logged[-1][0]
             self.undo(connection)
             self.close()
             return error
-        self.revision, self.forgotten, self.changes = revision, forgotten, changes
+        self.revision, self.first, self.last = logged[-1][0], first, last
         return None
 
     def undo(self, connection: apsw.Connection) -> None:
@@ -210,9 +211,9 @@ class Ledger:
     def _write(self, connection: apsw.Connection, writes: Writes) -> None:
         rows: list[tuple[int, str, int, float | None, bytes]] = []
         gone: list[Place] = []
-        for place, (position, operation) in writes.last.items():
+        for place, (revision, operation) in writes.last.items():
             if isinstance(operation, Put):
-                rows.append((*place, position // POSITIONS, operation.expires_at, operation.value))
+                rows.append((*place, revision, operation.expires_at, operation.value))
             else:
                 gone.append(place)
         _insert(connection, "put_records", rows)

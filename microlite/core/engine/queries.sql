@@ -1,12 +1,14 @@
 -- Every statement of the engine. A block begins with its name, and says next what it is for where the name does not.
 -- A line that ends with "-- each" is a row of a VALUES list, and repeated as often as there are rows.
 
--- name: state
--- The one row that says where the database stands.
-SELECT revision, forgotten, changes FROM state WHERE id = 1
+-- name: first_change
+SELECT position, revision, at FROM changes WHERE position = (SELECT min(position) FROM changes)
 
--- name: set_state
-UPDATE state SET revision = ?1, forgotten = ?2, changes = ?3 WHERE id = 1
+-- name: last_change
+SELECT position, revision, at FROM changes WHERE position = (SELECT max(position) FROM changes)
+
+-- name: revision_at
+SELECT revision FROM changes WHERE position = ?1
 
 -- name: bucket_id
 SELECT id FROM buckets WHERE namespace = ?1 AND name = ?2
@@ -73,27 +75,22 @@ ON CONFLICT (bucket, key) DO UPDATE
 DELETE FROM records WHERE (bucket, key) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))
 
 -- name: log_changes
-INSERT INTO changes (position, bucket, kind, at, key) VALUES
-    (?, ?, ?, ?, ?) -- each
+INSERT INTO changes (position, revision, bucket, kind, at, key) VALUES
+    (?, ?, ?, ?, ?, ?) -- each
 
 -- name: changes_after
 -- What happened in a bucket behind a position, in order, with the record as it is now.
-SELECT changes.position, changes.kind, changes.key, records.revision, records.expires_at, records.value
+SELECT changes.position, changes.revision, changes.kind, changes.key, records.revision, records.expires_at, records.value
 FROM changes LEFT JOIN records ON records.bucket = changes.bucket AND records.key = changes.key
 WHERE changes.position > ?1 AND changes.bucket = ?2 AND changes.key >= ?3 AND changes.key < ?4
 ORDER BY changes.position
 
--- name: oldest_change
-SELECT at FROM changes WHERE position > 0 ORDER BY position LIMIT 1
-
 -- name: forgettable
--- The last among the ?2 oldest changes that is at least as old as ?1.
-SELECT max(position) FROM (
-    SELECT position, at FROM changes WHERE position > 0 ORDER BY position LIMIT ?2
-) WHERE at <= ?1
+-- The last among the changes up to ?2 that is at least as old as ?1.
+SELECT max(position) FROM (SELECT position, at FROM changes WHERE position <= ?2) WHERE at <= ?1
 
 -- name: forget_changes
-DELETE FROM changes WHERE position > 0 AND position <= ?1
+DELETE FROM changes WHERE position <= ?1
 
 -- name: expired
 -- At most ?2 records whose time had come at ?1, the longest dead first, as one JSON array of [id, bucket, key].

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from microlite.core import errors
 from microlite.core.engine.api import MAX_PAGE_BYTES, Change, ChangeKind, Page, Record
 from microlite.core.engine.connection import open_reader
-from microlite.core.engine.group import POSITIONS
 from microlite.core.engine.ledger import DELETE, PUT
 from microlite.core.engine.queries import queries
 
@@ -22,6 +21,17 @@ if TYPE_CHECKING:
     from microlite.core.engine.ranges import KeyRange
 
 
+_NO_CHANGE = (0, 0, 0.0)
+"""Position, revision and time of the last change, while there is none."""
+
+
+class Point(NamedTuple):
+    """A place in the log of changes: behind one of them, or behind all of a revision when `position` is 0."""
+
+    revision: int
+    position: int = 0
+
+
 class History(msgspec.Struct, frozen=True, gc=False):
     """A page of what happened in a bucket.
 
@@ -29,14 +39,14 @@ class History(msgspec.Struct, frozen=True, gc=False):
         revision: where the database stood.
         lost: the log does not reach back to where the page should begin; there are no changes then.
         changes: in order; of each key at least the latest.
-        position: the page ends here.
+        point: the page ends here.
         complete: there was nothing behind it.
     """
 
     revision: int
-    lost: bool
+    lost: bool = False
     changes: tuple[Change, ...] = ()
-    position: int = 0
+    point: Point = Point(0)
     complete: bool = True
 
 
@@ -144,41 +154,52 @@ class Reader:
 
     def state(self, namespace: str, bucket: str, within: KeyRange, now: float, *, limit: int, most_bytes: int) -> Page:
         """As `scan`, with the revision at which the database stood at the moment of the read."""
-        with self._moment() as (revision, _):
+        with self._moment() as connection:
+            _, revision, _ = connection.execute(self._sql["last_change"]).get or _NO_CHANGE
             return self.scan(namespace, bucket, within, now, limit=limit, most_bytes=most_bytes, revision=revision)
 
     def history(
-        self, namespace: str, bucket: str, within: KeyRange, position: int, *, limit: int, most_bytes: int
+        self, namespace: str, bucket: str, within: KeyRange, after: Point, *, limit: int, most_bytes: int
     ) -> History:
-        """What happened to some keys of a bucket behind a position of the log."""
-        with self._moment() as (revision, forgotten):
-            if position < forgotten or position // POSITIONS > revision:
+        """What happened to some keys of a bucket behind a point of the log."""
+        with self._moment() as connection:
+            first, oldest, _ = connection.execute(self._sql["first_change"]).get or _NO_CHANGE
+            last, revision, _ = connection.execute(self._sql["last_change"]).get or _NO_CHANGE
+            if after.revision > revision or (first > 1 and after.revision < oldest):
                 return History(revision, lost=True)
+            position = after.position or self._position(connection, after.revision, first, last)
             number = self.bucket(namespace, bucket)
-            cursor = self.open().execute(self._sql["changes_after"], (position, number, *within))
+            cursor = connection.execute(self._sql["changes_after"], (position, number, *within))
             changes: list[Change] = []
+            point = Point(revision, last)
             size = 0
-            complete = True
-            for place, kind, key, written, expires_at, value in cursor:
+            for place, changed, kind, key, written, expires_at, value in cursor:
                 if len(changes) == limit or size > most_bytes:
-                    complete = False
                     cursor.close(force=True)
-                    break
-                position = place
-                change = _change(kind, key, place // POSITIONS, written, expires_at, value)
+                    return History(revision, changes=tuple(changes), point=point, complete=False)
+                point = Point(changed, place)
+                change = _change(kind, key, changed, written, expires_at, value)
                 if change is not None:
                     changes.append(change)
                     size += len(change.value)
-        return History(revision, False, tuple(changes), position, complete)
+            return History(revision, changes=tuple(changes), point=Point(revision, last))
+
+    def _position(self, connection: apsw.Connection, revision: int, first: int, last: int) -> int:
+        """The last position of the log with at most a revision; both grow together, so halving the log finds it."""
+        low, high = first - 1, last
+        while low < high:
+            middle = (low + high + 1) // 2
+            at_middle: int = connection.execute(self._sql["revision_at"], (middle,)).get
+            low, high = (middle, high) if at_middle <= revision else (low, middle - 1)
+        return low
 
     @contextlib.contextmanager
-    def _moment(self) -> Iterator[tuple[int, int]]:
-        """Let several statements see one moment; gives the revision of it, and how much of the log is forgotten."""
+    def _moment(self) -> Iterator[apsw.Connection]:
+        """Let several statements see one moment."""
         connection = self.open()
         connection.execute("BEGIN")
         try:
-            revision, forgotten, _ = connection.execute(self._sql["state"]).get
-            yield revision, forgotten
+            yield connection
         finally:
             connection.execute("ROLLBACK")
 

@@ -9,7 +9,6 @@ import apsw
 import msgspec
 
 from microlite.core.engine.failures import doubtful, translate
-from microlite.core.engine.group import POSITIONS
 from microlite.core.engine.ledger import EXPIRE
 from microlite.core.engine.queries import queries
 
@@ -26,7 +25,7 @@ SLICE_SECONDS: Final = 0.005
 EARLY_SECONDS: Final = 1e-6
 """A float that counts seconds since 1970 is no more exact; so much earlier an expiry's timer may fire."""
 
-_SMALLEST, _LARGEST = 16, POSITIONS - 1  # rows of one slice; all changes of one revision have to find a position
+_SMALLEST, _LARGEST = 16, 1_024  # rows of one slice
 _SPARE_PAGES: Final = 2_048  # free pages that stay in the file for what is written next: 8 MiB
 _PAGES_AT_ONCE: Final = 64
 
@@ -45,7 +44,7 @@ class Slice(msgspec.Struct, frozen=True):
     Attributes:
         expired: what went, all at `revision`.
         next_expiry: when the next record expires; none if none will, or not known while slices are left to do.
-        next_oldest: the time of the oldest change in the log, likewise.
+        next_oldest: the time of the oldest change that can be forgotten, likewise.
     """
 
     revision: int
@@ -83,10 +82,11 @@ class Upkeep:
             if self._forget(connection, now - MEMORY_SECONDS) or self._vacuum(connection):
                 self.due = True
                 return Slice(ledger.revision)
+            oldest = connection.execute(self._sql["first_change"]).get if ledger.last > ledger.first else None
             return Slice(
                 ledger.revision,
                 next_expiry=connection.execute(self._sql["next_expiry"]).get,
-                next_oldest=connection.execute(self._sql["oldest_change"]).get,
+                next_oldest=oldest[2] if oldest is not None else None,
             )
         except apsw.Error as error:
             ledger.undo(connection)
@@ -106,11 +106,10 @@ class Upkeep:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(self._sql["delete_expired"], (msgspec.json.encode([row[0] for row in found]).decode(),))
         revision = ledger.revision + 1
-        places = enumerate(found, start=revision * POSITIONS)
-        logged = [(position, number, EXPIRE, now, key) for position, (_, number, key) in places]
+        logged = [(revision, number, EXPIRE, now, key) for _, number, key in found]
         names = {number: ledger.name(connection, number) for number in {row[1] for row in found}}
         self._adapt(time.perf_counter() - began)
-        doubt = ledger.conclude(connection, revision, logged)
+        doubt = ledger.conclude(connection, logged)
         if doubt is not None:
             raise doubtful(doubt, ledger.path)
         return tuple(
@@ -119,15 +118,13 @@ class Upkeep:
 
     def _forget(self, connection: apsw.Connection, before: float) -> bool:
         ledger = self._ledger
-        last: int | None = connection.execute(self._sql["forgettable"], (before, _LARGEST)).get
+        # The last one stays: it says where the database stands.
+        until = min(ledger.first + _LARGEST, ledger.last) - 1
+        last: int | None = connection.execute(self._sql["forgettable"], (before, until)).get
         if last is None:
             return False
-        connection.execute("BEGIN IMMEDIATE")
         connection.execute(self._sql["forget_changes"], (last,))
-        changes = ledger.changes - connection.changes()
-        connection.execute(self._sql["set_state"], (ledger.revision, last, changes))
-        connection.execute("COMMIT")
-        ledger.forgotten, ledger.changes = last, changes
+        ledger.first = last + 1
         return True
 
     def _vacuum(self, connection: apsw.Connection) -> bool:

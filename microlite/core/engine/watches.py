@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 from microlite.core import errors
 from microlite.core.engine.api import Change, ChangeKind, Put, Resync
-from microlite.core.engine.group import POSITIONS
 from microlite.core.engine.ranges import key_range
+from microlite.core.engine.reader import Point
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,7 +118,7 @@ class Watcher:
         self._queue_bytes = 0
         self._queueing = False
         self._overflows = 0
-        self._position = 0
+        self._point = Point(0)
         """In the log of changes: all up to here has been read."""
         self._part_after = ""
         self._part_revision = 0
@@ -211,16 +211,14 @@ class Watcher:
         overflows = self._overflows
         within = key_range(self._prefix)
         page = await self._hub.threads.run(
-            lambda reader: reader.history(
-                *self.place, within, self._position, limit=PART_RECORDS, most_bytes=PART_BYTES
-            )
+            lambda reader: reader.history(*self.place, within, self._point, limit=PART_RECORDS, most_bytes=PART_BYTES)
         )
         if self._overflows != overflows:
             return
         if page.lost:
             self._lose()
             return
-        self._position = page.position
+        self._point = page.point
         self._ready.extend(page.changes)
         if page.complete:
             self._go_live(page.revision)
@@ -258,7 +256,7 @@ class Watcher:
     def _fall_behind(self, revision: int) -> None:
         """Go on from the log, behind a revision."""
         self._stage = _Stage.BEHIND
-        self._position = revision * POSITIONS + POSITIONS - 1
+        self._point = Point(revision)
         self._end_queue()
 
     def _lose(self) -> None:

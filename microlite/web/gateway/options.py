@@ -52,7 +52,7 @@ class GatewayOptions(msgspec.Struct, frozen=True, kw_only=True):
     max_url: int = 8 * 1024
     max_requests: int = 4096
     max_connections: int = 8192
-    max_pipeline: int = 64
+    max_pipeline: int = 256
     head_timeout: float = 10.0
     body_timeout: float = 30.0
     keep_alive: float = 75.0

@@ -457,15 +457,16 @@ class GatewayProtocol(HttpToolsProtocol):
         self._running = None
         if self.transport.is_closing() or self._linger_since:
             return
-        self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
         elif self._last_words is not None:
             self._say_last_words()
         elif not self._parsing:
             self._idle_since = self.loop.time()
-        if self._head_since:
-            self._head_since = self.loop.time()
+        if not self.pipeline and self.flow.read_paused:
+            self.flow.resume_reading()
+            if self._head_since:
+                self._head_since = self.loop.time()
 
     # -- refusing ------------------------------------------------------------------------------------------------------
 

@@ -1,13 +1,4 @@
--- Records, the log of their changes, and where the database stands.
-
-CREATE TABLE state (
-    id INTEGER PRIMARY KEY CHECK (id = 1),
-    revision INTEGER NOT NULL,  -- of the last commit that changed something
-    forgotten INTEGER NOT NULL, -- changes up to this position have left the log
-    changes INTEGER NOT NULL    -- rows in the log, so that nobody has to count them
-) STRICT;
-
-INSERT INTO state (id, revision, forgotten, changes) VALUES (1, 0, 0, 0);
+-- Records, and the log of their changes.
 
 -- A short number in place of two names in each row and index entry. Rows stay when their last record goes.
 CREATE TABLE buckets (
@@ -34,9 +25,10 @@ CREATE INDEX records_by_expiry ON records (expires_at) WHERE expires_at IS NOT N
 
 -- What changed, without values, kept for an hour: a watch resumes from it, and a deletion leaves its tombstone here. It
 -- only grows at its end and shrinks at its beginning, so it costs a write no page at a random place, as an index of
--- records by revision would.
+-- records by revision would. Its last row says where the database stands, and is never forgotten.
 CREATE TABLE changes (
-    position INTEGER PRIMARY KEY, -- revision * 1024 + place within the commit
+    position INTEGER PRIMARY KEY, -- from 1, without a gap, so that the ends say how many there are
+    revision INTEGER NOT NULL,    -- never falls from one position to the next
     bucket INTEGER NOT NULL,
     kind INTEGER NOT NULL,        -- 0 put, 1 delete, 2 expire
     at REAL NOT NULL,             -- seconds since the Unix epoch

@@ -1,0 +1,135 @@
+"""The way to the platform: its socket, spoken to without an event loop."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from microlite.cli.failure import NOT_FOUND, CommandError
+from microlite.core import errors
+from microlite.core.rpc.blocking import BlockingClient
+from microlite.core.rpc.paths import socket_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from microlite.cli.options import Options
+
+TIMEOUT = 30.0
+"""Seconds for an answer, where the command has no `--timeout`."""
+
+JSON = 1
+"""The encoding of payloads that people type and read."""
+
+
+def platform_path(home: Path) -> Path:
+    """The socket on which the platform of a home listens."""
+    return socket_path(home / "run", "platform")
+
+
+@contextlib.contextmanager
+def connect(options: Options, *, session: str = "") -> Iterator[Link]:
+    """Open a connection to the platform of the chosen home, for as long as the `with` lasts.
+
+    Args:
+        options: the global ones.
+        session: what this connection is for, if it is to keep a session's platform alive.
+
+    Raises:
+        CommandError: no platform runs there.
+    """
+    try:
+        client = BlockingClient(platform_path(options.home), {"session": session} if session else None)
+    except errors.ServiceUnavailable:
+        raise CommandError(
+            f"failed to connect to the microlite server at {options.home}; start one with: microlite server", NOT_FOUND
+        ) from None
+    with client:
+        yield Link(client, options.namespace)
+
+
+class Link:
+    """An open connection, in one namespace.
+
+    Args:
+        client: what carries the calls, one at a time.
+        namespace: of each call.
+    """
+
+    def __init__(self, client: BlockingClient, namespace: str) -> None:
+        self._client = client
+        self._namespace = namespace
+
+    @property
+    def gateway(self) -> str:
+        """The URL of the platform's gateway, without a slash at the end; empty where it has none."""
+        return self._client.peer.properties.get("gateway", "").rstrip("/")
+
+    @property
+    def version(self) -> str:
+        """The version of the platform."""
+        return self._client.peer.properties.get("version", "")
+
+    def ask(
+        self, service: str, endpoint: str, type: Any = Any, *, timeout: float | None = TIMEOUT, **fields: object
+    ) -> Any:
+        """Call an endpoint of the platform with these fields, and return its answer as this type.
+
+        Raises:
+            Error: what the platform says.
+        """
+        payload = msgspec.msgpack.encode(fields)
+        answer = self._client.call(service, endpoint, payload, namespace=self._namespace, timeout=timeout)
+        return msgspec.msgpack.decode(answer, type=type)
+
+    def follow(self, service: str, endpoint: str, type: Any, **fields: object) -> Iterator[Any]:
+        """Call an endpoint that answers with a stream, and yield each item as this type.
+
+        Raises:
+            Error: what the platform says.
+        """
+        decode = msgspec.msgpack.Decoder(type).decode
+        items = self._client.stream(service, endpoint, msgspec.msgpack.encode(fields), namespace=self._namespace)
+        return (decode(item) for item in items)
+
+    def ask_json(self, service: str, endpoint: str, request: bytes = b"{}", *, timeout: float | None = TIMEOUT) -> bytes:
+        """Call an endpoint with a JSON document and return the one that it answers.
+
+        Raises:
+            Error: what the service says.
+        """
+        return self._client.call(
+            service, endpoint, request, encoding=JSON, namespace=self._namespace, timeout=timeout
+        )
+
+    def stream_json(
+        self,
+        service: str,
+        endpoint: str,
+        request: bytes,
+        *,
+        timeout: float | None = None,
+        metadata: dict[str, str] | None = None,
+        items: Iterable[bytes] = (),
+    ) -> Iterator[bytes]:
+        """Call any endpoint with a JSON document and yield what it answers: one document, or each of a stream.
+
+        Args:
+            items: the documents of the caller's own stream.
+
+        Raises:
+            Error: what the service says.
+        """
+        return self._client.stream(
+            service,
+            endpoint,
+            request,
+            encoding=JSON,
+            namespace=self._namespace,
+            timeout=timeout,
+            metadata=metadata,
+            items=items,
+        )

@@ -1,0 +1,59 @@
+"""What stands before the command and holds for each; and the options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - a field of a NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+Command = TypeVar("Command", bound="Callable[..., Any]")
+
+OUTPUTS = ("text", "json")
+"""How a command can print."""
+
+
+class Options(NamedTuple):
+    """The global options."""
+
+    home: Path
+    """The folder of the platform; absolute."""
+    namespace: str
+    """Whose services are meant."""
+    output: str
+    """`text` or `json`, where the command does not say otherwise."""
+
+
+def output_option(command: Command) -> Command:
+    """Give a command `--output`; it gets `output`, which holds `text` or `json`."""
+
+    def choose(context: click.Context, parameter: click.Parameter, value: str | None) -> str:
+        options = context.find_object(Options)
+        return value or (options.output if options is not None else OUTPUTS[0])
+
+    option = click.option(
+        "-o",
+        "--output",
+        type=click.Choice(OUTPUTS),
+        callback=choose,
+        help="How to print: text for people, json for programs.",
+    )
+    return option(command)
+
+
+def pairs(texts: Iterable[str], option: str) -> dict[str, str]:
+    """Read `key=value` pairs; a value may hold further equals signs.
+
+    Raises:
+        click.BadParameter: one of them has no key or no equals sign.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise click.BadParameter(f"write key=value, not {text!r}", param_hint=option)
+        found[key] = value
+    return found

@@ -1,0 +1,39 @@
+"""What commands print: JSON with indentation, tables without lines. Colours reach only a terminal (see `click.echo`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+BLANK = "n/a"
+"""What a table shows where there is nothing to show."""
+
+
+def print_json(value: Any) -> None:
+    """Print a value as an indented document.
+
+    Args:
+        value: anything that msgspec can write.
+    """
+    print_document(msgspec.json.encode(value))
+
+
+def print_document(document: bytes) -> None:
+    """Print a JSON document indented, its numbers and the order of its fields as they are."""
+    click.echo(msgspec.json.format(document or b"null", indent=2))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows under their columns' names; nothing at all where there is no row."""
+    cells = [[cell or BLANK for cell in row] for row in rows]
+    if not cells:
+        return
+    widths = [max(len(row[at]) for row in [list(columns), *cells]) for at in range(len(columns))]
+    for number, row in enumerate([list(columns), *cells]):
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        click.echo(click.style(line, bold=True) if number == 0 else line)

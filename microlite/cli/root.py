@@ -1,0 +1,158 @@
+"""The root of the command line: which commands there are, the global options, and what an unknown word means."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import click
+
+from microlite.cli.options import OUTPUTS, Options
+from microlite.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from click.shell_completion import CompletionItem
+
+PROGRAM: Final = "microlite"
+
+
+class Entry(NamedTuple):
+    """A command as the root knows it."""
+
+    place: str
+    """Its module below `microlite.cli`, and the name of the command there."""
+    text: str
+    """What `--help` says of it."""
+
+
+COMMANDS: Final = {
+    "server": Entry("server:server", "Start the platform and keep it running."),
+    "run": Entry("run:run", "Run services from folders or files; each save swaps in the new code."),
+    "update": Entry("update:update", "Load the code of a running service anew."),
+    "kill": Entry("kill:kill", "Drain and end services."),
+    "status": Entry("status:status", "Show what runs: state, nodes, restarts, errors."),
+    "logs": Entry("logs:logs", "Print what a service writes."),
+    "services": Entry("services:services", "List the services that can be called."),
+    "describe": Entry("describe:describe", "Show the endpoints of a service with their fields."),
+    "call": Entry("call:call", "Call an endpoint with a JSON document."),
+    "stream": Entry("call:stream", "Call an endpoint and print each message of its stream."),
+    "doctor": Entry("doctor:doctor", "Find out what is wrong here, and how to mend it."),
+    "version": Entry("version:version", "Print the version."),
+    "cache": Entry("cache:cache", "Look after what the one file has unpacked."),
+    "completion": Entry("completion:completion", "Print the script for completion in a shell."),
+}
+"""All commands, in the order in which `--help` shows them."""
+
+_EPILOG: Final = (
+    "Each service that runs is a command too: `microlite greeter` lists its endpoints, and "
+    "`microlite greeter hello --name Ann` calls one. A program `microlite-x` on the PATH is the command `x`."
+)
+
+
+class Root(click.Group):
+    """The command `microlite`: finds a command by its first word, in this table, on the PATH, or among the services."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """See `click.Group`."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name. There is one for each word: the last resort asks the platform for a service."""
+        entry = COMMANDS.get(cmd_name)
+        if entry is not None:
+            module, _, name = entry.place.partition(":")
+            command: click.Command = getattr(import_module(f"microlite.cli.{module}"), name)
+            return command
+        if cmd_name.startswith("-"):
+            return None
+        program = find_program(f"{PROGRAM}-{cmd_name}")
+        if program is not None:
+            from microlite.cli.external import External
+
+            return External(cmd_name, program)
+        from microlite.cli.dynamic import ServiceCommand
+
+        return ServiceCommand(cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """See `click.Group`; importing no command for its text."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.text) for name, entry in COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """See `click.Group`: commands, then the services that run here."""
+        if incomplete.startswith("-"):
+            return click.Command.shell_complete(self, ctx, incomplete)
+        from click.shell_completion import CompletionItem
+
+        found = [CompletionItem(name, help=entry.text) for name, entry in COMMANDS.items()]
+        found += [CompletionItem(name) for name in _running(ctx.params)]
+        return [item for item in found if item.value.startswith(incomplete)]
+
+
+def find_program(name: str) -> str | None:
+    """The path of an executable on the PATH, None if there is none."""
+    if "/" in name:
+        return None
+    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        path = os.path.join(folder, name)  # noqa: PTH118 - asked on each start of a dynamic command
+        if folder and os.access(path, os.X_OK) and os.path.isfile(path):  # noqa: PTH113 - as above
+            return path
+    return None
+
+
+def read_options(home: Path | None, namespace: str, output: str) -> Options:
+    """The global options, completed."""
+    folder = home.expanduser() if home is not None else Path(os.environ.get("HOME") or Path.home()) / ".microlite"
+    return Options(folder.absolute(), namespace, output)
+
+
+def _running(parameters: dict[str, object]) -> Sequence[str]:
+    from microlite.cli.link import connect
+
+    home, namespace = parameters.get("home"), parameters.get("namespace")
+    options = read_options(home if isinstance(home, Path) else None, str(namespace or "default"), OUTPUTS[0])
+    try:
+        with connect(options) as link:
+            return sorted({record["name"] for record in link.ask("registry", "list", timeout=2.0)})
+    except Exception:  # noqa: BLE001 - completion never fails: it offers less
+        return ()
+
+
+@click.group(
+    cls=Root,
+    name=PROGRAM,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    no_args_is_help=False,
+    invoke_without_command=True,
+    subcommand_metavar="COMMAND [ARGS]...",
+)
+@click.option(
+    "--home",
+    envvar="MICROLITE_HOME",
+    type=click.Path(path_type=Path),
+    help="Folder of the platform.  [default: ~/.microlite]",
+)
+@click.option(
+    "--namespace", envvar="MICROLITE_NAMESPACE", default="default", show_default=True, help="Whose services are meant."
+)
+@click.option(
+    "-o", "--output", type=click.Choice(OUTPUTS), default=OUTPUTS[0], show_default=True, help="How commands print."
+)
+@click.option("--no-color", is_flag=True, help="Print without colours, as NO_COLOR does.")
+@click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
+@click.pass_context
+def root(context: click.Context, home: Path | None, namespace: str, output: str, no_color: bool) -> None:
+    """A development platform in one file: services, gateway and command line."""
+    if context.invoked_subcommand is None:
+        from microlite.cli.failure import CommandError
+
+        raise CommandError(f"No command provided to {PROGRAM}. Please refer to '{PROGRAM} --help'")
+    if no_color or os.environ.get("NO_COLOR"):
+        context.color = False
+    context.obj = read_options(home, namespace, output)

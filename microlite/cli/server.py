@@ -1,0 +1,33 @@
+"""`microlite server`."""
+
+from __future__ import annotations
+
+import click
+
+from microlite.cli.options import Options
+
+
+@click.command
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address of the gateway.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="Port of the gateway; 0 takes any free one.",
+)
+@click.option("--session", is_flag=True, hidden=True, help="End two seconds after the last session.")
+@click.option("--ready-fd", type=int, hidden=True, help="Descriptor on which to say that it runs, or why not.")
+@click.pass_context
+@click.pass_obj
+def server(options: Options, context: click.Context, host: str, port: int, session: bool, ready_fd: int | None) -> None:
+    """Start the platform and keep it running, until Ctrl-C.
+
+    A second Ctrl-C ends it at once. What was started with `run --detach` runs again when the platform does.
+    """
+    from microlite.core.app import run_server
+    from microlite.core.settings import ServerOptions
+
+    context.exit(
+        run_server(ServerOptions(home=options.home, host=host, port=port, session=session, ready_fd=ready_fd))
+    )

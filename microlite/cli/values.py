@@ -1,0 +1,209 @@
+"""From what a user typed to the value that a JSON Schema asks for, and the word for what it asks for.
+
+Only what the text must become is decided here; whether the value is allowed (ranges, patterns) is the service's to say.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from microlite.core.description.schema_path import dereference
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from microlite.cli.described import Schema
+
+_TRUE: Final = ("true", "1", "yes", "on")
+_FALSE: Final = ("false", "0", "no", "off")
+_FORMATS: Final = {"date-time": "datetime", "date": "date", "time": "time", "duration": "duration", "uuid": "uuid"}
+_MOST_CHOICES: Final = 8
+"""So many values of an enum are listed; more would fill the screen."""
+
+# In a union the text decides: what reads as the narrower type is one.
+_NARROWEST_FIRST: Final = ("enum", "null", "integer", "number", "boolean", "array", "object", "string", "any")
+
+
+class ValueRefusal(Exception):
+    """The text is no value of the type; the message says what was expected."""
+
+
+def alternatives(schema: Schema, root: Schema) -> list[Schema]:
+    """What a value can be: the schemas of a union, each dereferenced; one for what is no union."""
+    schema = dereference(schema, root)
+    choices = schema.get("anyOf") or schema.get("oneOf")
+    if choices:
+        return [found for choice in choices for found in alternatives(choice, root)]
+    types = schema.get("type")
+    if isinstance(types, list):
+        return [{**schema, "type": one} for one in types]
+    return [schema]
+
+
+def kind(schema: Schema) -> str:
+    """The type of a schema that is no union: a JSON type, `enum`, or `any`."""
+    if "enum" in schema or "const" in schema:
+        return "enum"
+    if "properties" in schema:
+        return "object"
+    return str(schema.get("type", "any"))
+
+
+def is_boolean(schema: Schema, root: Schema) -> bool:
+    """Whether the bare flag says true."""
+    return {kind(one) for one in alternatives(schema, root)} - {"null"} == {"boolean"}
+
+
+def type_word(schema: Schema, root: Schema) -> str:
+    """The type for help texts: `string`, `int`, `list[number]`, `red|blue`, `Item`."""
+    words = [_word(one, root) for one in alternatives(schema, root) if kind(one) != "null"]
+    return "|".join(dict.fromkeys(words)) or "null"
+
+
+def _word(schema: Schema, root: Schema) -> str:
+    match kind(schema):
+        case "enum":
+            values = _choices(schema)
+            return "|".join(values[:_MOST_CHOICES]) + ("|…" if len(values) > _MOST_CHOICES else "")
+        case "integer":
+            return "int"
+        case "boolean":
+            return "bool"
+        case "string":
+            encoding = "base64" if schema.get("contentEncoding") == "base64" else ""
+            return encoding or _FORMATS.get(schema.get("format", ""), "string")
+        case "array":
+            parts = schema.get("prefixItems") or [schema.get("items") or {}]
+            return f"list[{', '.join(type_word(part, root) for part in parts)}]"
+        case "object" if "properties" not in schema and isinstance(schema.get("additionalProperties"), dict):
+            return f"map[{type_word(schema['additionalProperties'], root)}]"
+        case "object":
+            return str(schema.get("title", "object"))
+        case "any":
+            return "json"
+        case other:
+            return other
+
+
+def convert(texts: Sequence[str], schema: Schema, root: Schema) -> Any:
+    """The value for a flag.
+
+    Args:
+        texts: what it was given, in order; more than one makes a list longer, and else the last one holds.
+        schema: of the value.
+        root: the schema that holds the definitions.
+
+    Raises:
+        ValueRefusal: the text is no such value.
+    """
+    found = alternatives(schema, root)
+    found.sort(key=lambda one: _NARROWEST_FIRST.index(kind(one)))
+    for one in found:
+        try:
+            return _convert(texts, one, root)
+        except ValueRefusal as refusal:
+            last = refusal
+    if len(found) > 1:
+        raise ValueRefusal(f"expected {type_word(schema, root)}, got {texts[-1]!r}")
+    raise last
+
+
+def _convert(texts: Sequence[str], schema: Schema, root: Schema) -> Any:
+    text = texts[-1]
+    match kind(schema):
+        case "string":
+            return text
+        case "integer":
+            return _number(int, text, "int")
+        case "number":
+            return _number(float, text, "number")
+        case "boolean":
+            return _boolean(text)
+        case "null":
+            if text != "null":
+                raise ValueRefusal(f"expected null, got {text!r}")
+            return None
+        case "enum":
+            return _choice(text, schema)
+        case "array":
+            return _list(texts, schema, root)
+        case "object":
+            return _object(text, schema, root)
+        case _:
+            try:
+                return msgspec.json.decode(text)
+            except msgspec.DecodeError:
+                return text
+
+
+def _number(read: type[int] | type[float], text: str, word: str) -> int | float:
+    try:
+        value = read(text)
+    except ValueError:
+        raise ValueRefusal(f"expected {word}, got {text!r}") from None
+    if not math.isfinite(value):
+        raise ValueRefusal(f"expected {word}, got {text!r}, which JSON cannot carry")
+    return value
+
+
+def _boolean(text: str) -> bool:
+    word = text.lower()
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise ValueRefusal(f"expected true or false, got {text!r}")
+
+
+def _choices(schema: Schema) -> list[str]:
+    values = schema["enum"] if "enum" in schema else [schema["const"]]
+    return [value if isinstance(value, str) else msgspec.json.encode(value).decode() for value in values]
+
+
+def _choice(text: str, schema: Schema) -> Any:
+    values = schema["enum"] if "enum" in schema else [schema["const"]]
+    words = _choices(schema)
+    if text not in words:
+        raise ValueRefusal(f"expected one of {', '.join(words)}, got {text!r}")
+    return values[words.index(text)]
+
+
+def _list(texts: Sequence[str], schema: Schema, root: Schema) -> list[Any]:
+    parts = schema.get("prefixItems") or []
+    rest = schema.get("items") or {}
+    plain = not parts and {kind(one) for one in alternatives(rest, root)}.isdisjoint({"array", "object"})
+    found: list[Any] = []
+    for text in texts:
+        if text.startswith("["):
+            elements = _read(text, "a list")
+            if not isinstance(elements, list):
+                raise ValueRefusal(f"expected a list, got {text!r}")
+            found += elements
+        elif plain or parts:
+            for word in text.split(",") if text else []:
+                element = parts[len(found)] if len(found) < len(parts) else rest
+                found.append(convert([word], element, root))
+        else:
+            found.append(convert([text], rest, root))
+    return found
+
+
+def _object(text: str, schema: Schema, root: Schema) -> dict[str, Any]:
+    key, equals, value = text.partition("=")
+    values = schema.get("additionalProperties")
+    if equals and not text.startswith("{") and "properties" not in schema and values is not False:
+        return {key: convert([value], values if isinstance(values, dict) else {}, root)}
+    found = _read(text, "a JSON object")
+    if not isinstance(found, dict):
+        raise ValueRefusal(f"expected a JSON object, got {text!r}")
+    return found
+
+
+def _read(text: str, what: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise ValueRefusal(f"expected {what}, got {text!r}: {error}") from None

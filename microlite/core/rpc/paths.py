@@ -1,0 +1,20 @@
+"""Where sockets lie. Apart from what opens them, since a client command asks this too and loads no event loop."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+PATH_LIMIT = 103
+"""Bytes that a socket's path may have (104 with its end on macOS, 108 on Linux)."""
+
+
+def socket_path(folder: Path, name: str) -> Path:
+    """The short, hashed path of a socket; in the folder for temporary files where the folder's own path is too long."""
+    digest = hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
+    path = folder / f"{digest}.s"
+    if len(os.fsencode(path)) <= PATH_LIMIT:
+        return path
+    place = hashlib.blake2b(os.fsencode(folder.absolute()), digest_size=8).hexdigest()
+    return Path(f"/tmp/microlite-{os.getuid()}-{place}") / f"{digest}.s"  # noqa: S108 - its owner and mode are checked
