@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from markdown_it import MarkdownIt
@@ -64,7 +65,7 @@ def outline(text: str) -> list[Heading]:
 def _headings(tokens: list[Token]) -> list[Heading]:
     return [
         Heading(level=int(token.tag[1]), text=inline.content, anchor=str(token.attrs.get("id", "")))
-        for token, inline in zip(tokens, tokens[1:], strict=False)
+        for token, inline in itertools.pairwise(tokens)
         if token.type == "heading_open"
     ]
 

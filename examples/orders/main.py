@@ -92,14 +92,14 @@ async def import_(ctx: Context, requests: AsyncIterator[OrderRequest]) -> int:
 
 
 class Notes:
-    """What the shop writes down about an order: `orders.notes.add`, `orders.notes.list`."""
+    """What the shop writes down about an order: `orders.notes.add`, `orders.notes.read`."""
 
     async def add(self, order: str, text: str) -> Note:
         """Write a note about an order."""
         return shop.note(order, text)
 
-    async def list(self, order: str) -> list[Note]:  # type: ignore[valid-type]  # the endpoint's name is meant
-        """List the notes about an order."""
+    async def read(self, order: str) -> list[Note]:
+        """Read the notes about an order."""
         return shop.find(order).notes
 
 

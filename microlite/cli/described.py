@@ -123,7 +123,7 @@ def find_endpoint(versions: Sequence[Described], name: str) -> DescribedEndpoint
             return endpoint
     service = versions[0].name
     names = sorted({endpoint.name for one in versions for endpoint in one.endpoints})
-    detail = f"endpoint {name} not found for service {service}"
+    detail = f'endpoint "{name}" not found for service "{service}"'
     if names:
         detail += f"; it has {', '.join(names[:10])}" + (", …" if len(names) > 10 else "")
     raise CommandError(detail, NO_ENDPOINT)

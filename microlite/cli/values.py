@@ -33,10 +33,11 @@ class ValueRefusal(Exception):
 
 def alternatives(schema: Schema, root: Schema) -> list[Schema]:
     """What a value can be: the schemas of a union, each dereferenced; one for what is no union."""
-    schema = dereference(schema, root)
     choices = schema.get("anyOf") or schema.get("oneOf")
     if choices:
         return [found for choice in choices for found in alternatives(choice, root)]
+    if "$ref" in schema:
+        return alternatives(dereference(schema, root), root)
     types = schema.get("type")
     if isinstance(types, list):
         return [{**schema, "type": one} for one in types]
@@ -92,7 +93,7 @@ def convert(texts: Sequence[str], schema: Schema, root: Schema) -> Any:
     """The value for a flag.
 
     Args:
-        texts: what it was given, in order; more than one makes a list longer, and else the last one holds.
+        texts: what it was given, in order; more than one makes a list or a map longer, else the last one holds.
         schema: of the value.
         root: the schema that holds the definitions.
 
@@ -131,7 +132,7 @@ def _convert(texts: Sequence[str], schema: Schema, root: Schema) -> Any:
         case "array":
             return _list(texts, schema, root)
         case "object":
-            return _object(text, schema, root)
+            return {name: value for each in texts for name, value in _object(each, schema, root).items()}
         case _:
             try:
                 return msgspec.json.decode(text)

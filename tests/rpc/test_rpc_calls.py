@@ -164,7 +164,6 @@ async def test_a_slow_reader_makes_the_callee_wait_and_holds_no_more_than_the_wi
             assert call._queue.held <= WINDOW + 1_064
             assert service.sent - read <= WINDOW // 1_064 + 1
             assert client.unsent == server.unsent == 0
-        assert not hearing.gate.open or service.sent < 10_000
         await items.aclose()
         call.cancel()
         await hearing.canceled

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import stat
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import apsw
 
 from microlite.core import errors
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 BUSY_MILLISECONDS: Final = 5_000
 """How long to wait for another program that looks into the file, such as the sqlite3 shell."""
@@ -21,32 +16,11 @@ _WRITER_CACHE_KIB: Final = 16 << 10
 _READER_CACHE_KIB: Final = 8 << 10
 
 
-def create_file(path: Path) -> None:
-    """Make the database file if there is none, for its owner's eyes only; SQLite gives its companions the same mode.
-
-    Only before SQLite has it open: closing a second descriptor would drop the process's POSIX locks on the file.
-
-    Raises:
-        errors.ServiceUnavailable: the folder is missing, or the file is not ours to open.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise errors.ServiceUnavailable(f"{path} cannot be opened: {error.strerror}") from error
-    try:
-        if stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
-            os.fchmod(descriptor, 0o600)
-    finally:
-        os.close(descriptor)
-
-
 def open_writer(path: str, vfs: str | None) -> apsw.Connection:
-    """The connection that writes; the database is created if the file is empty, its tables are not."""
+    """The connection that writes; the file exists."""
     connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
     try:
         connection.set_busy_timeout(BUSY_MILLISECONDS)
-        # Takes effect only before the first table; pages that deletions free are given back in small steps later.
-        connection.pragma("auto_vacuum", "INCREMENTAL")
         if connection.pragma("journal_mode", "WAL") != "wal":
             raise errors.ServiceUnavailable(f"{path} lies on a file system without shared memory: choose a local disk")
         # Acknowledged means on disk: each commit waits for the disk.

@@ -10,7 +10,7 @@ import apsw
 from microlite.core import errors
 from microlite.core.engine import limits
 from microlite.core.engine.api import MAX_PAGE_BYTES
-from microlite.core.engine.connection import create_file
+from microlite.core.engine.creation import create
 from microlite.core.engine.failures import translate
 from microlite.core.engine.lock import FileLock
 from microlite.core.engine.ranges import key_range
@@ -62,6 +62,7 @@ class SQLiteEngine:
     def __init__(self, path: str | os.PathLike[str], clock: Clock, *, vfs: str | None = None) -> None:
         self.path = Path(path).absolute()
         self._clock = clock
+        self._vfs = vfs
         text = str(self.path)
         numbers: dict[tuple[str, str], int] = {}
         self._lock = FileLock(self.path)
@@ -76,7 +77,7 @@ class SQLiteEngine:
         """Take the lock, bring the database up to date, and begin to serve."""
         self._lock.acquire()
         try:
-            create_file(self.path)
+            create(self.path, self._vfs)
             self._hub.revision = await self._writer.start()
             try:
                 self._reader.open()
