@@ -62,9 +62,7 @@ def stream(
     _send(options, words, timeout, metadata, output)
 
 
-def _send(
-    options: Options, words: Sequence[str], timeout: str | None, metadata: Sequence[str], output: str
-) -> None:
+def _send(options: Options, words: Sequence[str], timeout: str | None, metadata: Sequence[str], output: str) -> None:
     target, document = _split(words)
     seconds = _seconds(timeout) if timeout is not None else None
     extra = pairs(metadata, "--metadata")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _DEPTH: Final = 6
 """Types within types are shown so deep."""
 
+_STREAMING: Final = {"server": "answers with a stream", "client": "takes a stream", "bidirectional": "streams both ways"}
+
 
 @click.command
 @click.argument("service", metavar="NAME[@VERSION]")
@@ -65,7 +67,7 @@ def _print(one: Described) -> None:
 
 
 def _print_endpoint(endpoint: DescribedEndpoint) -> None:
-    notes = [endpoint.streaming] if endpoint.streaming != "unary" else []
+    notes = [_STREAMING[endpoint.streaming]] if endpoint.streaming in _STREAMING else []
     notes += ["deprecated"] if endpoint.deprecated else []
     click.echo(click.style(f"Endpoint: {endpoint.name}", bold=True) + (f" ({', '.join(notes)})" if notes else ""))
     if endpoint.summary:
@@ -111,5 +113,3 @@ def _note(name: str, field: Schema, owner: Schema) -> str:
 
 def _metadata(metadata: Mapping[str, str]) -> str:
     return ", ".join(f"{key}={value}" for key, value in sorted(metadata.items()))
-
-

@@ -75,9 +75,7 @@ def read_record(record: Mapping[str, Any]) -> Described:
         record.get("metadata", {}),
         tuple(_read_endpoint(endpoint) for endpoint in record.get("endpoints", ())),
         tuple(
-            DescribedNode(
-                node["id"], node.get("address", ""), node.get("protocol", "rpc"), node.get("metadata") or {}
-            )
+            DescribedNode(node["id"], node.get("address", ""), node.get("protocol", "rpc"), node.get("metadata") or {})
             for node in record.get("nodes", ())
         ),
     )

@@ -92,9 +92,7 @@ def _run(link: Link, typed: str, names: Sequence[str], flags: Sequence[str]) -> 
     print_answers(answer(link, service, endpoint, request, found), silent=found.response.get("type") == "null")
 
 
-def _explain_missing(
-    versions: Sequence[Described], endpoint: str, names: Sequence[str], flags: Sequence[str]
-) -> None:
+def _explain_missing(versions: Sequence[Described], endpoint: str, names: Sequence[str], flags: Sequence[str]) -> None:
     """Print what there is below a part of a name; else say what is missing, and how fields are given."""
     below = [one for version in versions for one in version.endpoints if one.name.startswith(f"{endpoint}.")]
     if below and all(flag in _HELP for flag in flags):

@@ -102,7 +102,7 @@ def read_request(words: Sequence[str], request: Schema) -> dict[str, Any]:
         if flag is None:
             raise CommandError(_unknown(name, request), USAGE)
         if not equals:
-            text = _bare(flag, rest) if is_boolean(flag.schema, request) else _value(name, "value", rest)
+            text = _bare(rest) if is_boolean(flag.schema, request) else _value(name, "value", rest)
         given.setdefault(flag.path, (flag, []))[1].append(text)
     for path in sorted(given, key=len):  # an object as a whole before its fields
         flag, texts = given[path]
@@ -114,7 +114,7 @@ def read_request(words: Sequence[str], request: Schema) -> dict[str, Any]:
     return found
 
 
-def _bare(flag: Flag, rest: list[str]) -> str:
+def _bare(rest: list[str]) -> str:
     """The value of a boolean flag without an equals sign: true, unless the next word can only be its value."""
     return rest.pop(0) if rest and rest[0].lower() in ("true", "false") else "true"
 

@@ -74,7 +74,7 @@ class Link:
         return self._client.peer.properties.get("version", "")
 
     def ask(
-        self, service: str, endpoint: str, type: Any = Any, *, timeout: float | None = TIMEOUT, **fields: object
+        self, service: str, endpoint: str, type: Any = Any, /, *, timeout: float | None = TIMEOUT, **fields: object
     ) -> Any:
         """Call an endpoint of the platform with these fields, and return its answer as this type.
 
@@ -85,7 +85,7 @@ class Link:
         answer = self._client.call(service, endpoint, payload, namespace=self._namespace, timeout=timeout)
         return msgspec.msgpack.decode(answer, type=type)
 
-    def follow(self, service: str, endpoint: str, type: Any, **fields: object) -> Iterator[Any]:
+    def follow(self, service: str, endpoint: str, type: Any, /, **fields: object) -> Iterator[Any]:
         """Call an endpoint that answers with a stream, and yield each item as this type.
 
         Raises:
@@ -95,15 +95,15 @@ class Link:
         items = self._client.stream(service, endpoint, msgspec.msgpack.encode(fields), namespace=self._namespace)
         return (decode(item) for item in items)
 
-    def ask_json(self, service: str, endpoint: str, request: bytes = b"{}", *, timeout: float | None = TIMEOUT) -> bytes:
+    def ask_json(
+        self, service: str, endpoint: str, request: bytes = b"{}", *, timeout: float | None = TIMEOUT
+    ) -> bytes:
         """Call an endpoint with a JSON document and return the one that it answers.
 
         Raises:
             Error: what the service says.
         """
-        return self._client.call(
-            service, endpoint, request, encoding=JSON, namespace=self._namespace, timeout=timeout
-        )
+        return self._client.call(service, endpoint, request, encoding=JSON, namespace=self._namespace, timeout=timeout)
 
     def stream_json(
         self,

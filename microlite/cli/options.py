@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 - a field of a NamedTuple
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
@@ -30,7 +30,7 @@ class Options(NamedTuple):
 def output_option(command: Command) -> Command:
     """Give a command `--output`; it gets `output`, which holds `text` or `json`."""
 
-    def choose(context: click.Context, parameter: click.Parameter, value: str | None) -> str:
+    def choose(context: click.Context, _: click.Parameter, value: str | None) -> str:
         options = context.find_object(Options)
         return value or (options.output if options is not None else OUTPUTS[0])
 

@@ -28,6 +28,4 @@ def server(options: Options, context: click.Context, host: str, port: int, sessi
     from microlite.core.app import run_server
     from microlite.core.settings import ServerOptions
 
-    context.exit(
-        run_server(ServerOptions(home=options.home, host=host, port=port, session=session, ready_fd=ready_fd))
-    )
+    context.exit(run_server(ServerOptions(home=options.home, host=host, port=port, session=session, ready_fd=ready_fd)))

@@ -29,14 +29,15 @@ _MOST_PIDS: Final = 3
 def status(options: Options, service: str | None, version: str | None, output: str) -> None:
     """Show what runs: state, nodes, restarts, errors."""
     name, named_version = split_version(service) if service else ("", "")
-    fields = {"service": name, "version": version or named_version}
+    version = version or named_version
     with connect(options) as link:
         if output == "json":
             import msgspec
 
-            print_document(link.ask_json("runtime", "status", msgspec.json.encode(fields)))
+            request = msgspec.json.encode({"service": name, "version": version})
+            print_document(link.ask_json("runtime", "status", request))
             return
-        statuses = link.ask("runtime", "status", **fields)
+        statuses = link.ask("runtime", "status", service=name, version=version)
     now = time.time()
     print_table(_COLUMNS, [_row(one, now) for one in statuses])
 

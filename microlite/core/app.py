@@ -31,7 +31,7 @@ from microlite.core.runtime.environments import Environments
 from microlite.core.runtime.installer import Installer
 from microlite.core.runtime.launch.fork import ForkLauncher
 from microlite.core.runtime.logs import Logs
-from microlite.core.runtime.machinery import Machinery
+from microlite.core.runtime.machinery import Machinery, Patience
 from microlite.core.runtime.runtime import Runtime
 from microlite.core.runtime.watcher import Watcher
 from microlite.core.settings import ServerOptions
@@ -65,8 +65,9 @@ class Platform:
         stopping: set it to let `run_server` end; the platform sets it itself when its sessions are over.
     """
 
-    def __init__(self, options: ServerOptions, clock: Clock | None = None) -> None:
+    def __init__(self, options: ServerOptions, clock: Clock | None = None, *, patience: Patience | None = None) -> None:
         self.options = options
+        self._patience = patience or Patience()
         self.clock: Clock = clock or SystemClock()
         self.stopping = asyncio.Event()
         self.token = ""
@@ -121,8 +122,9 @@ class Platform:
             logs=self.logs,
             registry=self.registry,
             membership=self.membership,
-            router=self.router,
             library=library,
+            environ=os.environ,
+            patience=self._patience,
         )
         self.runtime = Runtime(self.engine, machinery, watcher, group)
         self._serve_built_in()
@@ -228,9 +230,18 @@ def run_server(options: ServerOptions) -> int:
         say.failed(error.detail)
         return errors.exit_code(error) if errors.exit_code(error) != 127 else 1
     except BaseExceptionGroup as group:
+        known, rest = group.split(errors.Error)
+        if known is not None and rest is None:
+            say.failed(_first(known).detail)
+            return 1
         log.error("the platform ended by a fault of its own", exc_info=group)
         say.failed("the platform ended by a fault of its own; its log has the traceback")
         return 1
+
+
+def _first(group: BaseExceptionGroup[errors.Error]) -> errors.Error:
+    found = group.exceptions[0]
+    return _first(found) if isinstance(found, BaseExceptionGroup) else found
 
 
 async def _serve(options: ServerOptions, say: _Announcer) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from conftest import OpenEngine
 
 from microlite.core import errors
 from microlite.core.clock import ManualClock
@@ -16,25 +15,17 @@ from microlite.core.engine.api import (
     Check,
     Delete,
     Engine,
-    Operation,
     Presence,
     Put,
     Record,
 )
+from tests.engine.engine_parts import OpenEngine, batch, fill
 
 
 @pytest.fixture
 async def engine(open_engine: OpenEngine) -> AsyncIterator[Engine]:
     async with open_engine() as engine:
         yield engine
-
-
-def batch(*operations: Operation, namespace: str = "default") -> Batch:
-    return Batch(namespace, operations)
-
-
-async def fill(engine: Engine, *keys: str, bucket: str = "b") -> int:
-    return await engine.commit(batch(*(Put(bucket, key, key.encode()) for key in keys)))
 
 
 async def test_a_record_is_read_as_it_was_put_with_the_revision_of_its_commit(engine: Engine) -> None:
@@ -197,7 +188,9 @@ async def test_buckets_are_those_that_hold_a_living_record(engine: Engine, clock
 @pytest.mark.parametrize("expect", [Presence.ABSENT, Presence.PRESENT, 1, None])
 @pytest.mark.parametrize("state", ["absent", "present", "deleted"])
 @pytest.mark.parametrize("kind", [Put, Delete, Check])
-async def test_preconditions_hold_or_refuse_naming_the_key(engine: Engine, expect: object, state: str, kind: type) -> None:
+async def test_preconditions_hold_or_refuse_naming_the_key(
+    engine: Engine, expect: object, state: str, kind: type
+) -> None:
     revision = 0
     if state != "absent":
         revision = await fill(engine, "k")

@@ -195,6 +195,12 @@ class Wire:
         self.send(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + (body or b""))
         return await self.answer(method)
 
+    async def send_until_cut_off(self, data: str) -> None:
+        """Send the same again and again, until the other side resets the connection."""
+        while True:
+            self.send(data)
+            await self.writer.drain()
+
     async def closed(self) -> bool:
         """Whether the other side closes without sending anything more."""
         return await self.reader.read(1) == b""
@@ -232,6 +238,15 @@ class Bench:
         for wire in self._wires:
             await wire.close()
         await self.gateway.stop(grace=0.5)
+
+    async def busy(self) -> None:
+        """Return when a request is being answered."""
+        while not self.gateway.edge.active:  # noqa: ASYNC110 - as in `idle`
+            await asyncio.sleep(0)
+
+    async def disconnected(self) -> None:
+        """Return when no connection is open."""
+        await self.gateway.edge.emptied(self.gateway._state.connections)
 
     async def idle(self) -> None:
         """Return when no request is being answered. Fails by the test's own time limit."""

@@ -70,9 +70,7 @@ async def test_a_refused_body_is_not_read_on_for_ever(start: Start, fast: bool) 
     wire.send(POST.replace("/echo", "/nobody") + "Transfer-Encoding: chunked\r\n\r\n")
     assert (await wire.answer()).status == 404
     with pytest.raises(ConnectionError):
-        while True:
-            wire.send("1000\r\n" + "x" * 4096 + "\r\n")
-            await wire.writer.drain()
+        await wire.send_until_cut_off("1000\r\n" + "x" * 4096 + "\r\n")
 
 
 @pytest.mark.parametrize(
@@ -107,13 +105,13 @@ async def test_the_target_is_bounded(start: Start, fast: bool) -> None:
     assert await wire.closed()
 
 
-@pytest.mark.parametrize("trailer", ["X: " + "x" * 40_000, "X: y\r\n" * 20_000], ids=["one", "many"])
+@pytest.mark.parametrize("trailer", ["X: " + "x" * 1_000_000, "X: y\r\n" * 20_000], ids=["one", "many"])
 async def test_trailers_are_bounded(trailer: str, start: Start, fast: bool) -> None:
     bench = await start(fast=fast, max_head=8192)
     wire = await bench.connect()
     wire.send(POST + "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n")
-    for place in range(0, len(trailer), 1000):
-        wire.send(trailer[place : place + 1000])
+    for place in range(0, len(trailer), 10_000):
+        wire.send(trailer[place : place + 10_000])
         await wire.writer.drain()
     assert (await wire.answer()).status == 431
     assert await wire.closed()
@@ -220,9 +218,6 @@ async def test_a_refused_client_that_stays_is_cut_off(start: Start, fast: bool) 
     wire.send("nonsense\r\n\r\n")
     assert (await wire.answer()).status == 400
     assert await wire.closed()
-    while bench.gateway._state.connections:
-        await asyncio.sleep(0.01)
+    await bench.disconnected()
     with pytest.raises(ConnectionError):
-        while True:
-            wire.send("still here")
-            await wire.writer.drain()
+        await wire.send_until_cut_off("still here")

@@ -56,8 +56,7 @@ async def test_what_does_not_finish_is_cut_off(bench: Bench, wire: Wire) -> None
 
 async def test_a_request_whose_body_is_still_coming_finishes(bench: Bench, wire: Wire) -> None:
     wire.send(POST[:-1])
-    while not bench.gateway.edge.active:
-        await asyncio.sleep(0)
+    await bench.busy()
     stop = asyncio.create_task(bench.gateway.stop(grace=5))
     await asyncio.sleep(0)
     wire.send(POST[-1:])

@@ -25,11 +25,15 @@ class Node:
 
     def __init__(self) -> None:
         self.process: Process
+        self.ending: asyncio.Task[Exit]
         self.printed = {Stream.STDOUT: b"", Stream.STDERR: b""}
         self._changed = asyncio.Event()
 
     def take(self, stream: Stream, content: bytes) -> None:
         self.printed[stream] += content
+        self._changed.set()
+
+    def wake(self, _: object) -> None:
         self._changed.set()
 
     @property
@@ -43,6 +47,7 @@ class Node:
     async def line(self, number: int = 0) -> str:
         """The line of stdout with this number, when it is complete."""
         while self.out.count("\n") <= number:
+            assert self.process.exit is None, f"{self.process.exit} {self.err}"
             self._changed.clear()
             await self._changed.wait()
         return self.out.split("\n")[number]
@@ -61,7 +66,9 @@ class Bench:
     def write(self, name: str, source: str) -> Path:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(textwrap.dedent(source))
+        text = textwrap.dedent(source)
+        if not path.exists() or path.read_text() != text:  # another node may be about to read it
+            path.write_text(text)
         return path
 
     def spec(self, source: str = "", *argv: str, **changes: Any) -> LaunchSpec:
@@ -80,6 +87,8 @@ class Bench:
     async def start(self, source: str = "", *argv: str, **changes: Any) -> Node:
         node = Node()
         node.process = await self.launcher.start(self.spec(source, *argv, **changes), node.take)
+        node.ending = asyncio.create_task(node.process.wait(), name="end of a node")
+        node.ending.add_done_callback(node.wake)
         return node
 
     async def run(self, source: str = "", *argv: str, **changes: Any) -> tuple[int | None, Node]:

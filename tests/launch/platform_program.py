@@ -34,7 +34,8 @@ SCRIPTS = {
     "stopped": "say()\nos.kill(os.getpid(), signal.SIGSTOP)\n",
     "threads": "import threading\nfor _ in range(3): threading.Thread(target=threading.Event().wait).start()\nsay()\n",
     "uvloop": "import asyncio, uvloop\nasync def main():\n    say()\n    await asyncio.Event().wait()\nuvloop.run(main())\n",
-    "subprocess": "import subprocess\nsay(subprocess.Popen(['sh', '-c', 'trap \"\" TERM HUP; sleep 600; :']).pid)\n" + FOREVER,
+    "subprocess": "import subprocess\nsay(subprocess.Popen(['sh', '-c', 'trap \"\" TERM HUP; sleep 600; :']).pid)\n"
+    + FOREVER,
     "multiprocessing": (
         "import multiprocessing, time\n"
         "if __name__ == '__main__':\n"
@@ -49,9 +50,6 @@ SCRIPTS = {
         "        os.write(w, str(os.getpid()).encode())\n"
         "        " + FOREVER + "    os._exit(0)\n"
         "os.wait(); say(int(os.read(r, 20)))\n" + FOREVER
-    ),
-    "orphaned": (  # its leader ends; it does not
-        "if os.fork() == 0:\n    say()\n    " + FOREVER + "else:\n    " + FOREVER
     ),
     "own-session": (
         "r, w = os.pipe()\n"
@@ -74,9 +72,9 @@ SCRIPTS = {
 async def main(launcher_name: str, folder: Path, kinds: list[str]) -> None:
     launcher: ForkLauncher | SpawnLauncher
     if launcher_name == "fork":
-        launcher = ForkLauncher(SystemClock(), os.environ, marker=folder.name)
+        launcher = ForkLauncher(SystemClock(), os.environ, marker=str(folder))
     else:
-        launcher = SpawnLauncher(SystemClock(), marker=folder.name, guarded=launcher_name == "guard")
+        launcher = SpawnLauncher(SystemClock(), marker=str(folder), guarded=launcher_name == "guard")
     env = {"PATH": os.environ["PATH"]}
     nodes: dict[str, list[int]] = {}
     parents: set[int] = set()
@@ -90,18 +88,28 @@ async def main(launcher_name: str, folder: Path, kinds: list[str]) -> None:
                 sys.stderr.write(content.decode())
 
         if kind == "command":
-            spec = LaunchSpec(name=kind, kind=Kind.COMMAND, argv="sh -c 'echo 0 $$; trap \"\" TERM; sleep 600; :'", cwd="/", env=env)
+            spec = LaunchSpec(
+                name=kind,
+                kind=Kind.COMMAND,
+                argv="sh -c 'trap \"\" TERM; sleep 600 & echo 0 $$ $!; wait'",
+                cwd="/",
+                env=env,
+            )
         else:
-            script = folder / f"{kind}.py"
+            script = folder / f"node_{kind.replace('-', '_')}.py"
             script.write_text(HEAD + SCRIPTS[kind])
             library = str(Path(__file__).parents[2])
             spec = LaunchSpec(name=kind, script=str(script), cwd="/", env=env, library=library)
-        await launcher.start(spec, take)
+        process = await launcher.start(spec, take)
+        early = asyncio.ensure_future(process.wait())
+        early.add_done_callback(lambda _, printed=printed: printed.put_nowait(b""))  # type: ignore[misc]
         line = b""
         while not line.endswith(b"\n"):
             line += await printed.get()
+            if early.done() and not line:
+                raise SystemExit(f"{kind}: {early.result()}")
         parent, *nodes[kind] = map(int, line.split())
-        if launcher_name == "fork" and kind not in ("command", "orphaned"):
+        if launcher_name == "fork" and kind != "command":
             parents.add(parent)
     print(json.dumps({"servers": sorted(parents - {os.getpid()}), "nodes": nodes}), flush=True)
     await asyncio.Event().wait()

@@ -47,7 +47,7 @@ async def test_it_starts_in_its_folder_with_signals_and_descriptors_of_a_new_pro
     [
         ("serve --port $PORT", ("serve", "--port", "80")),
         ("serve --bind '0.0.0.0:${PORT}' a\\ b", ("serve", "--bind", "0.0.0.0:80", "a b")),
-        ("echo $OTHER 5$", ("echo", "$OTHER", "5$")),
+        ("echo $OTHER 5$ $$", ("echo", "$OTHER", "5$", "$$")),
         (("echo", "$PORT"), ("echo", "$PORT")),
     ],
 )

@@ -40,7 +40,9 @@ async def test_a_server_is_started_once_for_many_who_wait_for_it(forks: Bench) -
 
 
 async def test_the_library_is_imported_before_the_fork(forks: Bench) -> None:
-    source = "import sys; print([name in sys.modules for name in ('microlite', 'asyncio', 'uvloop', 'msgspec', 'grpc')])"
+    source = (
+        "import sys; print([name in sys.modules for name in ('microlite', 'asyncio', 'uvloop', 'msgspec', 'grpc')])"
+    )
     _, node = await forks.run(source)
     assert node.out == "[True, True, True, True, False]\n"
 
@@ -53,7 +55,9 @@ async def test_a_preload_that_is_missing_or_broken_is_left_out(forks: Bench) -> 
 
 async def test_a_preload_that_starts_a_thread_is_spawned_instead(forks: Bench, caplog: Any) -> None:
     """A fork copies one thread only, and whatever locks the others held."""
-    forks.write("lib/threaded.py", "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()")
+    forks.write(
+        "lib/threaded.py", "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()"
+    )
     _, node = await forks.run(PARENT, preload=("threaded",), library=str(forks.folder / "lib"))
     assert parent_of(node) == os.getpid()
     assert "threads, which a fork would lose; its nodes are spawned" in caplog.text
@@ -105,7 +109,9 @@ async def test_unbuffered_and_no_bytecode_are_done_in_the_fork(forks: Bench) -> 
     node.process.kill()
 
 
-async def test_an_interpreter_that_cannot_be_a_server_runs_its_scripts_all_the_same(forks: Bench, tmp_path: Path) -> None:
+async def test_an_interpreter_that_cannot_be_a_server_runs_its_scripts_all_the_same(
+    forks: Bench, tmp_path: Path
+) -> None:
     """Here one without msgspec, since nothing gives it the library."""
     python = str(Path(sys.base_prefix) / "bin" / "python3")
     _, node = await forks.run("import os, sys; print(os.getppid(), sys.prefix)", python=python, library=None)
@@ -113,7 +119,7 @@ async def test_an_interpreter_that_cannot_be_a_server_runs_its_scripts_all_the_s
 
 
 async def test_no_interpreter_is_an_error_at_once(forks: Bench) -> None:
-    with pytest.raises(LaunchError, match="greeter was not started: .*No such file"):
+    with pytest.raises(LaunchError, match=r"greeter was not started: .*No such file"):
         await forks.start("", python="/nowhere/bin/python")
 
 
@@ -144,7 +150,9 @@ async def test_an_environment_larger_than_any_frame_is_refused_and_hurts_nobody(
     assert node.process.exit is None
 
 
-async def test_a_server_that_died_takes_its_nodes_with_it_and_is_replaced(forks: Bench, ended: Any, caplog: Any) -> None:
+async def test_a_server_that_died_takes_its_nodes_with_it_and_is_replaced(
+    forks: Bench, ended: Any, caplog: Any
+) -> None:
     node = await forks.start(
         """
         import os, signal, subprocess
@@ -165,7 +173,9 @@ async def test_a_server_that_died_takes_its_nodes_with_it_and_is_replaced(forks:
 
 
 async def test_a_server_asked_to_end_sweeps_first(forks: Bench, ended: Any) -> None:
-    node = await forks.start("import os, signal; signal.signal(15, signal.SIG_IGN); print(os.getppid())\nsignal.pause()")
+    node = await forks.start(
+        "import os, signal; signal.signal(15, signal.SIG_IGN); print(os.getppid())\nsignal.pause()"
+    )
     server = int(await node.line())
     os.kill(server, signal.SIGTERM)
     assert (await node.exit()).signal == signal.SIGKILL
@@ -210,7 +220,7 @@ async def test_a_start_that_is_cancelled_leaves_no_process(forks: Bench, ended: 
         await task
     _, other = await forks.run("import os; print(open(f'/proc/self/task/{os.getpid()}/children').read(), os.getppid())")
     siblings = Path(f"/proc/{int(other.out.split()[-1])}/task/{int(other.out.split()[-1])}/children")
-    for pid in siblings.read_text().split():
+    for pid in siblings.read_text().split():  # noqa: ASYNC240 - /proc does not block
         await ended(int(pid))
 
 
@@ -253,18 +263,18 @@ async def test_the_end_is_told_in_the_clocks_time(tmp_path: Path) -> None:
     async with ForkLauncher(clock, os.environ) as launcher:
         process = await launcher.start(LaunchSpec(name="a", cwd="/", env={}, script=str(script)))
         clock.advance(5)
-        exit = await process.wait()
-    assert (exit.at, exit.lived) == (1005.0, 5.0)
+        end = await process.wait()
+    assert (end.at, end.lived) == (1005.0, 5.0)
 
 
 async def test_many_at_once_all_start_and_no_descriptor_is_left(forks: Bench) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))  # noqa: ASYNC240 - /proc does not block
     nodes = await asyncio.gather(*(forks.start("print('up')") for _ in range(60)))
     for node in nodes:
         assert (await node.exit()).code == 0
         assert node.out == "up\n"
     server = 5  # its socket, life pipe, two outputs and pidfd
-    assert len(os.listdir("/proc/self/fd")) <= before + server
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + server  # noqa: ASYNC240
 
 
 def test_it_works_on_uvloop_too(tmp_path: Path) -> None:

@@ -12,8 +12,11 @@ from typing import Any
 
 import pytest
 
+from microlite.core.clock import SystemClock
 from microlite.core.runtime.launch import bury, life, sweep
+from microlite.core.runtime.launch.api import LaunchSpec, Process
 from microlite.core.runtime.launch.guard import Guard
+from microlite.core.runtime.launch.spawn import SpawnLauncher
 from microlite.core.runtime.launch.watch import ExitWatch
 
 LAUNCH = Path(life.__file__).parent
@@ -36,6 +39,28 @@ async def test_the_guard_kills_the_groups_it_was_told_of_and_no_other() -> None:
         assert process.poll() is None
         process.kill()
         process.wait()
+
+
+async def test_a_guard_that_was_killed_is_replaced_and_told_of_all_that_runs(tmp_path: Path) -> None:
+    script = tmp_path / "main.py"
+    script.write_text("import signal; signal.signal(15, signal.SIG_IGN); print()\nwhile True: signal.pause()")
+    spec = LaunchSpec(name="a", cwd="/", env={}, script=str(script))
+    async with SpawnLauncher(SystemClock(), guarded=True) as launcher:
+        processes: list[Process] = []
+        for _ in range(2):
+            printed = asyncio.Event()
+            processes.append(await launcher.start(spec, lambda *_, printed=printed: printed.set()))
+            await printed.wait()
+            assert launcher._guard is not None
+            guard = launcher._guard
+            if len(processes) == 1:
+                os.kill(guard.pid, signal.SIGKILL)
+                os.waitid(os.P_PID, guard.pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222 - it was killed
+        assert launcher._guard is not None
+        launcher._guard.close()
+        for process in processes:
+            assert (await process.wait()).signal == signal.SIGKILL
+        launcher._guard = None
 
 
 @pytest.mark.parametrize("pidfd", [True, False])

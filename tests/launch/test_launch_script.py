@@ -42,7 +42,7 @@ async def test_it_is_main_with_its_own_arguments_path_folder_and_environment(ben
     assert (seen["name"], seen["file"], seen["argv"]) == ("__main__", script, [script, "--flag", "ein wort"])
     assert (seen["path0"], seen["cwd"]) == (str(bench.folder), str(other))
     assert seen["python"] == sys.executable
-    assert seen["spec"] and seen["same"] and seen["raw"]
+    assert [seen["spec"], seen["same"], seen["raw"]] == [True, True, True]
     assert not seen["ours"]
     assert not [path for path in seen["here"] if not path.startswith(str(bench.folder))]
     assert seen["env"].pop(MARKER)
@@ -79,10 +79,10 @@ async def test_the_exit_code_is_the_interpreters(bench: Bench, source: str, code
 
 async def test_a_signal_is_told_as_a_signal(bench: Bench) -> None:
     node = await bench.start("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
-    exit = await node.exit()
-    assert (exit.code, exit.signal, exit.pid) == (None, signal.SIGKILL, node.process.pid)
-    assert exit.lived > 0
-    assert node.process.exit == exit
+    end = await node.exit()
+    assert (end.code, end.signal, end.pid) == (None, signal.SIGKILL, node.process.pid)
+    assert end.lived > 0
+    assert node.process.exit == end
 
 
 async def test_keyboard_interrupt_ends_by_sigint_as_in_any_python(bench: Bench) -> None:
@@ -221,7 +221,9 @@ async def test_bytecode_that_lies_there_already_is_not_believed(bench: Bench) ->
 
 async def test_a_root_above_the_script_is_the_project(bench: Bench) -> None:
     bench.write("shared/tool.py", "")
-    bench.write("app/main.py", "import sys; sys.path.append('shared'); import tool; print(type(tool.__loader__).__name__)")
+    bench.write(
+        "app/main.py", "import sys; sys.path.append('shared'); import tool; print(type(tool.__loader__).__name__)"
+    )
     _, node = await bench.run(script=str(bench.folder / "app/main.py"), root=str(bench.folder))
     assert node.out == "FreshLoader\n"
 
@@ -332,9 +334,7 @@ async def test_what_is_missing_is_said_by_the_process(bench: Bench, changes: dic
 
 
 async def test_stop_asks_and_then_kills(bench: Bench) -> None:
-    polite = await bench.start(
-        "import signal, sys; signal.signal(15, lambda *_: sys.exit(4)); print(); signal.pause()"
-    )
+    polite = await bench.start("import signal, sys; signal.signal(15, lambda *_: sys.exit(4)); print(); signal.pause()")
     await polite.line()
     assert (await bench.launcher.stop(polite.process, 10)).code == 4
     deaf = await bench.start("import signal; signal.signal(15, signal.SIG_IGN); print()\nwhile True: signal.pause()")

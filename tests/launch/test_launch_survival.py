@@ -9,13 +9,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from microlite.core.clock import SystemClock
+from microlite.core.runtime.launch import bury, sweep
+from microlite.core.runtime.launch.api import MARKER
 from microlite.core.runtime.launch.fork import ForkLauncher
 
 PROGRAM = str(Path(__file__).with_name("platform_program.py"))
@@ -42,7 +43,7 @@ async def platform(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
     started: list[Platform] = []
 
     async def start(launcher: str, *kinds: str) -> Platform:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: ASYNC220 - the platform that is to be killed
             [sys.executable, PROGRAM, launcher, str(tmp_path), *kinds], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
         )
         assert process.stdout is not None
@@ -54,12 +55,11 @@ async def platform(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
 
     yield start
     for one in started:
-        for pid in [*one.servers, *(pid for pids in one.nodes.values() for pid in pids), one.process.pid]:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        one.process.kill()
         one.process.wait()
         assert one.process.stdout is not None
         one.process.stdout.close()
+    await bury.dead(sweep.end_marked(MARKER, f"{tmp_path}/"))
 
 
 @pytest.mark.slow
@@ -98,7 +98,7 @@ async def test_nothing_in_its_group_outlives_both(platform: Callable[..., Any], 
             await ended(pid)
     for pid in escaped:
         os.kill(pid, 0)
-    async with ForkLauncher(SystemClock(), os.environ, marker=tmp_path.name) as launcher:
+    async with ForkLauncher(SystemClock(), os.environ, marker=str(tmp_path)) as launcher:
         assert await launcher.sweep() == len(escaped)
         for pid in escaped:
             await ended(pid)
@@ -140,7 +140,7 @@ async def test_one_node_ending_leaves_the_others_alone(forks: Any) -> None:
     assert [node.process.exit for node in nodes[1:]] == [None] * 3
 
 
-async def test_a_node_keeps_its_life_pipe_when_it_restarts_itself_by_exec(platform: Callable[..., Any], forks: Any) -> None:
+async def test_a_node_keeps_its_life_pipe_when_it_restarts_itself_by_exec(forks: Any) -> None:
     node = await forks.start(
         """
         import os, sys

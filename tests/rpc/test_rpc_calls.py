@@ -7,11 +7,11 @@ import json
 from typing import Any
 
 import pytest
-from tests.rpc.rpc_parts import Service, Watched, joined, turn
 
 from microlite.core import errors
 from microlite.core.rpc import frames
 from microlite.core.rpc.call import StreamCall, UnaryCall
+from tests.rpc.rpc_parts import Service, Watched, joined, turn
 
 WINDOW = frames.INITIAL_CREDIT
 

@@ -6,12 +6,12 @@ import asyncio
 import math
 
 import pytest
-from tests.rpc.rpc_parts import Service, Watched, joined, on_wire, turn
 
 from microlite.core import errors
 from microlite.core.rpc import frames, outgoing
 from microlite.core.rpc.call import StreamCall, UnaryCall
 from microlite.core.rpc.frames import encode
+from tests.rpc.rpc_parts import Service, Watched, joined, on_wire, turn
 
 
 async def test_a_short_deadline_ends_the_call_on_time_and_cancels_it_at_the_callee() -> None:

@@ -7,10 +7,10 @@ import asyncio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.rpc.rpc_parts import turn
 
 from microlite.core import errors
 from microlite.core.rpc.flow import CreditGate, ItemQueue
+from tests.rpc.rpc_parts import turn
 
 
 async def test_a_sender_waits_for_credit_and_one_item_may_overdraw_it() -> None:

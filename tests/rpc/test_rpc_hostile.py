@@ -7,14 +7,14 @@ import asyncio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.rpc.rpc_parts import HELLO, Service, Watched, Wire, on_wire, turn
-from tests.rpc.test_rpc_frames import any_frame, torn
 
 from microlite.core import errors
-from microlite.core.rpc import frames, outgoing
 from microlite.core.rpc import connection as connections
-from microlite.core.rpc.call import StreamCall
+from microlite.core.rpc import frames, outgoing
+from microlite.core.rpc.call import StreamCall, UnaryCall
 from microlite.core.rpc.frames import encode
+from tests.rpc.rpc_parts import HELLO, Service, Watched, Wire, on_wire, turn
+from tests.rpc.test_rpc_frames import any_frame, torn
 
 
 def farewell(wire: Wire) -> frames.GoAway:
@@ -51,7 +51,9 @@ async def test_a_second_hello_ends_the_connection() -> None:
     assert farewell(wire) == frames.GoAway(1, "protocol error: HELLO is out of place")
 
 
-@pytest.mark.parametrize(("dialled", "ids"), [(False, [2]), (False, [3, 1]), (False, [3, 3]), (False, [0]), (True, [1])])
+@pytest.mark.parametrize(
+    ("dialled", "ids"), [(False, [2]), (False, [3, 1]), (False, [3, 3]), (False, [0]), (True, [1])]
+)
 async def test_call_ids_of_wrong_parity_or_order_end_the_connection(dialled: bool, ids: list[int]) -> None:
     service = Service()
     connection, wire = on_wire(service, dialled=dialled)
@@ -121,8 +123,6 @@ async def test_a_stream_beyond_its_credit_is_canceled_and_held_no_further() -> N
 
 
 async def test_a_reply_to_a_stream_and_a_stream_to_a_unary_call_end_them() -> None:
-    from microlite.core.rpc.call import UnaryCall
-
     connection, _ = on_wire(dialled=True)
     waiting = asyncio.ensure_future(UnaryCall("s", "count").run(connection.start))
     await turn()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.rpc.rpc_parts import Service, Watched, joined, on_wire, turn
 
 from microlite.core import errors
 from microlite.core.rpc import frames
 from microlite.core.rpc.call import StreamCall, UnaryCall
+from microlite.core.rpc.connection import Connection
 from microlite.core.rpc.frames import encode
+from tests.rpc.rpc_parts import HELLO, Service, Watched, Wire, joined, on_wire, turn
 
 
 async def test_go_away_sends_again_what_was_not_started_and_waits_for_the_rest() -> None:
@@ -43,7 +44,7 @@ async def test_go_away_sends_again_what_was_not_started_and_waits_for_the_rest()
 
 
 async def test_go_away_is_said_once_and_calls_the_other_way_go_on() -> None:
-    async with joined() as (client, server):
+    async with joined() as (_, server):
         server.go_away("one")
         server.go_away("two")
         assert await UnaryCall("s", "echo", b"x").run(server.start) == b"x"
@@ -253,9 +254,6 @@ async def test_closing_sends_what_waits_and_takes_no_further_call() -> None:
 
 
 async def test_a_listener_that_turns_a_caller_away_serves_nothing_of_it() -> None:
-    from microlite.core.rpc.connection import Connection
-    from tests.rpc.rpc_parts import HELLO, Wire
-
     service = Service()
     connection = Connection(service, dialled=False, hello=HELLO, on_hello=lambda found: found.close())
     connection.connection_made(Wire())

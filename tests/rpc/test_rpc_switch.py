@@ -9,10 +9,10 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.rpc.rpc_parts import HELLO, Service
 
 from microlite.core.rpc.call import Call, Inbound, UnaryCall
 from microlite.core.rpc.connection import Connection
+from tests.rpc.rpc_parts import HELLO, Service
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -119,33 +119,41 @@ class Switch:
             self.send(call)
 
 
-@contextlib.asynccontextmanager
-async def under_load(switch: Switch) -> AsyncIterator[list[bytes]]:
-    answered: list[bytes] = []
-    stop = False
-    number = 0
+class Load:
+    """Callers that call again as soon as they are answered."""
 
-    async def work() -> None:
-        nonlocal number
-        while not stop:
-            number += 1
-            sent = b"%d" % number
-            assert await UnaryCall("s", "echo", sent).run(switch.send) == sent
-            answered.append(sent)
+    def __init__(self, switch: Switch) -> None:
+        self.answered: list[bytes] = []
+        self._switch = switch
+        self._number = 0
+        self._stop = False
+        self._goal = 0
+        self._reached = asyncio.Event()
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(WORKERS):
-            group.create_task(work())
-        try:
-            yield answered
-        finally:
-            stop = True
+    async def _work(self) -> None:
+        while not self._stop:
+            self._number += 1
+            sent = b"%d" % self._number
+            assert await UnaryCall("s", "echo", sent).run(self._switch.send) == sent
+            self.answered.append(sent)
+            if len(self.answered) >= self._goal:
+                self._reached.set()
 
+    async def some_more(self, count: int = 200) -> None:
+        """Return after so many further answers."""
+        self._goal = len(self.answered) + count
+        self._reached.clear()
+        await self._reached.wait()
 
-async def some_more(answered: list[bytes], count: int = 200) -> None:
-    goal = len(answered) + count
-    while len(answered) < goal:
-        await asyncio.sleep(0)
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(WORKERS):
+                group.create_task(self._work())
+            try:
+                yield
+            finally:
+                self._stop = True
 
 
 @pytest.mark.parametrize("planned", [True, False], ids=["drain", "go away"])
@@ -154,9 +162,10 @@ async def test_no_call_is_lost_and_none_runs_twice(planned: bool) -> None:
     node = await Node(runs).start()
     switch = Switch(node)
     long: list[asyncio.Task[Any]] = []
-    async with under_load(switch) as answered:
+    load = Load(switch)
+    async with load.running():
         for generation in range(50):
-            await some_more(answered)
+            await load.some_more()
             call = UnaryCall("s", "long", b"-%d1" % generation, timeout=None)
             long.append(asyncio.create_task(call.run(switch.send)))
             if planned:
@@ -174,10 +183,11 @@ async def test_no_call_is_lost_and_none_runs_twice(planned: bool) -> None:
                 switch.use(fresh)
             await node.gone()
             node = fresh
-        await some_more(answered)
+        await load.some_more()
     while node.service.long:
         node.service.long.pop().reply(b"long")
     assert await asyncio.gather(*long) == [b"long"] * 50
+    answered = load.answered
     assert len(answered) == len(set(answered)) > 10_000
     assert set(runs.values()) == {1}
     assert len(runs) == len(answered) + 50

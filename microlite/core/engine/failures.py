@@ -24,7 +24,9 @@ def translate(error: apsw.Error, path: str) -> errors.Error:
                 f"{path} is read-only: nothing was written, make it and its folder writable"
             )
         case apsw.CantOpenError() | apsw.PermissionsError() | apsw.AuthError():
-            return errors.ServiceUnavailable(f"{path} cannot be opened: its folder must exist, and be yours to write")
+            return errors.ServiceUnavailable(
+                f"{path} cannot be opened: it must be a file in a folder that you may write to"
+            )
         case apsw.BusyError() | apsw.LockedError():
             return errors.ServiceUnavailable(f"{path} is locked by another program: nothing was written, try again")
         case apsw.NotADBError():

@@ -45,7 +45,7 @@ class Timetable:
                 self._set(now + MEMORY_SECONDS, now)
         elif settled.upkeep is None:
             self._set(now + RETRY_SECONDS, now)
-        else:
+        elif settled.upkeep.done:
             if settled.upkeep.next_expiry is not None:
                 self._set(settled.upkeep.next_expiry, now)
             if settled.upkeep.next_oldest is not None:

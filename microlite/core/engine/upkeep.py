@@ -43,12 +43,14 @@ class Slice(msgspec.Struct, frozen=True):
 
     Attributes:
         expired: what went, all at `revision`.
-        next_expiry: when the next record expires; none if none will, or not known while slices are left to do.
+        done: nothing is left to do now. What follows is known only then.
+        next_expiry: when the next record expires; none if none will.
         next_oldest: the time of the oldest change that can be forgotten, likewise.
     """
 
     revision: int
     expired: tuple[Expired, ...] = ()
+    done: bool = False
     next_expiry: float | None = None
     next_oldest: float | None = None
 
@@ -61,8 +63,8 @@ class Upkeep:
         self._clock = clock
         self._sql = queries()
         self._rows = 64
-        self.due = True
-        """Whether there may be something to do. Set by a timer of the engine, cleared when all is done."""
+        self.due = False
+        """Whether there may be something to do. Set when the engine's timer rings, cleared when all is done."""
 
     def run_slice(self) -> Slice:
         """Do one slice: about `SLICE_SECONDS`, and one commit.
@@ -85,6 +87,7 @@ class Upkeep:
             oldest = connection.execute(self._sql["first_change"]).get if ledger.last > ledger.first else None
             return Slice(
                 ledger.revision,
+                done=True,
                 next_expiry=connection.execute(self._sql["next_expiry"]).get,
                 next_oldest=oldest[2] if oldest is not None else None,
             )

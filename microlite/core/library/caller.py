@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from microlite.core import errors
 from microlite.core.description.codec import encode_msgpack
 from microlite.core.description.naming import parse_target
 from microlite.core.library.bridge import Bridge
@@ -36,9 +37,13 @@ class Caller:
         namespace: whose services are called.
         metadata: travels along with each call.
         expires: loop time by which each call has to be answered, infinity for none of its own.
+        timeout: seconds that each call may take.
+        stream_timeout: seconds that each stream may take.
     """
 
-    __slots__ = ("_expires", "_metadata", "_namespace", "_timeout", "_transport")
+    BRIDGED = True
+
+    __slots__ = ("_expires", "_metadata", "_namespace", "_stream_timeout", "_timeout", "_transport")
 
     def __init__(
         self,
@@ -47,13 +52,15 @@ class Caller:
         namespace: str = "",
         metadata: dict[str, str] | None = None,
         expires: float = math.inf,
-        timeout: float | None = DEFAULT_TIMEOUT,
+        timeout: float = DEFAULT_TIMEOUT,
+        stream_timeout: float | None = None,
     ) -> None:
         self._transport = transport
         self._namespace = namespace
         self._metadata = metadata
         self._expires = expires
         self._timeout = timeout
+        self._stream_timeout = stream_timeout
 
     async def call(self, target: str, request: object = None, /, **fields: object) -> Any:
         """Call an endpoint and return its answer as plain Python values (dict, list, str, …).
@@ -110,7 +117,7 @@ class Caller:
             endpoint,
             payload,
             namespace=self._namespace,
-            timeout=None,
+            timeout=self._stream_timeout,
             credit=INITIAL_CREDIT,
             metadata=self._outgoing(),
         )
@@ -133,11 +140,17 @@ class Caller:
         """The same caller with other settings for its calls.
 
         Args:
-            timeout: seconds that each call may take. A deadline that is already set still holds.
+            timeout: seconds that each call may take, a stream from its first to its last item; without it 30 for calls
+                and no limit for streams. A deadline that is already set still holds.
             metadata: travels along in addition.
             namespace: whose services are called, where the account may do that.
+
+        Raises:
+            BadRequest: the timeout is not above 0.
         """
-        merged = dict(self._metadata or {})
+        if timeout is not None and timeout <= 0:
+            raise errors.BadRequest(f"a timeout is a number of seconds above 0, not {timeout}; `math.inf` sets none")
+        merged = dict(self._outgoing() or {})
         merged.update({key.lower(): value for key, value in (metadata or {}).items()})
         return Caller(
             self._transport,
@@ -145,6 +158,7 @@ class Caller:
             metadata=merged or None,
             expires=self._expires,
             timeout=self._timeout if timeout is None else timeout,
+            stream_timeout=self._stream_timeout if timeout is None else timeout,
         )
 
     @property

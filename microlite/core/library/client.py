@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from microlite.core import errors
 from microlite.core.description import Streaming, compile_endpoint
 from microlite.core.description.naming import normalise, normalise_endpoint
 from microlite.core.library.handlers import options_of
+from microlite.core.library.stream import each
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +26,7 @@ def typed_client(caller: Caller, api: type[Api], service: str | None = None) -> 
     """An object with the public methods of `api`; see `Caller.client`.
 
     Unary and client-streaming methods are to be awaited, server-streaming ones to be iterated over; a bidirectional one is
-    called with its asynchronous iterator of items and iterated over.
+    called with its iterable of items, asynchronous or not, and iterated over.
 
     Raises:
         DeclarationError: a method could not be an endpoint.
@@ -32,6 +35,8 @@ def typed_client(caller: Caller, api: type[Api], service: str | None = None) -> 
 
 
 class _Client:
+    BRIDGED = True
+
     __slots__ = ("_caller", "_endpoints", "_service")
 
     def __init__(self, caller: Caller, service: str, endpoints: dict[str, Endpoint]) -> None:
@@ -92,8 +97,11 @@ def _method(caller: Caller, service: str, endpoint: Endpoint) -> Callable[..., A
             service, endpoint.name, payload, encode=endpoint.encode_item, decode=endpoint.decode_response
         )
         async with stream:
-            async for item in items:
-                await stream.send(item)
+            async for item in each(items):
+                try:
+                    await stream.send(item)
+                except errors.Canceled:
+                    break  # the service has read enough: it has answered, or failed
             return await stream.reply()
 
     async def streaming(*args: Any, **kwargs: Any) -> Any:
@@ -106,9 +114,15 @@ def _method(caller: Caller, service: str, endpoint: Endpoint) -> Callable[..., A
             try:
                 async for item in stream:
                     yield item
+            except errors.Canceled:
+                if feeding is not None and feeding.done():
+                    feeding.result()  # what went wrong with the items says more
+                raise
             finally:
                 if feeding is not None:
                     feeding.cancel()
+                    await asyncio.wait([feeding])
+                    feeding.cancelled() or feeding.exception()
 
     if endpoint.streaming is Streaming.UNARY:
         return unary

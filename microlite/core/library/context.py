@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import math
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from microlite.core.context import TRACEPARENT, Trace, new_traceparent, parse_traceparent
+from microlite.core.library.bridge import Bridge, Waits
 from microlite.core.library.caller import Caller
+from microlite.core.rpc.call import DEFAULT_TIMEOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, MutableMapping
 
     from microlite.core.clock import Clock
     from microlite.core.context import Account
@@ -42,15 +44,17 @@ class Context(Caller):
     not be used after that has ended.
     """
 
-    __slots__ = ("_inbound", "_onward", "_scope", "_trace")
+    __slots__ = ("_inbound", "_onward", "_scope", "_trace", "_waits")
 
     def __init__(self, scope: Scope, inbound: Inbound | None) -> None:
         self._scope = scope
         self._inbound = inbound
         self._trace: Trace | None = None
         self._onward: dict[str, str] | None = None
+        self._waits: Waits | None = None
         self._transport = scope.transport
-        self._timeout = 30.0
+        self._timeout = DEFAULT_TIMEOUT
+        self._stream_timeout = None
         if inbound is None:
             self._namespace = scope.namespace
             self._metadata = None
@@ -116,6 +120,19 @@ class Context(Caller):
         """A logger whose lines say to which trace they belong."""
         return _TraceLog(self._scope.log, {"trace": self.trace.trace_id, "endpoint": self.endpoint})
 
+    @property
+    def sync(self) -> Any:
+        """See `Caller.sync`. What waits there ends with `Canceled` when the caller of this handler goes away."""
+        if self._waits is None:
+            self._waits = Waits()
+        return Bridge(self, self._transport.loop, self._waits)
+
+    def give_up(self) -> None:
+        """Let what the handler waits for in a thread end: nobody wants its answer any more."""
+        if self._waits is None:
+            self._waits = Waits()
+        self._waits.cancel()
+
     def new_id(self) -> str:
         """A new unique id: 26 characters that sort by the time of their making."""
         return self._scope.clock.new_id()
@@ -134,4 +151,7 @@ class Context(Caller):
 
 
 class _TraceLog(logging.LoggerAdapter):  # type: ignore[type-arg]  # generic only for type checkers until Python 3.11
-    pass
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        """Add the trace to what the line carries; the standard adapter would put it in place of that."""
+        kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
+        return msg, kwargs

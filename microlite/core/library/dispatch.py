@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 from microlite.core import errors
@@ -14,10 +12,11 @@ from microlite.core.description.structs import Role, Streaming
 from microlite.core.library.context import Context
 from microlite.core.library.failure import report
 from microlite.core.library.middleware import Invocation
+from microlite.core.library.threads import Threads
 from microlite.core.rpc.flow import CreditGate, ItemQueue
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Iterator
+    from collections.abc import Coroutine
 
     from microlite.core.description.endpoint import Endpoint
     from microlite.core.library.context import Scope
@@ -25,8 +24,8 @@ if TYPE_CHECKING:
     from microlite.core.library.service import Service
     from microlite.core.rpc.call import Inbound
 
-MAX_THREADS: Final = 32
-"""Plain functions that run at a time in one node; further calls wait."""
+STUBBORN: Final = 5.0
+"""Seconds that a canceled handler has to end."""
 
 _EAGER: Final = sys.version_info >= (3, 12)
 
@@ -50,7 +49,7 @@ class Dispatcher:
         self._endpoints: dict[str, Endpoint] = dict(service.endpoints)
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._threads: ThreadPoolExecutor | None = None
+        self._threads = Threads(service.name, self._loop)
         self._wrapped = bool(service.middlewares)
         self._run: Handler = service.wrap(self._invoke)
 
@@ -104,21 +103,24 @@ class Dispatcher:
             inbound.reply(endpoint.encode_response(result, inbound.encoding))
         except errors.Error as error:
             inbound.fail(error)
-        except Exception as error:  # noqa: BLE001 - the edge between user code and the wire
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the edge between user code and the wire
             inbound.fail(report(error, context, endpoint))
+        except asyncio.CancelledError:
+            inbound.fail(_canceled(endpoint))  # dropped where the caller is gone or the deadline has passed
+            raise
 
     async def _stream(
         self, endpoint: Endpoint, context: Context, arguments: tuple[Any, ...], inbound: Inbound, flow: _Flow
     ) -> None:
         try:
-            items: Any = flow.items(endpoint) if flow.queue is not None else None
+            items: Any = _Items(endpoint, inbound, flow.queue) if flow.queue is not None else None
             if items is not None and not endpoint.is_async:
-                items = _blocking(items, self._loop)
+                items = self._threads.blocking(items)
             result = await self._run(context, Invocation(endpoint, arguments, items))
             if not endpoint.streaming.from_server:
                 inbound.reply(endpoint.encode_response(result, inbound.encoding))
                 return
-            stream = result if hasattr(result, "__aiter__") else self._from_thread(result)
+            stream = result if hasattr(result, "__aiter__") else self._threads.iterate(context, result)
             try:
                 async for item in stream:
                     payload = endpoint.encode_response(item, inbound.encoding)
@@ -135,35 +137,22 @@ class Dispatcher:
             inbound.end()
         except errors.Error as error:
             inbound.fail(error)
-        except Exception as error:  # noqa: BLE001 - the edge between user code and the wire
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the edge between user code and the wire
             inbound.fail(report(error, context, endpoint))
+        except asyncio.CancelledError:
+            inbound.fail(_canceled(endpoint))
+            raise
+        finally:
+            flow.over()
 
     async def _invoke(self, context: Context, call: Invocation) -> Any:
         """The innermost handler: gives the reply, or the iterator of a server's stream."""
         endpoint = call.endpoint
         if not endpoint.is_async:
-            return await self._in_thread(endpoint.invoke, context, call.arguments, call.items)
+            return await self._threads.run(context, endpoint.invoke, context, call.arguments, call.items)
         if endpoint.streaming.from_server:
             return endpoint.invoke(context, call.arguments, call.items)
         return await endpoint.invoke(context, call.arguments, call.items)
-
-    async def _in_thread(self, function: Any, *arguments: Any) -> Any:
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix=self._service.name)
-        variables = contextvars.copy_context()
-        return await self._loop.run_in_executor(self._threads, variables.run, function, *arguments)
-
-    async def _from_thread(self, iterator: Iterator[Any]) -> AsyncIterator[Any]:
-        try:
-            while True:
-                item = await self._in_thread(next, iterator, _END)
-                if item is _END:
-                    return
-                yield item
-        finally:
-            close = getattr(iterator, "close", None)
-            if close is not None:
-                await self._in_thread(close)
 
     def _find(self, inbound: Inbound) -> Endpoint | None:
         endpoint = self._endpoints.get(endpoint_of(self._service.name, inbound.endpoint))
@@ -193,16 +182,12 @@ class Dispatcher:
         return len(self._tasks)
 
     async def stop(self) -> None:
-        """Cancel what runs and wait until it has ended."""
+        """Cancel what runs and wait until it has ended; what does not within five seconds is left behind."""
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:
-            await asyncio.wait(self._tasks)
-        if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
-
-
-_END: Final = object()
+            await asyncio.wait(self._tasks, timeout=STUBBORN)
+        self._threads.close()
 
 
 class _Cancelable:
@@ -260,19 +245,31 @@ class _Flow:
         if self.task is not None:
             self.task.cancel()
 
-    async def items(self, endpoint: Endpoint) -> AsyncIterator[Any]:
-        """The items of the caller's stream, decoded."""
-        assert self.queue is not None
-        while (payload := await self.queue.get()) is not None:
-            yield endpoint.decode_item(payload, self._inbound.encoding)
+    def over(self) -> None:
+        """Nobody serves the call any more: let no thread wait for its items."""
+        if self.queue is not None:
+            self.queue.end(errors.Canceled("the call has ended"))
 
 
-def _blocking(items: AsyncIterator[Any], loop: asyncio.AbstractEventLoop) -> Iterator[Any]:
-    async def following() -> Any:
-        return await anext(items, _END)
+class _Items:
+    """The items of the caller's stream, decoded."""
 
-    while True:
-        item = asyncio.run_coroutine_threadsafe(following(), loop).result()
-        if item is _END:
-            return
-        yield item
+    __slots__ = ("_encoding", "_endpoint", "_queue")
+
+    def __init__(self, endpoint: Endpoint, inbound: Inbound, queue: ItemQueue) -> None:
+        self._endpoint = endpoint
+        self._encoding = inbound.encoding
+        self._queue = queue
+
+    def __aiter__(self) -> _Items:
+        return self
+
+    async def __anext__(self) -> Any:
+        payload = await self._queue.get()
+        if payload is None:
+            raise StopAsyncIteration
+        return self._endpoint.decode_item(payload, self._encoding)
+
+
+def _canceled(endpoint: Endpoint) -> errors.Error:
+    return errors.OutcomeUnknown(f"outcome unknown: {endpoint.name} was canceled before it had finished")

@@ -17,7 +17,7 @@ OWN_FILES = __file__.rpartition("core")[0]
 """The folder of this package: its frames say nothing to the author of a service."""
 
 
-def report(error: Exception, context: Context, endpoint: Endpoint | None) -> errors.InternalServerError:
+def report(error: BaseException, context: Context, endpoint: Endpoint | None) -> errors.InternalServerError:
     """Log an exception with the user's part of its traceback, and make the error that the caller gets instead.
 
     The caller learns an id; the log holds the rest under the same id.

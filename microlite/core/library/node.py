@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,6 +17,7 @@ from microlite.core.clock import SystemClock
 from microlite.core.library.context import Context, Scope
 from microlite.core.library.dispatch import Dispatcher
 from microlite.core.library.failure import report
+from microlite.core.library.log_format import write_to_stderr
 from microlite.core.library.peers import Peers
 from microlite.core.library.placement import Placement
 from microlite.core.registry.api import Node, Registration
@@ -25,7 +25,9 @@ from microlite.core.rpc.call import UnaryCall
 from microlite.core.rpc.sockets import Listener, dial, socket_path
 
 if TYPE_CHECKING:
+    from microlite.core.clock import Clock
     from microlite.core.library.service import Service
+    from microlite.core.rpc.call import Call
     from microlite.core.rpc.connection import Connection
 
 GRACE = 30.0
@@ -41,8 +43,7 @@ def run(service: Service) -> None:
     SIGTERM and SIGINT drain; a second one ends at once.
     """
     placement = Placement.from_environment(os.environ)
-    if not logging.getLogger().handlers:
-        logging.basicConfig(level=placement.log_level, stream=sys.stderr, format="%(levelname)s %(message)s")
+    write_to_stderr(placement.log_level)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             code = runner.run(_serve(service, placement))
@@ -59,13 +60,13 @@ async def _serve(service: Service, placement: Placement) -> int:
     node = RunningNode(service, placement)
     loop = asyncio.get_running_loop()
 
-    def interrupt() -> None:
+    def interrupt(number: int) -> None:
         if node.stopping.is_set():
-            os._exit(130)  # asked twice: what still runs is given up
+            os._exit(128 + number)  # asked twice: what still runs is given up
         node.stopping.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupt)
+        loop.add_signal_handler(number, interrupt, number)
     return await node.serve()
 
 
@@ -80,16 +81,21 @@ def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
 class RunningNode:
     """One node of a service: hooks, its own socket, the connection to the platform, and the end of it all.
 
+    Args:
+        service: what it serves.
+        placement: where it runs, and as what.
+        clock: for what its handlers wait for, and for ids.
+
     Attributes:
         stopping: set it to drain and stop.
         registered: set as long as the platform knows the node.
     """
 
-    def __init__(self, service: Service, placement: Placement) -> None:
+    def __init__(self, service: Service, placement: Placement, clock: Clock | None = None) -> None:
         self._service = service
         self._placement = placement
-        self._clock = SystemClock()
-        self._started = time.time()
+        self._clock: Clock = clock if clock is not None else SystemClock()
+        self._started = self._clock.now()
         self._platform: Connection | None = None
         self._peers: Peers | None = None
         self._dispatcher: Dispatcher | None = None
@@ -98,6 +104,7 @@ class RunningNode:
         self._scope: Scope | None = None
         self.name = placement.service or service.name
         self.node = placement.node or f"{self.name}-{self._clock.new_id()[-6:]}"
+        self._hurry = asyncio.Event()
         self.stopping = asyncio.Event()
         self.registered = asyncio.Event()
 
@@ -114,36 +121,43 @@ class RunningNode:
         )
         dispatcher = self._dispatcher = Dispatcher(self._service, scope)
         listener = self._listener = Listener(
-            socket_path(placement.sockets, f"{placement.namespace} {self.node} {os.getpid()}"),
+            socket_path(placement.sockets, f"{placement.namespace} {self.node} {placement.generation} {os.getpid()}"),
             dispatcher,
             role="node",
             properties={"node": self.node},
             on_hello=self._check_peer,
         )
-        await self._connect()
-        context = Context(scope, None)
+        started = False
+        try:
+            await self._connect()
+            await self._start_hooks(Context(scope, None))
+            started = True
+            await listener.start()
+            await self._register(listener)
+            return await self._until_stopped(listener)
+        finally:
+            if self._draining is not None:
+                self._draining.cancel()
+                await asyncio.gather(self._draining, return_exceptions=True)
+            await listener.close()
+            await dispatcher.stop()
+            if started:
+                await self._stop_hooks(Context(scope, None))
+            await self._disconnect()
+
+    async def _start_hooks(self, context: Context) -> None:
         try:
             for hook in self._service.start_hooks:
                 await hook.run(context)
         except Exception as error:
             raise errors.InternalServerError(f"on_start failed: {report(error, context, None).detail}") from error
-        await listener.start()
-        try:
-            await self._register(listener)
-            code = await self._until_stopped(listener)
-        finally:
-            await listener.close()
-            await dispatcher.stop()
-            for hook in self._service.stop_hooks:
-                try:
-                    await hook.run(context)
-                except Exception as error:  # noqa: BLE001 - each hook has its turn, whatever the one before did
-                    report(error, context, None)
-            if self._peers is not None:
-                await self._peers.close()
-            if self._platform is not None:
-                self._platform.close()
-        return code
+
+    async def _stop_hooks(self, context: Context) -> None:
+        for hook in self._service.stop_hooks:
+            try:
+                await hook.run(context)
+            except Exception as error:  # noqa: BLE001 - each hook has its turn, whatever the one before did
+                report(error, context, None)
 
     async def _connect(self) -> None:
         placement = self._placement
@@ -158,6 +172,14 @@ class RunningNode:
         self._platform = connection
         self._peers = Peers(connection, namespace=placement.namespace, node=self.node, clock=self._clock)
         self._scope.transport = self._peers
+
+    async def _disconnect(self) -> None:
+        if self._peers is not None:
+            await self._peers.close()
+        if self._platform is not None:
+            self._platform.close()
+            await asyncio.wait([self._platform.closed], timeout=1)
+            self._platform.abort()
 
     async def _register(self, listener: Listener) -> None:
         placement = self._placement
@@ -195,7 +217,7 @@ class RunningNode:
                 if self.stopping.is_set():
                     await self._leave()
                     return 0
-                if self._placement.supervised:
+                if self._placement.supervised or self._draining is not None:
                     return 0  # the platform is gone, or has drained this node
                 self.registered.clear()
                 await self._come_back(listener)
@@ -207,11 +229,10 @@ class RunningNode:
         delay = 0.1
         while not self.stopping.is_set():
             try:
-                if self._peers is not None:
-                    await self._peers.close()
+                await self._disconnect()
                 await self._connect()
                 await self._register(listener)
-            except errors.Error as error:
+            except (errors.ServiceUnavailable, errors.Timeout) as error:
                 logging.getLogger("microlite").warning("no platform: %s", error.detail)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self.stopping.wait(), delay)
@@ -221,12 +242,15 @@ class RunningNode:
 
     def _on_drain(self, grace: float) -> None:
         """The platform sends no more calls: finish, tell the direct callers, and say so."""
+        if self._draining is not None:
+            self._hurry.set()
+            return
         self._draining = asyncio.get_running_loop().create_task(self._drain(grace), name="microlite: drain")
 
     async def _drain(self, grace: float) -> None:
         assert self._platform is not None
-        await self._finish_calls([self._platform], grace)
-        self._platform.say_drained()
+        if await self._finish_calls([self._platform], grace):
+            self._platform.say_drained()
 
     async def _leave(self) -> None:
         """Asked to stop from outside: what was not started goes elsewhere, what was is finished."""
@@ -234,23 +258,31 @@ class RunningNode:
         self._platform.go_away("the node is stopping")
         await self._finish_calls([self._platform], GRACE)
 
-    async def _finish_calls(self, connections: list[Connection], grace: float) -> None:
+    async def _finish_calls(self, connections: list[Connection], grace: float) -> bool:
+        """Let what was called finish, streams for a shorter while. Returns whether all of it has."""
         listener = self._listener
         if listener is not None:
             listener.stop_accepting()
             for connection in listener.connections:
                 connection.go_away("the node is stopping")
             connections = [*connections, *listener.connections]
-        waiting = [asyncio.ensure_future(connection.settled()) for connection in connections]
+        finished: asyncio.Future[Any] = asyncio.gather(*(connection.settled() for connection in connections))
+        streams = min(grace, STREAM_GRACE)
+        hurry: asyncio.Future[Any] = asyncio.ensure_future(self._hurry.wait())
+        pause: asyncio.Future[Any] = asyncio.ensure_future(self._clock.sleep(streams))
+        rest: asyncio.Future[Any] | None = None
         try:
-            _, pending = await asyncio.wait(waiting, timeout=min(grace, STREAM_GRACE))
-            if pending:
+            await _first(finished, hurry, pause)
+            if not finished.done():
                 for connection in connections:
                     connection.end_streams(errors.ServiceUnavailable("the node was replaced; call again"))
-                await asyncio.wait(pending, timeout=max(0.0, grace - STREAM_GRACE))
+                rest = asyncio.ensure_future(self._clock.sleep(max(0.0, grace - streams)))
+                await _first(finished, rest)
+            return finished.done()
         finally:
-            for future in waiting:
-                future.cancel()
+            for future in (finished, hurry, pause, rest):
+                if future is not None:
+                    future.cancel()
 
     def _check_peer(self, connection: Connection) -> None:
         connection.namespace = self._placement.namespace
@@ -264,10 +296,10 @@ async def _first(*futures: asyncio.Future[Any]) -> None:
 
 
 class _NotConnected:
-    """The transport of hooks that call before the node has dialled; never used after."""
+    """The transport before the node has dialled."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
 
-    def send(self, call: object) -> None:
-        raise errors.ServiceUnavailable("the node is not connected yet")
+    def send(self, call: Call) -> None:
+        call.on_error(errors.ServiceUnavailable("the node is not connected yet"))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from microlite.core import errors
-from microlite.core.network.api import Route
+from microlite.core.network.api import Route, RouteNode
 from microlite.core.network.router import Router
 from microlite.core.network.table import Link
 from microlite.core.registry.api import Protocol
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from microlite.core.clock import Clock
     from microlite.core.rpc.call import Call, Inbound
     from microlite.core.rpc.connection import Connection
+
+AGAIN: Final = 1.0
+"""Seconds until a node is tried again that took no connection although the platform names it, and until the routing
+table is asked for again where it was refused. Meanwhile the platform carries the calls."""
 
 _decode_route = msgspec.msgpack.Decoder(Route).decode
 
@@ -42,37 +46,74 @@ class Peers:
         self._namespace = namespace
         self._node = node
         self._router = Router(clock, dial=self._dial, fallback=self._through_platform)
+        self._routes: dict[str, Route] = {}
         self._dialling: dict[Link, asyncio.Task[Connection]] = {}
+        self._direct: set[Connection] = set()
+        self._again: asyncio.TimerHandle | None = None
         self._watching: asyncio.Task[None] | None = None
+        self._closed = False
         self.loop = asyncio.get_running_loop()
         self.send = self._router.send
 
+    @property
+    def direct(self) -> int:
+        """How many direct connections to nodes are open."""
+        return len(self._direct)
+
+    def knows(self, service: str) -> bool:
+        """Whether calls of a service go straight to its nodes by now."""
+        entry = self._router.table.find(self._namespace, service)
+        return entry is not None and bool(entry.links)
+
     def _through_platform(self, call: Call) -> None:
-        if self._watching is None:
+        if self._watching is None and not self._closed:
             self._watching = self.loop.create_task(self._watch(), name="microlite: watch routes")
         call.resend = None
         self._platform.start(call)
+
+    # -- direct connections --------------------------------------------------------------------------------------------
 
     def _dial(self, link: Link) -> asyncio.Task[Connection]:
         task = self._dialling.get(link)
         if task is None:
             task = self._dialling[link] = self.loop.create_task(self._open(link), name=f"microlite: dial {link.node}")
-            task.add_done_callback(functools.partial(self._dialled, link))
+            task.add_done_callback(_hear)
         return task
 
     async def _open(self, link: Link) -> Connection:
-        return await dial(
-            link.address,
-            RefuseCalls(),
-            role="peer",
-            properties={"node": self._node, "namespace": self._namespace},
-            on_lost=lambda _: self._router.remove_link(link),
-        )
+        try:
+            connection = await dial(
+                link.address,
+                RefuseCalls(),
+                role="peer",
+                properties={"node": self._node, "namespace": self._namespace},
+                on_lost=functools.partial(self._on_lost, link),
+            )
+        except errors.Error:
+            self._try_again()
+            raise
+        finally:
+            del self._dialling[link]
+        self._direct.add(connection)
+        connection.repeatable = link.idempotent
+        link.connection = connection
+        return connection
 
-    def _dialled(self, link: Link, task: asyncio.Task[Connection]) -> None:
-        self._dialling.pop(link, None)
-        if not task.cancelled() and task.exception() is None:
-            link.connection = task.result()
+    def _on_lost(self, link: Link, connection: Connection) -> None:
+        self._direct.discard(connection)
+        self._router.remove_link(link)
+        self._try_again()
+
+    def _try_again(self) -> None:
+        if self._again is None and not self._closed:
+            self._again = self.loop.call_later(AGAIN, self._reapply)
+
+    def _reapply(self) -> None:
+        self._again = None
+        for route in self._routes.values():
+            self._apply(route)
+
+    # -- the routing table ---------------------------------------------------------------------------------------------
 
     async def _watch(self) -> None:
         while not self._platform.closed.done():
@@ -83,9 +124,17 @@ class Peers:
                 async with call:
                     self._platform.start(call)
                     async for payload in call.items():
-                        self._apply(_decode_route(payload))
+                        self._learn(_decode_route(payload))
             except errors.Error:
-                await asyncio.sleep(1)  # without the table every call goes through the platform, which is right as well
+                pass  # without the table every call goes through the platform, which is right as well
+            await asyncio.sleep(AGAIN)
+
+    def _learn(self, route: Route) -> None:
+        if route.nodes:
+            self._routes[route.service] = route
+        else:
+            self._routes.pop(route.service, None)
+        self._apply(route)
 
     def _apply(self, route: Route) -> None:
         entry = self._router.table.find(route.namespace, route.service)
@@ -95,23 +144,27 @@ class Peers:
             known = present.pop(node.node, None)
             if node.protocol is not Protocol.RPC or not node.address:
                 continue
-            if known is None or known.generation < node.generation:
-                add.append(Link(node.node, generation=node.generation, version=node.version, address=node.address))
-        gone = self._router.switch(route.namespace, route.service, add, list(present))
-        for link in gone:
-            if link.connection is not None:
-                self.loop.create_task(_close_when_idle(link.connection), name=f"microlite: leave {link.node}")
+            if known is None or (known.generation, known.address) != (node.generation, node.address):
+                add.append(_link(route.service, node))
+        # Whoever leaves the table still answers what it was asked, and closes its connections itself.
+        self._router.switch(route.namespace, route.service, add, list(present))
 
     async def close(self) -> None:
         """Close the direct connections."""
+        self._closed = True
+        if self._again is not None:
+            self._again.cancel()
         tasks = [task for task in (self._watching, *self._dialling.values()) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for entry in self._router.table.entries():
-            for link in list(entry.links):
-                if link.connection is not None:
-                    link.connection.close()
+        for connection in list(self._direct):
+            connection.close()
+        if self._direct:
+            await asyncio.wait([connection.closed for connection in self._direct], timeout=1)
+        for connection in list(self._direct):
+            connection.abort()  # it does not read what was sent
+            await connection.closed
 
 
 class RefuseCalls:
@@ -122,7 +175,16 @@ class RefuseCalls:
         inbound.refuse("calls go in the other direction on this connection")
 
 
-async def _close_when_idle(connection: Connection) -> None:
-    # The node drains: it answers what it has begun, and closes. This is for one that does not.
-    await asyncio.wait([connection.closed], timeout=60)
-    connection.close()
+def _link(service: str, node: RouteNode) -> Link:
+    return Link(
+        node.node,
+        generation=node.generation,
+        version=node.version,
+        address=node.address,
+        idempotent=frozenset((service, endpoint) for endpoint in node.idempotent),
+    )
+
+
+def _hear(task: asyncio.Task[Connection]) -> None:
+    if not task.cancelled():
+        task.exception()  # those who wait for the connection learn of it, if any still do

@@ -21,7 +21,7 @@ async def ensure_platform(home: Path, arguments: Sequence[str] = ()) -> bool:
     return await asyncio.to_thread(ensure_platform_blocking, home, arguments)
 
 
-def ensure_platform_blocking(home: Path, arguments: Sequence[str] = ()) -> bool:
+def ensure_platform_blocking(home: Path, arguments: Sequence[str] = (), *, session: bool = True) -> bool:
     """Return when a platform runs on this home, starting one if none does.
 
     It is a process of its own, so that a breakpoint in a service does not freeze it, and ends by itself two seconds after
@@ -30,6 +30,7 @@ def ensure_platform_blocking(home: Path, arguments: Sequence[str] = ()) -> bool:
     Args:
         home: the platform's folder.
         arguments: further options for `microlite server`, used if one is started.
+        session: whether one that is started ends after its last session; else it stays until somebody ends it.
 
     Returns:
         Whether one had to be started.
@@ -40,7 +41,8 @@ def ensure_platform_blocking(home: Path, arguments: Sequence[str] = ()) -> bool:
     if answers(home):
         return False
     ours, theirs = os.pipe()
-    command = [*_command(), "--home", str(home), "server", "--session", "--ready-fd", str(theirs), *arguments]
+    kind = ["--session"] if session else []
+    command = [*_command(), "--home", str(home), "server", *kind, "--ready-fd", str(theirs), *arguments]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MICROLITE_GENERATION")}
     try:
         process = subprocess.Popen(

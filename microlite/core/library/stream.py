@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+import asyncio
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import AsyncIterable, Callable
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 
     from microlite.core.rpc.call import Call, StreamCall
 
@@ -76,13 +76,20 @@ class Stream:
         self._start()
         self._call.close_send()
 
-    def feed(self, items: AsyncIterable[object]) -> asyncio.Task[None]:
-        """Send all of `items` from a task of its own, then end the own stream. Cancel the task to stop early."""
+    def feed(self, items: AsyncIterable[object] | Iterable[object]) -> asyncio.Task[None]:
+        """Send all of `items` from a task of its own, then end the own stream.
+
+        Cancel the task to stop early. If `items` fails, the call is canceled, and the task has the exception.
+        """
 
         async def feeding() -> None:
-            async for item in items:
-                await self.send(item)
-            await self.close_send()
+            try:
+                async for item in each(items):
+                    await self.send(item)
+                await self.close_send()
+            except BaseException:
+                self._call.cancel()  # whoever reads must not wait for answers to what never comes
+                raise
 
         return self._transport.loop.create_task(feeding(), name="microlite: feed a stream")
 
@@ -108,3 +115,20 @@ class Stream:
         if not self._started:
             self._started = True
             self._transport.send(self._call)
+
+
+async def each(items: AsyncIterable[object] | Iterable[object]) -> AsyncIterator[object]:
+    """The elements of any iterable. One that blocks does so in a thread; lists and tuples do not."""
+    if isinstance(items, list | tuple):
+        for item in items:
+            yield item
+    elif hasattr(items, "__aiter__"):
+        async for item in items:
+            yield item
+    else:
+        iterator = iter(items)
+        while (item := await asyncio.to_thread(next, iterator, _END)) is not _END:
+            yield item
+
+
+_END: Final = object()

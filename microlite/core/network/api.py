@@ -15,6 +15,7 @@ class RouteNode(msgspec.Struct, frozen=True, kw_only=True):
         load: calls that wait for its answer.
         latency: moving average of a call's time there, in seconds.
         ejected: left out for a while, since calls there failed repeatedly.
+        idempotent: its endpoints that may be called again when it is not known whether a first call ran.
     """
 
     node: str
@@ -25,6 +26,7 @@ class RouteNode(msgspec.Struct, frozen=True, kw_only=True):
     load: int = 0
     latency: float = 0.0
     ejected: bool = False
+    idempotent: tuple[str, ...] = ()
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):

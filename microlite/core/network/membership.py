@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Membership:
     """Holds the platform's routing table to the registry.
 
-    A node that nobody supervises takes calls as soon as it is registered. One that the runtime has started does so when
-    the runtime says so, after its health check; see `supervise`.
+    A node that nobody supervises takes calls as soon as it is registered, in place of its earlier generation. One that the
+    runtime has started does so when the runtime says so, after its health check; see `supervise`.
     """
 
     def __init__(self, registry: Registry, router: Router) -> None:
@@ -37,34 +37,37 @@ class Membership:
     def activate(self, leases: list[Lease], retire: list[str]) -> list[Link]:
         """Let nodes of one service take calls, and others (by id) none any more, in one turn of the loop.
 
+        A node whose connection has broken meanwhile is passed over.
+
         Returns:
             The links that were taken out, to be drained.
         """
         registration = leases[0].registration
         links = []
         for lease in leases:
-            node = lease.registration.node
-            link = Link(
-                node.id,
-                generation=node.generation,
-                version=lease.registration.service.version,
-                address=node.address,
-                connection=lease.connection,
-            )
-            self._links[lease] = link
-            links.append(link)
-        gone = self._router.switch(registration.namespace, registration.service.name, links, retire)
-        self._tell(registration.namespace, registration.service.name)
-        return gone
+            if lease.connection is None or lease.connection.usable:
+                link = self._links[lease] = _link(lease)
+                links.append(link)
+        return self._switch(registration.namespace, registration.service.name, links, retire)
 
     def retire(self, namespace: str, service: str, nodes: list[str]) -> list[Link]:
         """Let nodes take no more calls. Returns their links, to be drained."""
-        gone = self._router.switch(namespace, service, [], nodes)
+        return self._switch(namespace, service, [], nodes)
+
+    def _switch(self, namespace: str, service: str, links: list[Link], retire: list[str]) -> list[Link]:
+        gone = self._router.switch(namespace, service, links, retire)
+        for lease in [lease for lease, link in self._links.items() if link in gone]:
+            del self._links[lease]
         self._tell(namespace, service)
         return gone
 
-    async def drain(self, link: Link, grace: float) -> bool:
+    async def drain(self, link: Link, grace: float, *, hurry: bool = False) -> bool:
         """Let what runs on a retired node finish, then close its connection: the node ends at that.
+
+        Args:
+            link: to the node.
+            grace: seconds that unary calls have.
+            hurry: streams end at once, instead of after their own grace.
 
         Returns:
             Whether it finished within `grace` seconds.
@@ -72,9 +75,14 @@ class Membership:
         connection = link.connection
         if connection is None:
             return await link.idle(grace)
-        finished = await connection.drain(grace)
+        finished = await connection.drain(grace, hurry=hurry)
         connection.close()
         return finished
+
+    def hurry(self, link: Link) -> None:
+        """Let a node that drains end its streams now."""
+        if link.connection is not None:
+            link.connection.hurry()
 
     def expect(self, namespace: str, service: str, expected: bool, reason: str = "") -> None:
         """Say whether a node of a service is on its way; see `Router.expect`."""
@@ -133,10 +141,27 @@ class Membership:
                 version=link.version,
                 address=link.address,
                 protocol=Protocol.RPC if link.connection is not None else Protocol.HTTP,
-                load=link.connection.load if link.connection is not None else link.leases,
+                load=link.load,
                 latency=link.connection.latency if link.connection is not None else 0.0,
                 ejected=link.ejected_until > now,
+                idempotent=tuple(sorted(endpoint for _, endpoint in link.idempotent)),
             )
             for link in links
         )
         return Route(namespace=namespace, service=service, nodes=nodes)
+
+
+def _link(lease: Lease) -> Link:
+    node, service = lease.registration.node, lease.registration.service
+    idempotent = frozenset((service.name, endpoint.name) for endpoint in service.endpoints if endpoint.idempotent)
+    connection = lease.connection
+    if connection is not None:
+        connection.repeatable |= idempotent
+    return Link(
+        node.id,
+        generation=node.generation,
+        version=service.version,
+        address=node.address,
+        connection=connection,
+        idempotent=idempotent,
+    )

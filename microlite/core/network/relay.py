@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from microlite.core.rpc.call import Call, Inbound
+from microlite.core import errors
+from microlite.core.rpc.call import Call
 
 if TYPE_CHECKING:
-    from microlite.core import errors
+    from microlite.core.rpc.call import Inbound
 
 
 class Relay(Call):
@@ -65,7 +66,11 @@ class _Incoming:
         channel = self._relay.channel
         if channel is not None:
             self._relay.streamed = True
-            channel.send_item(self._relay, payload)
+            try:
+                channel.send_item(self._relay, payload)
+            except errors.Error as error:  # just within the limit of a frame there, just beyond it here
+                self._relay.cancel()
+                self._relay.on_error(error)
 
     def on_end(self) -> None:
         """See `Receiver`."""

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Final
 from microlite.core import errors
 from microlite.core.context import DEFAULT_NAMESPACE
 from microlite.core.network import balancer
+from microlite.core.network.local import LocalCalls
 from microlite.core.network.relay import Relay
 from microlite.core.network.table import Entry, Link, Table
 from microlite.core.network.waiting import Waiting
-from microlite.core.rpc.call import Call, Inbound, LocalInbound
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from microlite.core.clock import Clock
-    from microlite.core.rpc.connection import Acceptor, Connection
+    from microlite.core.rpc.call import Acceptor, Call, Inbound
+    from microlite.core.rpc.connection import Connection
 
 MAX_PARKED: Final = 1_024
 """Calls of one service that wait for a node."""
@@ -51,6 +52,7 @@ class Router:
         self._fallback = fallback
         self.loop = asyncio.get_running_loop()
         self._resend = self.resend
+        self._here = LocalCalls()
         self.table = Table()
 
     # -- calls ---------------------------------------------------------------------------------------------------------
@@ -75,6 +77,7 @@ class Router:
         entry = self.table.find(call.namespace or DEFAULT_NAMESPACE, call.service)
         if entry is not None:
             entry.links = [link for link in entry.links if link.connection is None or link.connection.usable]
+        call.channel = None
         call.tries += 1
         if call.tries >= MAX_TRIES:
             call.on_error(errors.ServiceUnavailable(f"no node of {call.service!r} took the call: {reason}"))
@@ -94,7 +97,7 @@ class Router:
         if entry is None:
             local = self.table.find("", call.service)
             if local is not None and local.local is not None:
-                self._serve_here(call, local.local)
+                self._here.serve(call, local.local)
                 return
         if entry is not None and entry.expected:
             self._park(call, entry)
@@ -105,16 +108,6 @@ class Router:
         else:
             call.on_error(errors.ServiceNotFound(f'Service "{call.service}" not found'))
 
-    def _serve_here(self, call: Call, acceptor: Acceptor) -> None:
-        expires = math.inf
-        if call.timeout:
-            expires = self.loop.time() + call.timeout
-        inbound = LocalInbound(call, expires)
-        if call.timeout:
-            timer = self.loop.call_at(expires, _expire_local, inbound)
-            del timer  # an answered call ignores it
-        acceptor.accept(inbound)
-
     def _send_undialled(self, call: Call, link: Link) -> None:
         if self._dial is None:
             call.on_error(errors.BadRequest(f"{call.service!r} is an HTTP program; call it over HTTP"))
@@ -123,17 +116,18 @@ class Router:
         waiting = Waiting(call)
 
         def dialled(future: asyncio.Future[Connection]) -> None:
-            if waiting.canceled:
+            if waiting.over:
                 return
             if future.cancelled() or future.exception() is not None:
-                self.remove_link(link)
-                call.channel = None
-                self.resend(call, "its socket takes no connection")
+                self.remove_link(link)  # nothing was sent: the next node may have the call, with all that was kept
+                waiting.release(self._resend_undialled)
             else:
-                call.resend = self._resend
                 waiting.release(future.result().start)
 
         self._dial(link).add_done_callback(dialled)
+
+    def _resend_undialled(self, call: Call) -> None:
+        self.resend(call, "its socket takes no connection")
 
     def _set_expiry(self, call: Call) -> None:
         if call.expires == 0.0:
@@ -149,20 +143,20 @@ class Router:
         waiting = Waiting(call, entry.parked)
         entry.parked.append(waiting)
         if call.expires != math.inf:
-            self.loop.call_at(call.expires, self._expire_parked, entry, waiting)
+            waiting.timer = self.loop.call_at(call.expires, self._expire_parked, entry, waiting)
 
-    def _expire_parked(self, entry: Entry, waiting: Waiting) -> None:
-        if waiting in entry.parked:
-            entry.parked.remove(waiting)
-            call = waiting.call
-            call.channel = None
-            if not waiting.canceled:
-                reason = f": {entry.reason}" if entry.reason else ""
-                call.on_error(errors.Timeout(f"no node of {call.service!r} came up in time{reason}"))
+    @staticmethod
+    def _expire_parked(entry: Entry, waiting: Waiting) -> None:
+        reason = f": {entry.reason}" if entry.reason else ""
+        waiting.fail(errors.Timeout(f"no node of {waiting.call.service!r} came up in time{reason}"))
 
     def _flush(self, entry: Entry) -> None:
         while entry.parked and entry.links:
-            entry.parked.popleft().release(self.send)
+            entry.parked[0].release(self.send)  # which takes it out of the line
+        self._wake(entry)
+
+    @staticmethod
+    def _wake(entry: Entry) -> None:
         waiters, entry.waiters = entry.waiters, []
         for waiter in waiters:
             if not waiter.done():
@@ -221,13 +215,10 @@ class Router:
         entry.expected = expected
         entry.reason = reason
         if not expected:
-            parked, entry.parked = list(entry.parked), type(entry.parked)()
-            for waiting in parked:
-                if not waiting.canceled:
-                    waiting.call.channel = None
-                    self._send_without_node(waiting.call, entry)
-            if not reason:
-                self.table.forget_idle(namespace, name)
+            for waiting in list(entry.parked):
+                waiting.release(self.send)  # which tells it that there is none, and why
+            self._wake(entry)
+            self.table.forget_idle(namespace, name)
 
     async def acquire(self, namespace: str, name: str, timeout: float = 30.0) -> Link:
         """The way to a node that is reached over HTTP, waiting for one that is expected. Give it back by `release`.
@@ -262,12 +253,3 @@ class Router:
     def release(self, link: Link) -> None:
         """An HTTP request on this node has ended."""
         link.release()
-
-
-def _expire_local(inbound: LocalInbound) -> None:
-    if not inbound.done:
-        receiver = inbound.receiver
-        error = errors.Timeout(f"{inbound.service}.{inbound.endpoint} did not finish in time")
-        inbound.fail(error)
-        if receiver is not None:
-            receiver.on_cancel(error)

@@ -18,31 +18,44 @@ class Link:
         connection: open to the node; None before it is dialled, and always for a program that is reached over HTTP.
         address: the path of the node's own socket, or the base URL of a program.
         generation: grows with each start of the same node; a later one supersedes an earlier one.
+        idempotent: services and endpoints that may be called again when it is not known whether a first call ran.
         leases: HTTP requests that run on it.
+        chosen: loop time at which it was last chosen among several.
+        ejected_until: loop time up to which it is left out; 0 when it is not.
+        ejections: how often in a row it was left out.
     """
 
     __slots__ = (
         "_idle",
         "address",
+        "chosen",
         "connection",
         "ejected_until",
         "ejections",
-        "failures",
         "generation",
+        "idempotent",
         "leases",
         "node",
         "version",
     )
 
     def __init__(
-        self, node: str, *, generation: int, version: str, address: str, connection: Connection | None = None
+        self,
+        node: str,
+        *,
+        generation: int,
+        version: str,
+        address: str,
+        connection: Connection | None = None,
+        idempotent: frozenset[tuple[str, str]] = frozenset(),
     ) -> None:
         self.node = node
         self.generation = generation
         self.version = version
         self.address = address
         self.connection = connection
-        self.failures = 0
+        self.idempotent = idempotent
+        self.chosen = 0.0
         self.ejections = 0
         self.ejected_until = 0.0
         self.leases = 0
@@ -64,12 +77,22 @@ class Link:
                 return False
         return True
 
-    def cost(self) -> float:
-        """What a call more would wait here, in seconds, give or take."""
+    @property
+    def load(self) -> int:
+        """How many calls or requests wait for an answer from it."""
+        return self.connection.load if self.connection is not None else self.leases
+
+    def cost(self, now: float) -> float:
+        """What a call more would wait here, in seconds, give or take.
+
+        What is known of a node's speed grows old: after ten seconds without a call it counts a hundredth, so that a node
+        that was slow once is tried again.
+        """
         connection = self.connection
         if connection is None:
-            return self.leases * 0.001
-        return (connection.load + 1) * (connection.latency or 0.000_01)
+            return 0.0
+        age = now - self.chosen
+        return (connection.load + 1) * connection.latency / (1.0 + age * age)
 
 
 class Entry:
@@ -80,6 +103,7 @@ class Entry:
         expected: whether a node is on its way, so that calls wait instead of failing.
         reason: why there is none, in words for the caller.
         parked: calls that wait for a node.
+        waiters: HTTP requests that wait for one.
         local: serves the calls in this process; set for built-in services.
     """
 
@@ -98,7 +122,7 @@ class Entry:
     @property
     def idle(self) -> bool:
         """Whether nothing would be lost by forgetting it."""
-        return not self.links and not self.expected and not self.parked and self.local is None
+        return not (self.links or self.expected or self.reason or self.parked or self.waiters or self.local)
 
 
 class Table:

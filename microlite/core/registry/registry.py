@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from microlite.core import errors
+from microlite.core.description.naming import check_service_name
 from microlite.core.registry.api import Action, Event, Registration, ServiceRecord
 
 if TYPE_CHECKING:
@@ -26,21 +27,30 @@ class Lease:
 
 
 class Registry:
-    """All registrations of all namespaces, in memory: what is not connected is not there."""
+    """All registrations of all namespaces, in memory: what is not connected is not there.
+
+    While a node is replaced, two generations of it are registered side by side. Each ends by itself; the later one is
+    what is shown. So a late old one neither deletes nor overwrites its successor, and a successor that fails leaves the
+    old one as it was.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._built_in: dict[str, ServiceDescription] = {}
-        self._leases: dict[tuple[str, str], Lease] = {}
+        self._nodes: dict[tuple[str, str], list[Lease]] = {}  # the generations of each node, the latest last
+        self._connections: dict[Connection, set[Lease]] = {}
         self._listeners: list[Callable[[Action, Lease], None]] = []
         self._watchers: set[Callable[[str, Event], None]] = set()
 
     def subscribe(self, listener: Callable[[Action, Lease], None]) -> None:
-        """Call `listener` after each change, in this turn of the loop."""
+        """Call `listener` after each change, in this turn of the loop, with the lease that came or went.
+
+        It hears of each generation by itself: `UPDATE` for one that joins an earlier one, `DELETE` for each that ends.
+        """
         self._listeners.append(listener)
 
     def watch(self, watcher: Callable[[str, Event], None]) -> Callable[[], None]:
-        """Call `watcher` with the namespace and the event of each change. Returns the way to stop it."""
+        """Call `watcher` with the namespace and the event of each change of a node. Returns the way to stop it."""
         self._watchers.add(watcher)
         return lambda: self._watchers.discard(watcher)
 
@@ -52,48 +62,68 @@ class Registry:
         """Enter a node, until its connection breaks or it is deregistered.
 
         Raises:
+            BadRequest: the service's name is none, or one of the platform's own.
             Conflict: a later generation of the same node is registered, or another process holds the same one.
         """
-        key = (registration.namespace, registration.node.id)
-        present = self._leases.get(key)
-        if present is not None:
-            generation = present.registration.node.generation
-            if generation > registration.node.generation:
+        name, node = registration.service.name, registration.node
+        if check_service_name(name, versioned=True) != name:
+            raise errors.BadRequest(f"a service registers by its normalised name, and {name!r} is not normalised")
+        key = (registration.namespace, node.id)
+        generations = self._nodes.get(key, [])
+        latest = generations[-1] if generations else None
+        if latest is not None:
+            generation = latest.registration.node.generation
+            if generation > node.generation:
                 raise errors.Conflict(
-                    f"node {registration.node.id} is registered in generation {generation}, "
-                    f"later than {registration.node.generation}"
+                    f"node {node.id} is registered in generation {generation}, later than {node.generation}"
                 )
-            if generation == registration.node.generation and present.connection is not connection:
-                raise errors.Conflict(f"node {registration.node.id} is registered by another process")
+            if generation == node.generation:
+                if latest.connection is not connection:
+                    raise errors.Conflict(f"node {node.id} is registered by another process")
+                generations.remove(latest)  # it says something new about itself
+                self._unbind(latest)
         lease = Lease(registration, connection)
-        self._leases[key] = lease
-        if connection is not None and (present is None or present.connection is not connection):
-            connection.add_lost_callback(lambda _: self.deregister(lease))
-        self._tell(Action.UPDATE if present is not None else Action.CREATE, lease)
+        generations.append(lease)
+        self._nodes[key] = generations
+        self._tell(Action.UPDATE if latest is not None else Action.CREATE, lease)
+        self._announce(Action.UPDATE if latest is not None else Action.CREATE, lease)
+        if connection is not None:
+            self._bind(lease, connection)
         return lease
 
     def deregister(self, lease: Lease) -> None:
-        """Take a registration back. One that a later generation has replaced is already gone, and nothing happens."""
+        """Take a registration back. Harmless if it was taken back before; other generations of its node stay."""
         key = (lease.registration.namespace, lease.registration.node.id)
-        if self._leases.get(key) is lease:
-            del self._leases[key]
-            self._tell(Action.DELETE, lease)
+        generations = self._nodes.get(key, [])
+        if lease not in generations:
+            return
+        was_latest = generations[-1] is lease
+        generations.remove(lease)
+        if not generations:
+            del self._nodes[key]
+        self._unbind(lease)
+        self._tell(Action.DELETE, lease)
+        if not generations:
+            self._announce(Action.DELETE, lease)
+        elif was_latest:
+            self._announce(Action.UPDATE, generations[-1])
 
     def find(self, namespace: str, node: str) -> Lease | None:
-        """The current registration of a node."""
-        return self._leases.get((namespace, node))
+        """The registration of a node's latest generation."""
+        generations = self._nodes.get((namespace, node))
+        return generations[-1] if generations else None
 
     def leases_of(self, connection: Connection) -> list[Lease]:
         """What hangs on a connection."""
-        return [lease for lease in self._leases.values() if lease.connection is connection]
+        return list(self._connections.get(connection, ()))
 
     def services(self, namespace: str, *, built_in: bool = False) -> list[ServiceRecord]:
         """All services that the namespace sees, by name and version."""
         found: dict[tuple[str, str], list[Lease]] = {}
-        for lease in self._leases.values():
-            registration = lease.registration
+        for generations in self._nodes.values():
+            registration = generations[-1].registration
             if registration.namespace == namespace:
-                found.setdefault((registration.service.name, registration.service.version), []).append(lease)
+                found.setdefault((registration.service.name, registration.service.version), []).append(generations[-1])
         records = [_record(leases) for leases in found.values()]
         if built_in:
             records += [_built_in(description) for description in self._built_in.values()]
@@ -112,9 +142,28 @@ class Registry:
             raise errors.ServiceNotFound(f'Service "{name}" not found')
         return found
 
+    def _bind(self, lease: Lease, connection: Connection) -> None:
+        held = self._connections.get(connection)
+        if held is not None:
+            held.add(lease)
+            return
+        self._connections[connection] = {lease}
+        connection.add_lost_callback(self._on_lost)  # at once, where it is lost already
+
+    def _unbind(self, lease: Lease) -> None:
+        if lease.connection is not None:
+            self._connections.get(lease.connection, set()).discard(lease)
+
+    def _on_lost(self, connection: Connection) -> None:
+        for lease in self.leases_of(connection):
+            self.deregister(lease)
+        self._connections.pop(connection, None)
+
     def _tell(self, action: Action, lease: Lease) -> None:
         for listener in self._listeners:
             listener(action, lease)
+
+    def _announce(self, action: Action, lease: Lease) -> None:
         if self._watchers:
             event = Event(action=action, service=_record([lease]), node=lease.registration.node, at=self._clock.now())
             for watcher in list(self._watchers):

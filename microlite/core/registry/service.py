@@ -75,6 +75,10 @@ def registry_service(registry: Registry) -> Service:
         Args:
             registration: the service and the node.
         """
+        if registration.namespace != ctx.namespace:
+            raise errors.Forbidden(
+                f"a node of the namespace {ctx.namespace!r} cannot register in {registration.namespace!r}"
+            )
         registry.register(registration, _connection(ctx))
 
     @service.endpoint(role=Role.ADMIN)
@@ -84,11 +88,11 @@ def registry_service(registry: Registry) -> Service:
         Args:
             node: its id.
         """
-        lease = registry.find(ctx.namespace, node)
-        if lease is None or lease.connection is not _connection(ctx):
-            raise errors.NotFound(f"this connection holds no registration of a node {node!r}")
-        registry.deregister(lease)
-        return lease.registration.node
+        for lease in registry.leases_of(_connection(ctx)):
+            if lease.registration.node.id == node:
+                registry.deregister(lease)
+                return lease.registration.node
+        raise errors.NotFound(f"this connection holds no registration of a node {node!r}")
 
     return service
 

@@ -11,7 +11,7 @@ from microlite.core.rpc import frames
 from microlite.core.rpc.peers import check_listener
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable
     from pathlib import Path
     from types import TracebackType
 
@@ -108,7 +108,7 @@ class BlockingClient:
         metadata: dict[str, str] | None = None,
         items: Iterable[bytes] = (),
         credit: int = frames.INITIAL_CREDIT,
-    ) -> Iterator[bytes]:
+    ) -> Generator[bytes, None, None]:
         """Make a call and yield the payloads of its stream; for a unary call that is one.
 
         As much of `items` as the callee has room for is sent before an answer is read; `()` stands for a call without a

@@ -15,7 +15,7 @@ from microlite.core.rpc.flow import CreditGate, ItemQueue
 from microlite.core.rpc.frames import INITIAL_CREDIT
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, Callable
 
     from microlite.core.context import Account
 
@@ -229,7 +229,7 @@ class StreamCall(Call):
         if self.channel is not None and not self.ended:
             self.channel.send_credit(self, size)
 
-    async def items(self) -> AsyncIterator[bytes]:
+    async def items(self) -> AsyncGenerator[bytes, None]:
         """The payloads of the answer's stream. An endpoint that replies instead gives a stream of that one element.
 
         Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from microlite.core import errors
 from microlite.core.rpc import frames
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from microlite.core.context import Account
 
 __all__ = ["MAX_PENDING", "SWEEP", "Acceptor", "Connection"]
+
+NODE_FAILED: Final = frozenset({408, 500, 502, 503, 504, 507})
+"""Codes of errors that speak of the other side, not of what it was asked."""
 
 
 class Connection(Outgoing):
@@ -89,8 +92,12 @@ class Connection(Outgoing):
         finally:
             self._pings.pop(number, None)
 
-    async def drain(self, grace: float) -> bool:
+    async def drain(self, grace: float, *, hurry: bool = False) -> bool:
         """Send no further call, and return when the other side has finished those that run.
+
+        Args:
+            grace: seconds that it has.
+            hurry: see `hurry`.
 
         Returns:
             Whether it said so; False when the connection broke or `grace` seconds (and one) passed before.
@@ -101,11 +108,18 @@ class Connection(Outgoing):
         if self._drained is None:
             self._drained = self.loop.create_future()
             self.send(pack(frames.Drain(int(grace * 1000))))
+        if hurry:
+            self.hurry()
         await asyncio.wait({self._drained, self.closed}, timeout=grace + 1, return_when=asyncio.FIRST_COMPLETED)
         return self._drained.done()
 
+    def hurry(self) -> None:
+        """Have the other side, which drains, end its streams now: by a second `Drain`. Unary calls keep their time."""
+        if self._connected and self._drained is not None and not self._drained.done():
+            self.send(pack(frames.Drain(0)))
+
     def on_drain(self, callback: Callable[[float], None]) -> None:
-        """Call `callback` with the seconds of grace when the other side sends `Drain`."""
+        """Call `callback` with the seconds of grace when the other side sends `Drain`; a second one says to hurry."""
         self._on_drain = callback
 
     def say_drained(self) -> None:
@@ -181,6 +195,7 @@ class Connection(Outgoing):
                     call = calls.pop(frame.id, None)
                     if call is not None:
                         self.latency += (now - call.started - self.latency) * 0.1
+                        self.failures = 0
                         call.on_reply(frame.payload)
                 elif kind is frames.Call:
                     self._on_call(frame)
@@ -264,6 +279,7 @@ class Connection(Outgoing):
         match frame:
             case frames.Failure():
                 if (call := self._calls.pop(frame.id, None)) is not None:
+                    self.failures = self.failures + 1 if frame.code in NODE_FAILED else 0
                     call.on_error(errors.restore(frame.code, frame.status, frame.detail, frame.error_id))
             case frames.End():
                 if (call := self._calls.pop(frame.id, None)) is not None:

@@ -118,7 +118,7 @@ class Pong(Frame, tag=9):
 
 
 class Drain(Frame, tag=10):
-    """No further call comes: finish what runs, then say `Drained`."""
+    """No further call comes: finish what runs, then say `Drained`. A second one says to end the streams now."""
 
     grace: Natural = 30_000
     """Milliseconds until what still runs is cut off."""

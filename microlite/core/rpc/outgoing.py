@@ -37,6 +37,10 @@ class Outgoing(outbox.Outbox):
         self._handed_id = 0  # calls from this id on never reached the transport
         self._calls: dict[int, Call] = {}
         self._sweeper: asyncio.TimerHandle | None = None
+        self.failures = 0
+        """Calls in a row that failed at the other side, or were not answered in time."""
+        self.repeatable: frozenset[tuple[str, str]] = frozenset()
+        """Services and endpoints at the other side that are idempotent; whoever knows it sets this."""
 
     @property
     def usable(self) -> bool:
@@ -133,6 +137,7 @@ class Outgoing(outbox.Outbox):
     def _expire(self, call_id: int) -> None:
         call = self._calls.pop(call_id, None)
         if call is not None:
+            self.failures += 1
             self.send(pack(frames.Cancel(call_id)))
             call.on_error(errors.Timeout(f"{call.service}.{call.endpoint} did not answer in time"))
 
@@ -168,7 +173,7 @@ class Outgoing(outbox.Outbox):
         """The connection is gone: end each call that waits, or have it sent again."""
         calls, self._calls = self._calls, {}
         for call in calls.values():
-            if call.id >= self._handed_id or (call.idempotent and call.resend is not None and not call.streamed):
+            if call.id >= self._handed_id or self._may_repeat(call):
                 self._not_started(call, "the connection broke")
             else:
                 call.on_error(
@@ -176,6 +181,11 @@ class Outgoing(outbox.Outbox):
                         f"outcome unknown: the connection to {call.service!r} broke before {call.endpoint!r} answered"
                     )
                 )
+
+    def _may_repeat(self, call: Call) -> bool:
+        # A stream is not: what it has brought so far would come twice.
+        idempotent = call.idempotent or (call.service, call.endpoint) in self.repeatable
+        return idempotent and not call.credit and not call.streamed and call.resend is not None
 
     def _flush(self) -> bool:
         handed = super()._flush()

@@ -8,6 +8,7 @@ import msgspec
 
 from microlite.core.context import DEFAULT_NAMESPACE
 from microlite.core.runtime.lines import Line
+from microlite.core.runtime.manifest import Reload
 from microlite.core.runtime.restarts import Restart
 from microlite.core.runtime.sources import Source
 from microlite.core.runtime.states import State
@@ -21,7 +22,8 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
         name: in place of the name that is found; only for a single service.
         version: in place of the one that the code says.
         instances: how many nodes of each; 0 for what the project says, else 1.
-        environment: the variables that the nodes see; those that the project declares come on top, then `env`.
+        environment: the variables that the nodes see, in place of those of the platform; what the project declares comes
+            on top, then `env`.
         env: additional variables.
         metadata: is added to that of the service.
         command: the program to run in the folder instead of what is found there.
@@ -42,16 +44,17 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Desired(msgspec.Struct, frozen=True, kw_only=True):
-    """One service that is to run: what the platform keeps across its own restarts, if it is detached."""
+    """One service that is to run: what the platform keeps across its own restarts, if it is detached.
 
+    Attributes:
+        asked: what the user said of this one service; `sources` is the one path of it.
+        source: the same, completed from the project as it was when it was read last.
+        owner: the id of the account that wants it.
+    """
+
+    asked: RunRequest
     source: Source
     namespace: str = DEFAULT_NAMESPACE
-    version: str = ""
-    instances: int = 1
-    environment: dict[str, str] = {}
-    metadata: dict[str, str] = {}
-    python: str = ""
-    watch: bool = True
     detached: bool = False
     owner: str = ""
 
@@ -63,11 +66,24 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def key(self) -> str:
         """Name and version: two versions of a service may run side by side."""
-        return f"{self.source.name}@{self.version}" if self.version else self.source.name
+        return f"{self.source.name}@{self.asked.version}" if self.asked.version else self.source.name
+
+    @property
+    def instances(self) -> int:
+        """How many nodes it has; at least one."""
+        return max(1, self.asked.instances or self.source.instances)
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether the old nodes must end before the new ones start: it is declared so, or they need the same port."""
+        return self.source.reload is Reload.EXCLUSIVE or bool(self.source.port)
 
 
 class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One node as `status` shows it. `started` and `healthy` are seconds since the Unix epoch, 0 for not yet."""
+    """One node as `status` shows it. `started` and `healthy` are seconds since the Unix epoch, 0 for not yet.
+
+    A node that waits for another try has no process: its `pid` and `generation` are 0.
+    """
 
     id: str
     generation: int
@@ -81,15 +97,17 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One service as `status` shows it.
 
     Attributes:
-        version: what was asked for, else what the code says, once it has registered.
+        version: what was asked for, else what the code says; `latest` until it has said so.
         source: the folder or file.
         state: of the service as a whole; one node that serves makes it serve.
-        restarts: how often a node was started again, for whatever reason.
-        error: why it does not run, or why the newest code does not; empty when all is well.
-        updated: when its state changed last, in seconds since the Unix epoch.
+        restarts: how often it was started again: after each of its nodes' failures, and with each change of its code. A
+            change that did not start is none.
+        error: why it, or one of its nodes, does not run, or why the newest code does not; empty when all is well.
+        updated: when its state or its code changed last, in seconds since the Unix epoch.
         detached: whether it is kept running without a session, and comes back with the platform.
         managed: whether the platform runs it; false for nodes that were started by hand.
-        story: the last restarts, newest last.
+        watched: whether saving a file swaps in the new code.
+        story: the last failures and changes, newest last.
     """
 
     name: str

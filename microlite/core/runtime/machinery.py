@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import sys
@@ -10,14 +11,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from microlite.core.runtime import http_program
+from microlite.core.runtime.backoff import Policy
+from microlite.core.runtime.expectations import Expectations
 from microlite.core.runtime.requirements import read_requirements
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from microlite.core.clock import Clock
     from microlite.core.network.membership import Membership
-    from microlite.core.network.router import Router
     from microlite.core.registry.registry import Registry
     from microlite.core.runtime.api import Desired
     from microlite.core.runtime.environments import Environments
@@ -32,15 +35,25 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
         start: from the launch of its process until it answers.
         silence: without an answer to a ping, before it counts as hung.
         check: between two pings.
+        drain: for the unary calls and HTTP requests of a node that is replaced or ended.
+        retry: when and how often one that failed is started again.
     """
 
     start: float = 30.0
     silence: float = 60.0
     check: float = 10.0
+    drain: float = 30.0
+    retry: Policy = Policy()
 
 
 class Machinery:
-    """The parts of the platform that run services."""
+    """The parts of the platform that run services.
+
+    Args:
+        library: the folder with the library for interpreters that have not got it; see `LaunchSpec.library`.
+        environ: the variables that a service sees where whoever runs it names none; the platform's own.
+        patience: how long a node may take.
+    """
 
     def __init__(
         self,
@@ -52,8 +65,8 @@ class Machinery:
         logs: Logs,
         registry: Registry,
         membership: Membership,
-        router: Router,
         library: str | None,
+        environ: Mapping[str, str],
         patience: Patience = Patience(),  # noqa: B008 - frozen
     ) -> None:
         self.home = home
@@ -63,28 +76,37 @@ class Machinery:
         self.logs = logs
         self.registry = registry
         self.membership = membership
-        self.router = router
+        self.expectations = Expectations(membership)
         self.library = library
         self.patience = patience
+        self._environ = dict(environ)
         self._generations = itertools.count(1)
 
     def next_generation(self) -> int:
         """A number higher than that of every node that was started before."""
         return next(self._generations)
 
-    async def environment_of(self, desired: Desired, progress: Callable[[str], None]) -> tuple[str, dict[str, str]]:
+    async def environment_of(self, desired: Desired, progress: Callable[[str], object]) -> tuple[str, dict[str, str]]:
         """The interpreter for a service, and the variables that its processes see besides those of their own.
+
+        Args:
+            desired: the service.
+            progress: is called with each line that tells how the installation goes on; not at all if there is none.
 
         Raises:
             Error: the project's dependencies cannot be installed.
         """
-        variables = dict(desired.environment)
-        python = desired.python or sys.executable
-        requirements = read_requirements(Path(desired.source.folder))
+        asked, source = desired.asked, desired.source
+        variables = dict(asked.environment or self._environ)
+        if source.command:
+            variables["HOST"] = http_program.HOST  # a shell may have another one, which means the machine
+        variables |= {**source.env, **asked.env}
+        python = asked.python or sys.executable
+        requirements = await asyncio.to_thread(read_requirements, Path(source.folder))
         if requirements is not None:
             environment = await self.environments.ensure(requirements, progress)
             if environment is not None:
                 python = environment.python
                 variables["VIRTUAL_ENV"] = environment.folder
-                variables["PATH"] = os.pathsep.join(filter(None, (environment.bin, variables.get("PATH", os.defpath))))
+                variables["PATH"] = os.pathsep.join((environment.bin, variables.get("PATH", os.defpath)))
         return python, variables

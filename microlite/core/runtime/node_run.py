@@ -6,52 +6,67 @@ import asyncio
 import contextlib
 import json
 import shlex
-import socket
+from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from microlite.core import errors
-from microlite.core.description.structs import ServiceDescription
-from microlite.core.registry.api import Node, Protocol, Registration
-from microlite.core.runtime import restarts
+from microlite.core.runtime import http_program, restarts
 from microlite.core.runtime.launch.api import PRELOAD, Kind, LaunchSpec, Stream
+from microlite.core.runtime.lines import LineSplitter, strip_ansi
 from microlite.core.runtime.lines import Stream as LogStream
+from microlite.core.runtime.liveness import is_debugged, until_silent
 from microlite.core.runtime.states import Event, State, after
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from microlite.core.network.table import Link
     from microlite.core.registry.registry import Lease
     from microlite.core.runtime.api import Desired
     from microlite.core.runtime.launch.api import Exit, Process
-    from microlite.core.runtime.logs import Log, LogWriter
+    from microlite.core.runtime.logs import Log
     from microlite.core.runtime.machinery import Machinery
     from microlite.core.runtime.restarts import Restart
-
-PROBE: Final = 0.02
-"""Seconds between two tries to connect to a program that has not opened its port yet."""
 
 STOP_GRACE: Final = 5.0
 """Seconds between asking a process to end and killing it."""
 
 LAST_LINES: Final = 20
+_LONGEST_WORDS: Final = 200
+
+_LOG_STREAMS: Final = {Stream.STDOUT: LogStream.STDOUT, Stream.STDERR: LogStream.STDERR}
 
 
 class NodeFailed(Exception):
-    """A node did not come up."""
+    """A node did not come up.
 
-    def __init__(self, cause: restarts.Cause, reason: str, lines: tuple[str, ...] = ()) -> None:
+    Attributes:
+        story: what is kept of it.
+        lines: its last words.
+        final: starting it once more cannot help.
+    """
+
+    def __init__(self, reason: str, story: Restart, *, final: bool = False) -> None:
         super().__init__(reason)
-        self.cause = cause
-        self.lines = lines
+        self.story = story
+        self.lines = story.lines
+        self.final = final
 
 
 class NodeRun:
     """One node in one generation.
 
     Args:
-        on_exit: told the story of an end that nobody asked for.
+        desired: the service.
+        node: the id.
+        generation: higher than that of every node before.
+        machinery: starts and routes.
+        on_exit: told when it ended after it had become healthy without being asked to, and why, in one line.
+
+    Attributes:
+        lease: its registration, once there is one.
+        link: the way to it, once its routes are gone and it is to be drained.
     """
 
     def __init__(
@@ -60,8 +75,9 @@ class NodeRun:
         node: str,
         generation: int,
         machinery: Machinery,
-        on_exit: Callable[[NodeRun, Restart], None],
+        on_exit: Callable[[NodeRun, Restart, str], None],
     ) -> None:
+        loop = asyncio.get_running_loop()
         self.id = node
         self.generation = generation
         self.state = State.PENDING
@@ -72,11 +88,13 @@ class NodeRun:
         self._desired = desired
         self._machinery = machinery
         self._on_exit = on_exit
+        self._log: Log = machinery.logs.of(desired.namespace, desired.name)
         self._process: Process | None = None
-        self._log: Log | None = None
-        self._registered: asyncio.Future[Lease] = asyncio.get_running_loop().create_future()
+        self._splitters = {stream: LineSplitter() for stream in Stream}
+        self._said: deque[tuple[Stream, str]] = deque(maxlen=LAST_LINES)
+        self._registered: asyncio.Future[Lease] = loop.create_future()
         self._watching: asyncio.Task[None] | None = None
-        self._checking: asyncio.Task[None] | None = None
+        self._minding: asyncio.Task[None] | None = None
         self._port = 0
         self._unhealthy = ""
 
@@ -85,57 +103,65 @@ class NodeRun:
         """The process; 0 before there is one."""
         return self._process.pid if self._process is not None else 0
 
+    @property
+    def serves(self) -> bool:
+        """Whether it can take calls: it runs, and its connection holds."""
+        if self._process is None or self._process.exit is not None or self.lease is None:
+            return False
+        connection = self.lease.connection
+        return connection is None or connection.usable
+
     def advance(self, event: Event) -> None:
-        """The node's state after an event."""
+        """Something happened to it."""
         self.state = after(self.state, event)
-        if self.state is State.RUNNING and not self.healthy_at:
+        if event is Event.HEALTHY:
             self.healthy_at = self._machinery.clock.now()
             if self.lease is not None and self.lease.connection is not None:
-                self._checking = asyncio.get_running_loop().create_task(
-                    self._check_health(), name=f"microlite: health of {self.id}"
-                )
+                self._minding = self._task(self._mind(), "health")
 
-    async def start(self, python: str, variables: dict[str, str], log: Log) -> None:
+    # -- up -------------------------------------------------------------------------------------------------------------
+
+    async def start(self, python: str, variables: dict[str, str]) -> None:
         """Launch the process.
 
+        Args:
+            python: the interpreter.
+            variables: what it shall see, besides what the platform tells its nodes.
+
         Raises:
+            NodeFailed: its port is taken.
             LaunchError: there is none.
         """
-        self._log = log
-        writers = {
-            Stream.STDOUT: log.writer(self.id, LogStream.STDOUT),
-            Stream.STDERR: log.writer(self.id, LogStream.STDERR),
-        }
         self.started = self._machinery.clock.now()
         self.advance(Event.START)
-        self._process = await self._machinery.launcher.start(
-            self._spec(python, variables), lambda stream, data: writers[stream].feed(data)
-        )
-        self._watching = asyncio.get_running_loop().create_task(
-            self._watch(self._process, list(writers.values())), name=f"microlite: watch {self.id}"
-        )
+        if self._desired.source.port and await http_program.is_well(self._desired.source.port, ""):
+            raise self._failed(_port_taken(self._desired.source.port))
+        spec = self._spec(python, variables)
+        self._process = await self._machinery.launcher.start(spec, self._take_output)
+        self._watching = self._task(self._watch(self._process), "watch")
 
     def _spec(self, python: str, variables: dict[str, str]) -> LaunchSpec:
         desired, source = self._desired, self._desired.source
-        env = {
-            **variables,
+        env = {key: value for key, value in variables.items() if not key.startswith("MICROLITE_")}
+        env |= {
             "MICROLITE_HOME": str(self._machinery.home),
             "MICROLITE_NAMESPACE": desired.namespace,
             "MICROLITE_SERVICE": desired.name,
             "MICROLITE_NODE": self.id,
             "MICROLITE_GENERATION": str(self.generation),
         }
-        if desired.version:
-            env["MICROLITE_VERSION"] = desired.version
-        if desired.metadata:
-            env["MICROLITE_METADATA"] = json.dumps(desired.metadata)
+        if "MICROLITE_LOG_LEVEL" in variables:  # the one that is the user's own
+            env["MICROLITE_LOG_LEVEL"] = variables["MICROLITE_LOG_LEVEL"]
+        if desired.asked.version:
+            env["MICROLITE_VERSION"] = desired.asked.version
+        if desired.asked.metadata:
+            env["MICROLITE_METADATA"] = json.dumps(desired.asked.metadata)
         if source.command:
-            self._port = source.port or _free_port()
+            self._port = source.port or http_program.free_port()
             env["PORT"] = str(self._port)
-            env.setdefault("HOST", "127.0.0.1")
-            return LaunchSpec(
-                name=desired.name, kind=Kind.COMMAND, argv=shlex.join(source.command), cwd=source.folder, env=env
-            )
+            # As one string: the launcher puts `$PORT` and other variables into its words.
+            command = shlex.join(source.command)
+            return LaunchSpec(name=desired.name, kind=Kind.COMMAND, argv=command, cwd=source.folder, env=env)
         return LaunchSpec(
             name=desired.name,
             script=str(Path(source.folder, source.entry)),
@@ -160,182 +186,189 @@ class NodeRun:
             NodeFailed: it ended before, or took too long.
         """
         assert self._watching is not None
-        ready = asyncio.ensure_future(self._answers())
+        assert self._process is not None
+        answering = self._task(self._answers(), "first answer")
+        patience = self._machinery.patience.start
         try:
-            await asyncio.wait(
-                {ready, self._watching}, timeout=self._machinery.patience.start, return_when=asyncio.FIRST_COMPLETED
-            )
-            if ready.done():
-                try:
-                    ready.result()
-                except errors.Error as error:
-                    if not self._watching.done():
-                        raise NodeFailed(restarts.Cause.UNHEALTHY, f"did not answer: {error.detail}") from None
-                else:
-                    return
-            if self._process is not None and (self._watching.done() or self._process.exit is not None):
-                await asyncio.wait({self._watching})
-                assert self._process.exit is not None
-                story = self._story(self._process.exit)
-                reason = story.reason()
-                if story.exit_code == 0:
-                    reason = "ended by itself (exit code 0) before it served: does it call run()?"
-                raise NodeFailed(story.cause, reason, story.lines)
-            waited = self._machinery.patience.start
-            what = f"nothing listens on port {self._port}" if self._port else "it has not registered"
-            raise NodeFailed(
-                restarts.Cause.UNHEALTHY, f"did not become healthy within {waited:.0f} s: {what}", self._last_lines()
-            )
+            await asyncio.wait({answering, self._watching}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            while not (answering.done() or self._watching.done()) and is_debugged(self.pid):
+                await asyncio.wait({answering, self._watching}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            if answering.done() and not answering.cancelled() and answering.exception() is None:
+                return
+            if answering.done():  # its connection broke: then it ends
+                await asyncio.wait({self._watching}, timeout=STOP_GRACE)
+            if self._watching.done():
+                raise self._ended_early(self._process)
+            raise self._failed(f"did not become healthy within {patience:g} s: {self._what_is_missing()}")
         finally:
-            ready.cancel()
+            answering.cancel()
             with contextlib.suppress(asyncio.CancelledError, errors.Error):
-                await ready
+                await answering
+
+    async def fallen(self) -> None:
+        """It was healthy, and serves no more.
+
+        Raises:
+            NodeFailed: always.
+        """
+        assert self._watching is not None
+        assert self._process is not None
+        await asyncio.wait({self._watching}, timeout=STOP_GRACE)
+        if self._watching.done():
+            raise self._ended_early(self._process)
+        raise self._failed("left the platform as soon as it had joined")
+
+    def _what_is_missing(self) -> str:
+        if self._port:
+            return f"nothing listens on port {self._port}, which it was told by the variable PORT"
+        return "it has not registered" if self.lease is None else "it does not answer"
 
     async def _answers(self) -> None:
-        if self._desired.source.command:
-            await self._http_answers()
+        source = self._desired.source
+        if source.command:
+            await http_program.until_well(self._port, source.health)
+            registration = http_program.registration(
+                self._desired, self.id, self.generation, self._port, self.pid, self.started
+            )
+            self.lease = self._machinery.registry.register(registration, None)
             return
         lease = await self._registered
         if lease.connection is not None:
             await lease.connection.ping()
 
-    async def _http_answers(self) -> None:
-        health = self._desired.source.health
-        while not await _probe(self._port, health):  # noqa: ASYNC110 - another program's port tells nobody
-            await asyncio.sleep(PROBE)
-        desired = self._desired
-        lease = self._machinery.registry.register(
-            Registration(
-                namespace=desired.namespace,
-                service=ServiceDescription(
-                    name=desired.name,
-                    version=desired.version or "latest",
-                    doc=f"The program {desired.source.command[0]}.",
-                    metadata={**desired.metadata, "protocol": "http"},
-                ),
-                node=Node(
-                    id=self.id,
-                    generation=self.generation,
-                    address=f"http://127.0.0.1:{self._port}",
-                    protocol=Protocol.HTTP,
-                    pid=self.pid,
-                    started=self.started,
-                ),
-            ),
-            None,
-        )
-        self.lease = lease
+    def _ended_early(self, process: Process) -> NodeFailed:
+        assert process.exit is not None
+        story = self._story(process.exit)
+        if story.exit_code == 0:
+            hint = f"listened on port {self._port}" if self._port else "served: does it call run()?"
+            return NodeFailed(f"ended by itself (exit code 0) before it {hint}", story)
+        return NodeFailed(self._reason(story), story, final=self._last_words().startswith(_HOPELESS))
 
-    async def _watch(self, process: Process, writers: list[LogWriter]) -> None:
-        ended = await process.wait()
-        for writer in writers:
-            writer.close()
-        if self._checking is not None:
-            self._checking.cancel()
-        if self.lease is not None and self.lease.connection is None:
-            self._machinery.registry.deregister(self.lease)
-        if self.state is State.DRAINING:
-            self.advance(Event.EXIT)
-        elif self.state in (State.RUNNING, State.DEBUGGING):
-            self.advance(Event.EXIT)
-            self._on_exit(self, self._story(ended))
+    def _failed(self, reason: str) -> NodeFailed:
+        story = restarts.Restart(
+            at=self._machinery.clock.now(),
+            cause=restarts.Cause.UNHEALTHY,
+            generation=self.generation,
+            detail=reason,
+            lines=self.last_lines(),
+        )
+        return NodeFailed(reason, story)
+
+    # -- what it says and how it ends -----------------------------------------------------------------------------------
+
+    def _take_output(self, stream: Stream, data: bytes) -> None:
+        self._keep(stream, self._splitters[stream].feed(data))
+
+    def _keep(self, stream: Stream, lines: list[str]) -> None:
+        if lines:
+            self._log.add(self.id, _LOG_STREAMS[stream], lines)
+            self._said.extend((stream, line) for line in lines[-LAST_LINES:])
+
+    def last_lines(self) -> tuple[str, ...]:
+        """The last lines that this very process wrote, oldest first."""
+        return tuple(strip_ansi(line) for _, line in self._said)
+
+    def _last_words(self) -> str:
+        """The last line on stderr: that of a traceback says what went wrong."""
+        words = (strip_ansi(line).strip() for stream, line in reversed(self._said) if stream is Stream.STDERR)
+        return next((line for line in words if line), "")[:_LONGEST_WORDS]
+
+    def _reason(self, story: Restart) -> str:
+        words = self._last_words() if story.exit_code else ""
+        return f"{story.reason()}: {words}" if words else story.reason()
 
     def _story(self, ended: Exit) -> Restart:
-        code = ended.code if ended.code is not None else -(ended.signal or 0)
         if self._unhealthy:
-            return restarts.Restart(
-                at=ended.at,
-                cause=restarts.Cause.UNHEALTHY,
-                generation=self.generation,
-                detail=self._unhealthy,
-                lines=self._last_lines(),
-            )
-        return restarts.exited(code, at=ended.at, generation=self.generation, lines=self._last_lines())
+            return self._failed(self._unhealthy).story
+        code = ended.code if ended.code is not None else -(ended.signal or 0)
+        return restarts.exited(code, at=ended.at, generation=self.generation, lines=self.last_lines())
 
-    def _last_lines(self) -> tuple[str, ...]:
-        if self._log is None:
-            return ()
-        return tuple(line.text for line in self._log.recent(LAST_LINES, node=self.id) if line.at >= self.started)
+    async def _watch(self, process: Process) -> None:
+        ended = await process.wait()
+        for stream, splitter in self._splitters.items():
+            self._keep(stream, splitter.flush())
+        if self._minding is not None:
+            self._minding.cancel()
+        if self.lease is not None and self.lease.connection is None:
+            self._machinery.registry.deregister(self.lease)
+        if self.state in (State.RUNNING, State.DEBUGGING):
+            self.advance(Event.EXIT)
+            story = self._story(ended)
+            self._on_exit(self, story, self._reason(story))
+        elif self.state is State.DRAINING:
+            self.advance(Event.EXIT)
 
-    async def _check_health(self) -> None:
-        """Ping the node; one that is silent for long is ended, unless a debugger holds it."""
-        patience = self._machinery.patience
+    async def _mind(self) -> None:
+        """End the node when it falls silent, or goes on running without its connection."""
         assert self.lease is not None
-        connection = self.lease.connection
-        assert connection is not None
-        while True:
-            await asyncio.sleep(patience.check)
-            try:
-                await asyncio.wait_for(connection.ping(), patience.silence)
-            except errors.Error:
-                return  # the connection broke: the end of the process tells why
-            except TimeoutError:
-                if _is_traced(self.pid):
-                    continue
-                self._unhealthy = f"did not answer for {patience.silence:.0f} s (a handler that blocks the loop?)"
-                self.kill()
-                return
+        assert self.lease.connection is not None
+        assert self._watching is not None
+        silent = await until_silent(self.lease.connection, self.pid, self._machinery.patience, self._on_debugging)
+        if not silent:
+            done, _ = await asyncio.wait({self._watching}, timeout=STOP_GRACE)
+            silent = "" if done else f"left the platform, and still ran {STOP_GRACE:g} s later"
+        if silent:
+            self._unhealthy = silent
+            self.kill()
 
-    async def drain(self, grace: float) -> None:
-        """Let what runs finish, then end the process. Its routes are gone already."""
+    def _on_debugging(self, debugging: bool) -> None:
+        if debugging and self.state is State.RUNNING:
+            self.advance(Event.ATTACH)
+        elif not debugging and self.state is State.DEBUGGING:
+            self.advance(Event.DETACH)
+
+    # -- down -----------------------------------------------------------------------------------------------------------
+
+    async def drain(self, grace: float, *, hurry: bool = False) -> None:
+        """Let what runs finish, then end the process. Its routes are gone already.
+
+        Args:
+            grace: seconds that unary calls and HTTP requests have; streams have ten.
+            hurry: streams have no time, and HTTP requests, of which nobody can tell which are streams, less.
+        """
         if self.link is not None:
-            finished = await self._machinery.membership.drain(self.link, grace)
-            if not finished and self._log is not None and self._process is not None and self._process.exit is None:
-                self._log.say(f"{self.id} was cut off: it had not finished after {grace:.0f} s", node=self.id)
+            if hurry and self.link.connection is None:
+                grace = min(grace, STOP_GRACE)
+            finished = await self._machinery.membership.drain(self.link, grace, hurry=hurry)
+            if not finished and self._process is not None and self._process.exit is None:
+                self._log.say(f"{self.id} was cut off: it had not finished after {grace:g} s", node=self.id)
         await self.end(STOP_GRACE)
 
+    def hurry(self) -> None:
+        """While it is drained: let it end its streams now."""
+        if self.link is not None:
+            self._machinery.membership.hurry(self.link)
+
     async def end(self, grace: float) -> None:
-        """End the process and return when it is gone. The connection of a drained node is closed, and it ends by that."""
-        if self._process is None:
-            if self.state is not State.STOPPED:
-                self.state = State.STOPPED
+        """End the process and return when it is gone.
+
+        Args:
+            grace: seconds between asking and killing. A drained node has as many to end by itself, since its connection
+                is closed.
+        """
+        if self._process is None or self._watching is None:
+            self.state = State.STOPPED
             return
         if self.state not in (State.DRAINING, State.STOPPED):
-            self.state = State.DRAINING
-        if self._process.exit is None:
-            if self.link is not None and self.link.connection is not None:
-                # A drained node ends by itself as soon as its connection is closed: ask again only if it does not.
-                assert self._watching is not None
-                await asyncio.wait({self._watching}, timeout=grace)
-            await self._machinery.launcher.stop(self._process, grace)
-        if self._watching is not None:
-            await asyncio.wait({self._watching})
+            self.advance(Event.STOP)
+        if self._process.exit is None and self.link is not None and self.link.connection is not None:
+            await asyncio.wait({self._watching}, timeout=grace)
+        await self._machinery.launcher.stop(self._process, grace)
+        await asyncio.wait({self._watching})
 
     def kill(self) -> None:
         """End the process and its group at once."""
         if self._process is not None:
             self._process.kill()
 
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    def _task(self, work: Coroutine[Any, Any, None], what: str) -> asyncio.Task[None]:
+        return asyncio.get_running_loop().create_task(work, name=f"microlite: {what} of {self.id}")
 
 
-async def _probe(port: int, health: str) -> bool:
-    try:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return False
-    try:
-        if not health:
-            return True
-        writer.write(f"GET {health} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n".encode())
-        line = await asyncio.wait_for(reader.readline(), 5)
-        return line.split(b" ")[1:2] < [b"400"] and line.startswith(b"HTTP/")
-    except (OSError, TimeoutError):
-        return False
-    finally:
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
+_HOPELESS: Final = ("SyntaxError:", "IndentationError:", "TabError:")
+"""What no second start of the same code cures."""
 
 
-def _is_traced(pid: int) -> bool:
-    """Whether a debugger is attached to a process, as Linux tells."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return False
-    return any(line.startswith("TracerPid:") and line.split()[1] != "0" for line in status.splitlines())
+def _port_taken(port: int) -> str:
+    holder = http_program.holder_of(port)
+    return f"port {port} is taken{f' by {holder}' if holder else ''}: end that program, or take the port in PORT"

@@ -4,107 +4,132 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from microlite.core import errors
 from microlite.core.runtime import restarts
 from microlite.core.runtime.api import Desired, Happening, NodeStatus, ServiceStatus, Topic
-from microlite.core.runtime.backoff import Backoff, GiveUp
+from microlite.core.runtime.backoff import GiveUp
+from microlite.core.runtime.desired import read_again
 from microlite.core.runtime.launch.api import LaunchError
-from microlite.core.runtime.manifest import Reload
 from microlite.core.runtime.node_run import NodeFailed, NodeRun
+from microlite.core.runtime.renewal import Overtaken, Renewal
+from microlite.core.runtime.slot import Slot
 from microlite.core.runtime.states import SERVING, Event, State, summarise
+from microlite.core.runtime.syntax import syntax_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine, Iterable
 
     from microlite.core.registry.registry import Lease
     from microlite.core.runtime.machinery import Machinery
-    from microlite.core.runtime.restarts import Restart
-
-DRAIN_GRACE: Final = 30.0
-"""Seconds that a replaced node has for its unary calls."""
 
 MAX_DRAINING: Final = 2
 """Generations that may drain at a time; the next change waits for the oldest of them."""
 
-PATIENCE_WHEN_SUPERSEDED: Final = 1.0
-"""Seconds that starting nodes have to become healthy although newer code has come meanwhile."""
+PATIENCE_WHEN_OVERTAKEN: Final = 1.0
+"""Seconds that a starting node has to become healthy although newer code has come meanwhile."""
 
 log = logging.getLogger(__name__)
 
 
-class Superseded(Exception):
-    """What is being started is no longer wanted."""
+class _Batch:
+    """Starts that are under way together, in slots that have no node.
 
+    Attributes:
+        built: the environment is there, or will not be.
+        launched: loop time of that; 0 before.
+    """
 
-class Renewal:
-    """A reason to start new nodes in place of the present ones."""
-
-    __slots__ = ("cause", "changed", "since")
-
-    def __init__(self, cause: restarts.Cause, changed: tuple[str, ...], since: float) -> None:
-        self.cause = cause
-        self.changed = changed
-        self.since = since
+    def __init__(self, slots: list[Slot]) -> None:
+        self.slots = slots
+        self.built = asyncio.Event()
+        self.launched = 0.0
+        self.task: asyncio.Task[None]
 
 
 class Runner:
-    """One service. All that happens to it is done by one task, in turn: `reconcile`.
+    """One service.
+
+    One task (`reconcile`) decides all that happens to it. What takes long runs in tasks of their own, which this one owns:
+    at most one renewal of the whole service, starts in vacant slots, drains.
 
     Args:
-        desired: what is wanted; `update` replaces it.
+        desired: what is wanted.
         machinery: what all runners share.
         on_happening: is told each thing that a session wants to know.
     """
 
-    def __init__(self, desired: Desired, machinery: Machinery, on_happening: Callable[[Happening], None]) -> None:
+    def __init__(self, desired: Desired, machinery: Machinery, on_happening: Callable[[Happening], object]) -> None:
         self.desired = desired
+        self.stopping = False
         self._machinery = machinery
         self._on_happening = on_happening
         self._clock = machinery.clock
-        self._nodes: dict[str, NodeRun] = {}
+        self._loop = asyncio.get_running_loop()
+        self._wake = asyncio.Event()
+        self._slots: dict[str, Slot] = {}
+        self._adopt(desired)
         self._starting: list[NodeRun] = []
         self._draining: dict[NodeRun, asyncio.Task[None]] = {}
-        self._generation = 0
+        self._batches: set[_Batch] = set()
+        self._renewing: asyncio.Task[None] | None = None
         self._renewal: Renewal | None = None
-        self._stopping = False
-        self._wake = asyncio.Event()
-        self._wake.set()
-        self._retry: asyncio.TimerHandle | None = None
+        self._failed_renewal: Renewal | None = None
+        self._newer = asyncio.Event()
+        self._settled = asyncio.Event()
         self._story = restarts.Story()
-        self._backoff = Backoff(self._clock)
-        self._error = ""
+        self._restarts = 0
+        self._version = desired.asked.version or "latest"
+        self._reload_error = ""
         self._state = State.PENDING
         self._updated = self._clock.now()
-        self._settled = asyncio.Event()
         self._log = machinery.logs.of(desired.namespace, desired.name)
-        self.finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.finished: asyncio.Future[None] = self._loop.create_future()
 
     # -- what others ask ------------------------------------------------------------------------------------------------
 
-    def renew(self, cause: restarts.Cause, changed: tuple[str, ...] = (), since: float = 0.0) -> None:
-        """Start new nodes from the source as it is now. Several requests while one is being carried out become one."""
+    def renew(self, renewal: Renewal) -> None:
+        """Start new nodes in place of the present ones. Several requests while one is carried out become one."""
+        if self.stopping:
+            return
         if self._renewal is not None:
-            changed = tuple(sorted({*self._renewal.changed, *changed}))
-            since = self._renewal.since
-        self._renewal = Renewal(cause, changed, since or self._clock.now())
+            self._renewal.absorb(renewal)
+        else:
+            self._renewal = renewal
         self._settled.clear()
+        self._newer.set()
         self._wake.set()
 
     def stop(self) -> None:
-        """Drain and end all nodes; `finished` is set when they are gone."""
-        self._stopping = True
+        """Drain and end all nodes; `finished` is set when they are gone. What is being started is given up at once."""
+        self.stopping = True
+        if self._renewing is not None:
+            self._renewing.cancel()
         self._wake.set()
 
+    def abandon(self) -> None:
+        """It was never started, and will not be."""
+        self.stopping = True
+        self._settled.set()
+        if not self.finished.done():
+            self.finished.set_result(None)
+
+    def cut(self) -> None:
+        """Kill all nodes now; what they were doing is lost."""
+        for run in self._runs():
+            run.kill()
+
     async def settled(self) -> None:
-        """Return when the newest request was carried out, for better or worse."""
+        """Return when all that was requested was carried out, for better or worse, or the service has ended."""
         await self._settled.wait()
 
     def claims(self, lease: Lease) -> bool:
         """Whether this registration is one of this service's nodes; if so, it is taken."""
         node = lease.registration.node
-        for run in (*self._nodes.values(), *self._draining, *self._starting):
+        for run in self._runs():
             if run.id == node.id and run.generation == node.generation:
                 run.registered(lease)
                 return True
@@ -112,286 +137,387 @@ class Runner:
 
     def status(self) -> ServiceStatus:
         """The service as `status` shows it."""
-        nodes = [*self._nodes.values(), *self._starting, *self._draining]
-        version = self.desired.version
-        if not version:
-            registered = [run.lease.registration.service.version for run in nodes if run.lease is not None]
-            version = registered[-1] if registered else "latest"
         source = self.desired.source
+        runs = self._runs()
+        present = {run.id for run in runs}
         return ServiceStatus(
             name=self.desired.name,
-            version=version,
-            source=source.folder
-            if not source.entry or source.entry == "main.py"
-            else f"{source.folder}/{source.entry}",
+            version=self._version,
+            source=source.folder if source.entry in ("", "main.py") else f"{source.folder}/{source.entry}",
             state=self._state,
-            nodes=tuple(
-                NodeStatus(
-                    id=run.id,
-                    generation=run.generation,
-                    state=run.state,
-                    pid=run.pid,
-                    started=run.started,
-                    healthy=run.healthy_at,
-                )
-                for run in nodes
+            nodes=(
+                *(_node_status(run) for run in runs),
+                *(
+                    NodeStatus(id=slot.name, generation=0, state=slot.state)
+                    for slot in self._slots.values()
+                    if slot.name not in present and not self.stopping
+                ),
             ),
-            restarts=self._story.count,
+            restarts=self._restarts,
             error=self._error,
             updated=self._updated,
-            metadata=self.desired.metadata,
+            metadata=self.desired.asked.metadata,
             detached=self.desired.detached,
-            watched=self.desired.watch,
+            watched=self.desired.asked.watch,
             story=self._story.all(),
         )
+
+    def _runs(self) -> list[NodeRun]:
+        serving = [slot.run for slot in self._slots.values() if slot.run is not None]
+        return [*serving, *self._starting, *self._draining]
+
+    @property
+    def _error(self) -> str:
+        return self._reload_error or next((slot.error for slot in self._slots.values() if slot.error), "")
+
+    @property
+    def _serves(self) -> bool:
+        return any(slot.state in SERVING for slot in self._slots.values())
 
     # -- the loop -------------------------------------------------------------------------------------------------------
 
     async def reconcile(self) -> None:
         """Bring what is there to what is wanted, again and again, until `stop`."""
         try:
-            self._expect(True)
-            while True:
+            self._show()
+            while not self.stopping:
+                if self._renewal is not None:
+                    self._renewing = self._task(self._renew(), "renew")
+                    await asyncio.wait({self._renewing})
+                    self._renewing = None
+                    continue
+                self._fill()
+                self._settle()
                 await self._wake.wait()
                 self._wake.clear()
-                if self._stopping:
-                    return
-                if self._renewal is not None:
-                    renewal, self._renewal = self._renewal, None
-                    await self._renew(renewal)
-                elif self._state is not State.ERROR and self._retry is None:
-                    await self._fill()
-                if self._renewal is None:
-                    self._settled.set()
         finally:
             await self._end_all()
 
-    async def _fill(self) -> None:
-        """Start the nodes that are missing."""
-        wanted = max(1, self.desired.instances)
-        missing = [name for name in self._names(wanted) if name not in self._nodes]
-        if not missing:
+    def _settle(self) -> None:
+        if self._renewal is None and self._renewing is None and not self._batches:
+            self._settled.set()
+
+    def _adopt(self, desired: Desired) -> list[Slot]:
+        """Want this from now on, in as many slots. Returns those that are too many, taken out."""
+        self.desired = desired
+        policy = self._machinery.patience.retry
+        names = node_names(desired)
+        surplus = [slot for name, slot in self._slots.items() if name not in names]
+        for slot in surplus:
+            slot.close()
+        self._slots = {name: self._slots.get(name) or Slot(name, self._clock, policy, self._wake.set) for name in names}
+        return surplus
+
+    # -- vacant slots ---------------------------------------------------------------------------------------------------
+
+    def _fill(self) -> None:
+        """Start the nodes that are missing and due."""
+        due = [slot for slot in self._slots.values() if slot.due]
+        if not due or self.stopping:
             return
-        self._set_state(State.STARTING)
-        runs = await self._bring_up(missing)
-        if runs:
+        batch = _Batch(due)
+        self._batches.add(batch)
+        for slot in due:
+            slot.taken = True
+        batch.task = self._task(self._start(batch), "start")
+
+    async def _start(self, batch: _Batch) -> None:
+        try:
+            python, variables = await self._build(self.desired, batch.slots)
+            batch.launched = self._loop.time()
+            batch.built.set()
+            for slot in batch.slots:
+                slot.advance(Event.START)
+            self._show()
+            await asyncio.gather(*(self._start_one(slot, python, variables) for slot in batch.slots))
+        except asyncio.CancelledError:
+            for slot in batch.slots:
+                if slot.run is None:
+                    slot.vacate()  # newer code is to be started, or none any more
+            raise
+        except Exception as error:  # noqa: BLE001 - the edge of the reconcile loop: told and logged
+            self._fail(batch.slots, _failure(error, self._clock.now(), self.desired))
+        finally:
+            batch.built.set()
+            for slot in batch.slots:
+                slot.taken = False
+            self._batches.discard(batch)
+            self._wake.set()
+
+    async def _start_one(self, slot: Slot, python: str, variables: dict[str, str]) -> None:
+        try:
+            runs = await self._bring_up(self.desired, [slot.name], python, variables)
+        except (NodeFailed, LaunchError) as error:
+            self._fail([slot], _failure(error, self._clock.now(), self.desired))
+        else:
+            self._restarts += bool(slot.error)
             self._take_over(runs, [])
 
-    async def _renew(self, renewal: Renewal) -> None:
-        """New nodes beside the old; the old ones go only when the new ones are healthy."""
-        self._cancel_retry()
-        self._backoff.reset()
-        while len({run.generation for run in self._draining}) >= MAX_DRAINING and not self._stopping:
-            oldest = min(self._draining, key=lambda run: run.generation)
-            await asyncio.wait([self._draining[oldest]])
-        old = list(self._nodes.values())
-        serving = any(run.state in SERVING for run in old)
-        self._story.add(
-            restarts.Restart(
-                at=self._clock.now(),
-                cause=renewal.cause,
-                generation=max((run.generation for run in old), default=self._generation),
-                changed=renewal.changed,
-            )
-        )
-        if self.desired.source.reload is Reload.EXCLUSIVE and old:
-            self._expect(True)
-            await asyncio.gather(*(self._retire(run) for run in self._pop_all()))
-            old = []
-        names = self._names(max(1, self.desired.instances))
-        runs = await self._bring_up(names, keep_serving=serving)
-        if not runs:
-            return
-        self._take_over(runs, old)
-        seconds = self._clock.now() - renewal.since
-        changed = ", ".join(renewal.changed[:3]) + (" …" if len(renewal.changed) > 3 else "")
-        self._tell(Topic.RELOAD, text=changed or renewal.cause.value, seconds=seconds)
+    async def _build(self, desired: Desired, slots: Iterable[Slot]) -> tuple[str, dict[str, str]]:
+        """The interpreter and the variables of the nodes, made where they are not there."""
 
-    def _names(self, wanted: int) -> list[str]:
-        return [f"{self.desired.key}-{number}" for number in range(1, wanted + 1)]
+        def progress(text: str) -> None:
+            for slot in slots:
+                if slot.state is State.PENDING:
+                    slot.advance(Event.BUILD)
+            self._show()
+            self._log.say(text)
+            self._tell(Topic.PROGRESS, text=text)
 
-    async def _bring_up(self, names: list[str], *, keep_serving: bool = False) -> list[NodeRun]:
-        """Start nodes and wait until all are healthy. Returns none if one failed; then none of them is left."""
-        self._generation = self._machinery.next_generation()
-        runs: list[NodeRun] = []
-        self._starting = runs
-        try:
-            python, environment = await self._build(keep_serving=keep_serving)
-            for name in names:
-                runs.append(NodeRun(self.desired, name, self._generation, self._machinery, self._on_exit))
-                await runs[-1].start(python, environment, self._log)
-            if not keep_serving:
-                self._set_state(State.STARTING)
-            await self._all_healthy(runs)
-        except Superseded:
-            await asyncio.gather(*(run.end(0) for run in runs))
-            self._starting = []
-            return []
-        except (NodeFailed, LaunchError, errors.Error) as error:
-            await asyncio.gather(*(run.end(0) for run in runs))
-            self._starting = []
-            self._failed(error, runs, keep_serving=keep_serving)
-            return []
-        except asyncio.CancelledError:
-            await asyncio.gather(*(run.end(0) for run in runs))
-            raise
-        self._starting = []
-        return runs
+        return await self._machinery.environment_of(desired, progress)
 
-    async def _all_healthy(self, runs: list[NodeRun]) -> None:
-        """Return when all are healthy.
+    async def _bring_up(
+        self, desired: Desired, names: list[str], python: str, variables: dict[str, str], *, whole: bool = False
+    ) -> list[NodeRun]:
+        """Start nodes of one generation and return when all are healthy. Else none of them is left.
+
+        Args:
+            whole: these replace all nodes, so that newer code makes them superfluous.
 
         Raises:
-            NodeFailed: one is not, and will not be.
-            Superseded: newer code came meanwhile, and these had their second; or nothing is wanted any more.
+            NodeFailed, LaunchError: one of them did not come up.
+            Overtaken: newer code has come, and these had their time.
         """
-        tasks = [asyncio.ensure_future(run.healthy()) for run in runs]
-        superseded = asyncio.ensure_future(self._superseded())
+        generation = self._machinery.next_generation()
+        runs = [NodeRun(desired, name, generation, self._machinery, self._on_exit) for name in names]
+        self._starting += runs
         try:
-            pending = set(tasks)
-            while pending:
-                done, _ = await asyncio.wait({*pending, superseded}, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
-                pending -= done
+            for run in runs:
+                await run.start(python, variables)
+            await self._until_healthy(runs, whole=whole)
+            for run in runs:
+                if not run.serves:  # it fell while it waited for the others
+                    await run.fallen()
+        except BaseException:
+            await asyncio.gather(*(run.end(0) for run in runs))
+            raise
         finally:
-            for task in (*tasks, superseded):
+            self._starting = [run for run in self._starting if run not in runs]
+        return runs
+
+    async def _until_healthy(self, runs: list[NodeRun], *, whole: bool) -> None:
+        pending = {self._task(run.healthy(), "first health") for run in runs}
+        tasks = set(pending)
+        overtaken = self._task(self._overtaken(self._loop.time()), "newer code") if whole else None
+        if overtaken is not None:
+            tasks.add(overtaken)
+        try:
+            while pending:
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in [task for task in pending if task.done()]:
+                    task.result()
+                    pending.discard(task)
+                    tasks.discard(task)
+                if pending and overtaken is not None and overtaken.done():
+                    raise Overtaken
+        finally:
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, superseded, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _superseded(self) -> None:
-        await asyncio.sleep(PATIENCE_WHEN_SUPERSEDED)
-        while self._renewal is None and not self._stopping:
-            self._wake.clear()
-            await self._wake.wait()
-        self._wake.set()
-        raise Superseded
+    async def _overtaken(self, began: float) -> None:
+        await self._newer.wait()
+        await asyncio.sleep(began + PATIENCE_WHEN_OVERTAKEN - self._loop.time())
 
-    async def _build(self, *, keep_serving: bool) -> tuple[str, dict[str, str]]:
-        if self.desired.source.requirements:
-            if not keep_serving:
-                self._set_state(State.BUILDING)
+    # -- new code -------------------------------------------------------------------------------------------------------
 
-            def progress(text: str) -> None:
-                self._log.say(text)
-                self._tell(Topic.PROGRESS, text=text)
+    async def _renew(self) -> None:
+        """New nodes beside the old; the old ones go only when the new ones are healthy."""
+        renewal = self._take_renewal()
+        if self._failed_renewal is not None:
+            renewal.inherit(self._failed_renewal)
+        try:
+            await self._call_off_starts(renewal)
+            await self._make_room()
+            for slot in self._slots.values():
+                slot.reset()
+            while True:
+                desired = renewal.desired or self.desired
+                if renewal.redeclares:
+                    desired = await asyncio.to_thread(read_again, desired)
+                python, variables = await self._build(desired, self._slots.values())
+                if self._renewal is None:
+                    break
+                renewal.absorb(self._take_renewal())  # it came before anything was started: one start does for both
+            await self._swap(renewal, desired, python, variables)
+        except Overtaken:
+            pass  # the newer code is next
+        except Exception as error:  # noqa: BLE001 - the edge of the reconcile loop: told and logged
+            self._renewal_failed(renewal, _failure(error, self._clock.now(), self.desired))
 
-            return await self._machinery.environment_of(self.desired, progress)
-        return await self._machinery.environment_of(self.desired, lambda _: None)
+    def _take_renewal(self) -> Renewal:
+        renewal, self._renewal = self._renewal, None
+        self._newer.clear()
+        assert renewal is not None
+        return renewal
 
-    def _take_over(self, runs: list[NodeRun], old: list[NodeRun]) -> None:
-        """Switch the routes to the new nodes, in one turn of the loop, and let the old ones finish."""
+    async def _call_off_starts(self, renewal: Renewal) -> None:
+        """Let what is being started come up if it does so at once, else end it: its code is old.
+
+        An installation goes on, unless it is the requirements that have changed.
+        """
+        for batch in list(self._batches):
+            if not renewal.declares:
+                await batch.built.wait()
+            patience = batch.launched + PATIENCE_WHEN_OVERTAKEN - self._loop.time() if batch.launched else 0.0
+            await asyncio.wait({batch.task}, timeout=max(0.0, patience))
+            batch.task.cancel()
+            await asyncio.wait({batch.task})
+
+    async def _make_room(self) -> None:
+        """Wait until at most one generation drains. Calls have their time, streams have had it."""
+        while len({run.generation for run in self._draining}) >= MAX_DRAINING:
+            oldest = min(run.generation for run in self._draining)
+            tasks = [task for run, task in self._draining.items() if run.generation == oldest]
+            for run in self._draining:
+                run.hurry()
+            await asyncio.wait(tasks)
+
+    async def _swap(self, renewal: Renewal, desired: Desired, python: str, variables: dict[str, str]) -> None:
+        if desired.exclusive and self._serves:
+            files = {*renewal.changed, desired.source.entry}
+            wrong = await asyncio.to_thread(syntax_error, desired.source.folder, sorted(files))
+            if wrong:
+                raise errors.Unprocessable(wrong)
+            self._log.say("the old code ends before the new one starts; calls wait")
+            await self._retire()
+        before = max((run.generation for run in self._runs()), default=0)
+        if not self._serves:
+            self._adopt(desired)  # also if it does not come up: the next try is for this
+            for slot in self._slots.values():
+                slot.vacate()
+                slot.advance(Event.START)
+            self._show()
+        runs = await self._bring_up(desired, node_names(desired), python, variables, whole=True)
+        self._restarts += 1
+        self._story.add(
+            restarts.Restart(
+                at=self._clock.now(), cause=renewal.cause, generation=before, changed=tuple(sorted(renewal.changed))
+            )
+        )
+        self._reload_error = ""
+        self._failed_renewal = None
+        self._updated = self._clock.now()
+        self._take_over(runs, self._adopt(desired))
+        self._tell(Topic.RELOAD, text=renewal.text, seconds=max(0.0, self._clock.now() - renewal.since))
+
+    def _take_over(self, runs: list[NodeRun], surplus: list[Slot]) -> None:
+        """Switch the routes to healthy nodes, in one turn of the loop, and let those before finish."""
         leases = [run.lease for run in runs if run.lease is not None]
-        assert leases, "a healthy node is registered"
-        names = {run.id for run in runs}
-        gone = self._machinery.membership.activate(leases, [run.id for run in old if run.id not in names])
-        links = {(link.node, link.generation): link for link in gone}
-        for run in old:
-            self._nodes.pop(run.id, None)
+        old = [slot.run for slot in surplus if slot.run is not None]
+        gone = self._machinery.membership.activate(leases, [run.id for run in old])
         for run in runs:
             run.advance(Event.HEALTHY)
-            self._nodes[run.id] = run
+            before = self._slots[run.id].occupy(run)
+            if before is not None:
+                old.append(before)
+            if run.lease is not None and not self.desired.asked.version:
+                self._version = run.lease.registration.service.version
+        links = {(link.node, link.generation): link for link in gone}
         for run in old:
             run.link = links.get((run.id, run.generation))
-            run.advance(Event.STOP)
-            self._start_draining(run)
-        self._backoff.healthy()
-        self._error = ""
-        self._set_state(State.RUNNING)
+            self._drain(run)
+        self._show()
 
-    def _start_draining(self, run: NodeRun) -> None:
-        task = asyncio.get_running_loop().create_task(run.drain(DRAIN_GRACE), name=f"microlite: drain {run.id}")
-        self._draining[run] = task
-        task.add_done_callback(lambda _: self._draining.pop(run, None))
+    # -- failures -------------------------------------------------------------------------------------------------------
 
-    def _failed(self, error: Exception, runs: list[NodeRun], *, keep_serving: bool) -> None:
-        lines = error.lines if isinstance(error, NodeFailed) else ()
-        cause = error.cause if isinstance(error, NodeFailed) else restarts.Cause.BUILD
-        text = str(error) if not isinstance(error, errors.Error) else error.detail
-        detail = restarts.Restart(
-            at=self._clock.now(), cause=cause, generation=self._generation, detail=text, lines=tuple(lines)
-        )
-        self._error = text
-        if keep_serving:
-            self._tell(Topic.FAILED, text=f"{text}; the code before serves on", lines=lines)
-            self._log.say(f"new code did not start: {text}; the code before serves on")
+    def _on_exit(self, run: NodeRun, story: restarts.Restart, reason: str) -> None:
+        """A node that took calls ended by itself."""
+        slot = self._slots.get(run.id)
+        if slot is not None and slot.run is run:
+            self._fail([slot], NodeFailed(reason, story))
+
+    def _fail(self, slots: list[Slot], failure: NodeFailed) -> None:
+        """These slots have no node because of this; try again later, or no more."""
+        reason = str(failure)
+        self._story.add(failure.story)
+        verdicts = [slot.fail(reason, final=failure.final) for slot in slots]
+        for verdict in verdicts[:1]:  # what is said of one holds for all
+            if isinstance(verdict, GiveUp):
+                text = verdict.reason
+            else:
+                text = f"{reason}; next try in {verdict.delay:.1f} s"
+            node = slots[0].name if len(slots) == 1 else ""
+            self._log.say(text, node=node)
+            self._tell(Topic.FAILED, node=node, text=text, lines=failure.lines)
+        self._show()
+
+    def _renewal_failed(self, renewal: Renewal, failure: NodeFailed) -> None:
+        story = msgspec.structs.replace(failure.story, changed=tuple(sorted(renewal.changed)))
+        self._failed_renewal = renewal
+        vacant = [slot for slot in self._slots.values() if slot.run is None]
+        if not self._serves:
+            self._reload_error = ""
+            self._fail(vacant, NodeFailed(str(failure), story, final=failure.final))
             return
-        self._after_failure(text, detail)
-
-    def _after_failure(self, text: str, story: Restart) -> None:
         self._story.add(story)
-        verdict = self._backoff.failed(text)
-        if isinstance(verdict, GiveUp):
-            self._error = verdict.reason
-            self._expect(False, verdict.reason)
-            self._set_state(State.ERROR, verdict.reason)
-            self._tell(Topic.FAILED, text=verdict.reason, lines=story.lines)
-            self._log.say(verdict.reason)
-        else:
-            self._error = text
-            self._expect(True, text)
-            self._set_state(State.BACKOFF, text)
-            self._tell(Topic.FAILED, text=f"{text}; next try in {verdict.delay:.1f} s", lines=story.lines)
-            self._retry = asyncio.get_running_loop().call_later(verdict.delay, self._retry_now)
-
-    def _retry_now(self) -> None:
-        self._retry = None
-        self._wake.set()
-
-    def _cancel_retry(self) -> None:
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
-
-    def _on_exit(self, run: NodeRun, story: Restart) -> None:
-        """A node's process ended without being asked to."""
-        if self._nodes.get(run.id) is not run:
-            return
-        del self._nodes[run.id]
-        if not self._nodes:
-            self._after_failure(story.reason(), story)
-        else:
-            self._story.add(story)
-            self._error = story.reason()
-            self._tell(Topic.FAILED, node=run.id, text=f"{run.id} {story.reason()}", lines=story.lines)
-            self._wake.set()
+        self._reload_error = str(failure)
+        text = f"{failure}; the code before serves on"
+        self._log.say(text)
+        self._tell(Topic.FAILED, text=text, lines=failure.lines)
+        for slot in vacant:
+            slot.vacate()
+        self._show()
 
     # -- the end --------------------------------------------------------------------------------------------------------
 
-    def _pop_all(self) -> list[NodeRun]:
-        runs = list(self._nodes.values())
-        self._nodes.clear()
-        return runs
-
-    async def _retire(self, run: NodeRun) -> None:
-        links = self._machinery.membership.retire(self.desired.namespace, self.desired.name, [run.id])
-        run.link = links[0] if links else None
+    def _drain(self, run: NodeRun, *, hurry: bool = False) -> None:
         run.advance(Event.STOP)
-        self._start_draining(run)
-        await asyncio.wait([self._draining[run]])
+        grace = self._machinery.patience.drain
+        task = self._draining[run] = self._task(run.drain(grace, hurry=hurry), f"drain {run.id} of")
+        task.add_done_callback(lambda _: self._draining.pop(run, None))
+
+    async def _retire(self, *, hurry: bool = False) -> None:
+        """Take all nodes out of the routes, and return when they have finished and are gone."""
+        runs = [slot.run for slot in self._slots.values() if slot.run is not None]
+        desired = self.desired
+        gone = self._machinery.membership.retire(desired.namespace, desired.name, [run.id for run in runs])
+        links = {(link.node, link.generation): link for link in gone}
+        for slot in self._slots.values():
+            slot.vacate()
+        for run in runs:
+            run.link = links.get((run.id, run.generation))
+            self._drain(run, hurry=hurry)
+        self._show()
+        if self._draining:
+            await asyncio.wait(set(self._draining.values()))
 
     async def _end_all(self) -> None:
-        self._cancel_retry()
-        if self._state is not State.ERROR:
+        self.stopping = True
+        try:
+            work = {batch.task for batch in self._batches}
+            if self._renewing is not None:
+                work.add(self._renewing)
+            for task in work:
+                task.cancel()
+            if work:
+                await asyncio.wait(work)
             self._set_state(State.DRAINING)
-        self._expect(False)
-        await asyncio.gather(*(run.end(0) for run in self._starting))
-        tasks = [self._retire(run) for run in self._pop_all()]
-        await asyncio.gather(*tasks)
-        if self._draining:
-            await asyncio.wait(list(self._draining.values()))
-        self._set_state(State.STOPPED)
-        self._settled.set()
-        if not self.finished.done():
-            self.finished.set_result(None)
+            self._machinery.expectations.forget(self.desired.namespace, self.desired.name, self.desired.key)
+            for run in self._draining:
+                run.hurry()
+            await self._retire(hurry=True)
+        finally:
+            for slot in self._slots.values():
+                slot.close()
+            self._set_state(State.STOPPED)
+            self._settled.set()
+            if not self.finished.done():
+                self.finished.set_result(None)
 
-    def cut(self) -> None:
-        """Kill all nodes now; what they were doing is lost."""
-        for run in (*self._nodes.values(), *self._starting, *self._draining):
-            run.kill()
+    # -- what is shown --------------------------------------------------------------------------------------------------
 
-    def _expect(self, expected: bool, reason: str = "") -> None:
-        self._machinery.membership.expect(self.desired.namespace, self.desired.name, expected, reason)
+    def _show(self) -> None:
+        """Tell the router and the sessions how it stands now."""
+        if self.stopping:
+            return
+        slots = self._slots.values()
+        state = summarise((slot.state for slot in slots), wanted=len(slots))
+        expected = any(slot.state is not State.ERROR for slot in slots)
+        reason = "" if self._serves else self._error
+        desired = self.desired
+        self._machinery.expectations.say(desired.namespace, desired.name, desired.key, expected=expected, reason=reason)
+        self._set_state(state, reason)
 
     def _set_state(self, state: State, text: str = "") -> None:
         if state is not self._state:
@@ -399,30 +525,52 @@ class Runner:
             self._updated = self._clock.now()
             self._tell(Topic.STATE, state=state, text=text)
 
-    def _tell(
-        self,
-        topic: Topic,
-        *,
-        text: str = "",
-        node: str = "",
-        state: State | None = None,
-        lines: tuple[str, ...] = (),
-        seconds: float = 0.0,
-    ) -> None:
+    def _tell(self, topic: Topic, **fields: Any) -> None:
+        desired = self.desired
         self._on_happening(
             Happening(
                 at=self._clock.now(),
                 topic=topic,
-                service=self.desired.name,
-                node=node,
-                state=state,
-                text=text,
-                lines=lines,
-                seconds=seconds,
-                http=bool(self.desired.source.command),
+                service=desired.name,
+                http=bool(desired.source.command),
+                **fields,
             )
         )
 
-    def summary(self) -> State:
-        """The state of all nodes together."""
-        return summarise((run.state for run in (*self._nodes.values(), *self._draining)), wanted=self.desired.instances)
+    def _task(self, work: Coroutine[Any, Any, None], what: str) -> asyncio.Task[None]:
+        return self._loop.create_task(work, name=f"microlite: {what} {self.desired.key}")
+
+
+def node_names(desired: Desired) -> list[str]:
+    """The ids of a service's nodes, which stay the same over restarts and reloads."""
+    return [f"{desired.key}-{number}" for number in range(1, desired.instances + 1)]
+
+
+def _node_status(run: NodeRun) -> NodeStatus:
+    return NodeStatus(
+        id=run.id,
+        generation=run.generation,
+        state=run.state,
+        pid=run.pid,
+        started=run.started,
+        healthy=run.healthy_at,
+    )
+
+
+def _failure(error: Exception, at: float, desired: Desired) -> NodeFailed:
+    """Whatever went wrong on the way to a running node, as something to tell."""
+    if isinstance(error, NodeFailed):
+        return error
+    if isinstance(error, errors.Error):
+        reason = error.detail
+    elif isinstance(error, LaunchError):
+        reason = str(error)
+    elif isinstance(error, OSError):
+        reason = f"{error.filename or desired.source.folder}: {error.strerror or error}"
+    else:
+        log.error("%s could not be started", desired.key, exc_info=error)
+        reason = "could not be started by a fault of the platform; its own log says more"
+    first, *lines = reason.splitlines() or [""]
+    return NodeFailed(
+        first, restarts.Restart(at=at, cause=restarts.Cause.BUILD, detail=first, lines=tuple(lines[-20:]))
+    )

@@ -12,13 +12,14 @@ import msgspec
 
 from microlite.core import errors
 from microlite.core.engine.api import Batch, Delete, Put
-from microlite.core.runtime.api import Desired, Happening, RunRequest, ServiceStatus
+from microlite.core.runtime.api import Desired, Happening, ServiceStatus
+from microlite.core.runtime.desired import read_again
+from microlite.core.runtime.renewal import Renewal
 from microlite.core.runtime.restarts import Cause
 from microlite.core.runtime.runner import Runner
-from microlite.core.runtime.sources import find_sources
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from microlite.core.engine.api import Engine
     from microlite.core.registry.registry import Lease
@@ -32,6 +33,15 @@ PLATFORM_NAMESPACE: Final = "microlite.platform"
 """Where the platform keeps its own records; no namespace of a user can carry the name."""
 
 log = logging.getLogger(__name__)
+
+
+class _Service:
+    """A runner with what belongs to it here."""
+
+    def __init__(self, runner: Runner, listeners: set[Callable[[Happening], object]]) -> None:
+        self.runner = runner
+        self.listeners = listeners
+        self.watch: Watch | None = None
 
 
 class Runtime:
@@ -49,165 +59,174 @@ class Runtime:
         self._machinery = machinery
         self._watcher = watcher
         self._group = group
-        self._runners: dict[tuple[str, str], Runner] = {}
-        self._watches: dict[Runner, Watch] = {}
-        self._listeners: dict[Runner, set[Callable[[Happening], None]]] = {}
+        self._services: dict[tuple[str, str], _Service] = {}
+        self._closing = False
         machinery.membership.supervise(self._claims)
 
     def _claims(self, lease: Lease) -> bool:
-        return any(runner.claims(lease) for runner in self._runners.values())
+        """Whether a node is the runtime's to route: also one that was given up while it registered."""
+        claimed = [service.runner.claims(lease) for service in self._services.values()]
+        return any(claimed) or lease.registration.node.generation > 0
 
-    # -- what is wanted -------------------------------------------------------------------------------------------------
+    # -- to run ---------------------------------------------------------------------------------------------------------
 
     async def restore(self) -> None:
         """Start again what was detached when the platform ended."""
+        wanted: list[Desired] = []
         after: str | None = ""
         while after is not None:
             page = await self._engine.scan(PLATFORM_NAMESPACE, BUCKET, after=after)
             after = page.cursor
             for record in page.records:
                 try:
-                    desired = msgspec.msgpack.decode(record.value, type=Desired)
-                except msgspec.DecodeError:
-                    log.exception("the record of the detached service %s cannot be read; it is left out", record.key)
-                    continue
-                await self._start(desired)
-
-    def find(self, request: RunRequest, namespace: str, *, detached: bool, owner: str) -> list[Desired]:
-        """What a request means, completed from the project. Reads files: not for the loop.
-
-        Raises:
-            Error: there is nothing to run, or something about it is wrong.
-        """
-        wanted: list[Desired] = []
-        for typed in request.sources:
-            for source in find_sources(typed, cwd=Path("/"), name=request.name, command=request.command):
-                wanted.append(  # noqa: PERF401 - nested
-                    Desired(
-                        source=source,
-                        namespace=namespace,
-                        version=request.version,
-                        instances=request.instances or source.instances,
-                        environment={**request.environment, **source.env, **request.env},
-                        metadata=request.metadata,
-                        python=request.python,
-                        watch=request.watch,
-                        detached=detached,
-                        owner=owner,
+                    wanted.append(msgspec.msgpack.decode(record.value, type=Desired))
+                except msgspec.DecodeError as error:
+                    log.error(
+                        "the record of the detached service %s cannot be read, and is left out: %s", record.key, error
                     )
-                )
-        keys = [desired.key for desired in wanted]
-        twice = sorted({key for key in keys if keys.count(key) > 1})
-        if twice:
-            raise errors.BadRequest(f"two of the sources are the service {twice[0]!r}; give one of them --name")
-        return wanted
+        await self._start(self._enter(wanted, None))
 
-    async def run(self, wanted: list[Desired]) -> list[Runner]:
+    async def run(self, wanted: list[Desired], listener: Callable[[Happening], object] | None = None) -> list[Runner]:
         """Start services that are not running yet; all of them or, where one cannot be, none.
+
+        One that is just being ended is waited for.
+
+        Args:
+            wanted: the services.
+            listener: is told what happens to them, from the start.
 
         Raises:
             Conflict: one runs already.
+            ServiceUnavailable: the platform is stopping.
         """
+        while ending := [
+            present.runner.finished
+            for desired in wanted
+            if (present := self._present(desired)) is not None and present.runner.stopping
+        ]:
+            await asyncio.wait(ending)
         for desired in wanted:
-            present = self._runners.get((desired.namespace, desired.key))
-            if present is not None:
-                how = "detached" if present.desired.detached else "by another session"
-                raise errors.Conflict(
-                    f"{desired.key} is running already ({how}, from {present.desired.source.folder}); "
-                    f"end it with `microlite kill {desired.key}`, or load new code with `microlite update {desired.key}`"
-                )
-        runners = [await self._start(desired) for desired in wanted]
-        for desired in wanted:
-            if desired.detached:
-                await self._keep(desired)
-        return runners
-
-    async def _keep(self, desired: Desired) -> None:
-        put = Put(BUCKET, _record_key(desired), msgspec.msgpack.encode(desired))
-        await self._engine.commit(Batch(PLATFORM_NAMESPACE, (put,)))
-
-    async def _start(self, desired: Desired) -> Runner:
-        listeners: set[Callable[[Happening], None]] = set()
-
-        def tell(happening: Happening) -> None:
-            for listener in list(listeners):
-                listener(happening)
-
-        runner = Runner(desired, self._machinery, tell)
-        self._runners[desired.namespace, desired.key] = runner
-        self._listeners[runner] = listeners
-        if desired.watch:
-            source = desired.source
-            watch = await self._watcher.watch(Path(source.folder), extensions=source.watch)
-            self._watches[runner] = watch
-            self._group.create_task(self._follow(runner, watch), name=f"microlite: watch {desired.key}")
-        self._group.create_task(self._reconcile(runner), name=f"microlite: run {desired.key}")
-        return runner
-
-    async def _reconcile(self, runner: Runner) -> None:
+            if (present := self._present(desired)) is not None:
+                raise _running_already(present.runner.desired)
+        # From here to the entering nothing waits: of two requests at a time the second finds what the first has entered.
+        services = self._enter(wanted, listener)
+        kept = [desired for desired in wanted if desired.detached]
         try:
-            await runner.reconcile()
+            await self._keep(kept)
+            await self._start(services)
+        except BaseException:
+            self._leave(services)
+            await self._drop(kept)
+            raise
+        return [service.runner for service in services]
+
+    def _present(self, desired: Desired) -> _Service | None:
+        return self._services.get((desired.namespace, desired.key))
+
+    def _enter(self, wanted: list[Desired], listener: Callable[[Happening], object] | None) -> list[_Service]:
+        if self._closing:
+            raise errors.ServiceUnavailable("the platform is stopping")
+        services = []
+        for desired in wanted:
+            listeners: set[Callable[[Happening], object]] = set()
+            if listener is not None:
+                listeners.add(listener)
+            service = _Service(Runner(desired, self._machinery, _teller(listeners)), listeners)
+            self._services[desired.namespace, desired.key] = service
+            services.append(service)
+        return services
+
+    def _leave(self, services: Sequence[_Service]) -> None:
+        """Forget services that were entered and never started."""
+        for service in services:
+            desired = service.runner.desired
+            if self._services.get((desired.namespace, desired.key)) is service:
+                del self._services[desired.namespace, desired.key]
+            service.runner.abandon()
+            if service.watch is not None:
+                service.watch.close()
+
+    async def _start(self, services: Sequence[_Service]) -> None:
+        # First all watches: what is saved from now on is noticed, and what is refused is refused before anything runs.
+        for service in services:
+            desired = service.runner.desired
+            if desired.asked.watch:
+                service.watch = await self._watcher.watch(Path(desired.source.folder), extensions=desired.source.watch)
+        for service in services:
+            key = service.runner.desired.key
+            if service.watch is not None:
+                self._group.create_task(self._follow(service.runner, service.watch), name=f"microlite: watch {key}")
+            self._group.create_task(self._reconcile(service), name=f"microlite: run {key}")
+
+    async def _reconcile(self, service: _Service) -> None:
+        desired = service.runner.desired
+        try:
+            await service.runner.reconcile()
         finally:
-            key = (runner.desired.namespace, runner.desired.key)
-            if self._runners.get(key) is runner:
-                del self._runners[key]
-            self._listeners.pop(runner, None)
-            watch = self._watches.pop(runner, None)
-            if watch is not None:
-                watch.close()
+            if self._services.get((desired.namespace, desired.key)) is service:
+                del self._services[desired.namespace, desired.key]
+            if service.watch is not None:
+                service.watch.close()
 
     async def _follow(self, runner: Runner, watch: Watch) -> None:
-        folder = Path(runner.desired.source.folder)
+        folder = runner.desired.source.folder
         async for change in watch:
-            changed = tuple(_relative(path, folder) for path in change.paths)
-            runner.renew(Cause.CHANGE, changed, change.at)
+            runner.renew(Renewal(Cause.CHANGE, change.at, _relative(change.paths, folder)))
 
-    def listen(self, runner: Runner, listener: Callable[[Happening], None]) -> Callable[[], None]:
-        """Tell `listener` what happens to a service. Returns the way to stop it."""
-        listeners = self._listeners[runner]
-        listeners.add(listener)
-        return lambda: listeners.discard(listener)
+    async def _keep(self, wanted: Sequence[Desired]) -> None:
+        if wanted:
+            puts = tuple(Put(BUCKET, _record_key(desired), msgspec.msgpack.encode(desired)) for desired in wanted)
+            await self._engine.commit(Batch(PLATFORM_NAMESPACE, puts))
 
-    def get(self, namespace: str, name: str, version: str = "") -> Runner:
-        """The runner of a service.
+    async def _drop(self, wanted: Sequence[Desired]) -> None:
+        if wanted:
+            deletes = tuple(Delete(BUCKET, _record_key(desired)) for desired in wanted)
+            await self._engine.commit(Batch(PLATFORM_NAMESPACE, deletes))
 
-        Raises:
-            NotFound: it is not run by this platform.
-        """
-        found = self.matching(namespace, name, version)
-        if not found:
-            raise errors.ServiceNotFound(f'Service "{name}" not found')
-        return found[0]
+    # -- what runs ------------------------------------------------------------------------------------------------------
+
+    def listen(self, runner: Runner, listener: Callable[[Happening], object]) -> None:
+        """Tell `listener` what happens to a service, until `forget`."""
+        for service in self._services.values():
+            if service.runner is runner:
+                service.listeners.add(listener)
+
+    def forget(self, runner: Runner, listener: Callable[[Happening], object]) -> None:
+        """Tell it no more. Harmless if it was not told."""
+        for service in self._services.values():
+            if service.runner is runner:
+                service.listeners.discard(listener)
 
     def matching(self, namespace: str, name: str = "", version: str = "") -> list[Runner]:
-        """The runners of a namespace, of one service, or of one version of it."""
+        """The runners of a namespace, of one service, or of one version of it; by name."""
         return [
-            runner
-            for (its_namespace, _), runner in sorted(self._runners.items())
+            service.runner
+            for (its_namespace, _), service in sorted(self._services.items())
             if its_namespace == namespace
-            and name in ("", runner.desired.name)
-            and (not version or runner.status().version == version)
+            and name in ("", service.runner.desired.name)
+            and version in ("", service.runner.status().version)
         ]
 
-    async def update(self, namespace: str, name: str, version: str = "") -> list[ServiceStatus]:
-        """Load the code of a service anew, watched or not, and return when that is done.
+    async def update(self, namespace: str, name: str, version: str = "", instances: int = 0) -> list[ServiceStatus]:
+        """Load the code of a service anew, watched or not, and return when that is done, for better or worse.
+
+        Args:
+            namespace: of the service.
+            name: of the service.
+            version: only this version of it.
+            instances: how many nodes it has from now on; 0 for as many as before.
 
         Raises:
             NotFound: it is not run by this platform.
+            Error: its project cannot be run as it is now; then nothing has changed.
         """
-        runners = self.matching(namespace, name, version)
+        runners = [runner for runner in self.matching(namespace, name, version) if not runner.stopping]
         if not runners:
             raise errors.ServiceNotFound(f'Service "{name}" not found')
-        for runner in runners:
-            source = runner.desired.source
-            typed = str(Path(source.folder, source.entry)) if source.entry else source.folder
-            fresh = await asyncio.to_thread(
-                find_sources, typed, cwd=Path("/"), name=source.name, command=" ".join(source.command)
-            )
-            runner.desired = msgspec.structs.replace(runner.desired, source=fresh[0])
-            if runner.desired.detached:
-                await self._keep(runner.desired)
-            runner.renew(Cause.UPDATE)
+        fresh = [await asyncio.to_thread(read_again, runner.desired, instances=instances) for runner in runners]
+        await self._keep([desired for desired in fresh if desired.detached])
+        for runner, desired in zip(runners, fresh, strict=True):
+            runner.renew(Renewal(Cause.UPDATE, self._machinery.clock.now(), desired=desired))
         await asyncio.gather(*(runner.settled() for runner in runners))
         return [runner.status() for runner in runners]
 
@@ -224,37 +243,52 @@ class Runtime:
             if not matching:
                 raise errors.ServiceNotFound(f'Service "{typed}" not found')
             found += [runner for runner in matching if runner not in found]
-        for runner in found:
-            if runner.desired.detached:
-                await self._engine.commit(Batch(PLATFORM_NAMESPACE, (Delete(BUCKET, _record_key(runner.desired)),)))
-        await self.end(found)
+        await self._drop([runner.desired for runner in found if runner.desired.detached])
+        await self._end(found)
         return [runner.desired.key for runner in found]
 
-    async def end(self, runners: list[Runner]) -> None:
-        """Drain and end services without forgetting that they are desired."""
+    async def _end(self, runners: Sequence[Runner]) -> None:
         for runner in runners:
             runner.stop()
-        await asyncio.gather(*(runner.finished for runner in runners))
+        if runners:
+            await asyncio.wait({runner.finished for runner in runners})
 
     async def close(self) -> None:
-        """End all services; detached ones come back with the platform."""
-        await self.end(list(self._runners.values()))
+        """Drain and end all services, and start no more; detached ones come back with the platform."""
+        self._closing = True
+        await self._end([service.runner for service in self._services.values()])
 
     def cut(self) -> None:
         """Kill all processes now."""
-        for runner in list(self._runners.values()):
-            runner.cut()
-            runner.stop()
+        for service in list(self._services.values()):
+            service.runner.cut()
+            service.runner.stop()
 
     @property
     def has_detached(self) -> bool:
         """Whether something is to run without a session."""
-        return any(runner.desired.detached for runner in self._runners.values())
+        return any(service.runner.desired.detached for service in self._services.values())
+
+
+def _relative(paths: Sequence[str], folder: str) -> list[str]:
+    return [os.path.relpath(path, folder) for path in paths]
+
+
+def _teller(listeners: set[Callable[[Happening], object]]) -> Callable[[Happening], None]:
+    def tell(happening: Happening) -> None:
+        for listener in list(listeners):
+            listener(happening)
+
+    return tell
+
+
+def _running_already(present: Desired) -> errors.Conflict:
+    how = "detached" if present.detached else "by another session"
+    return errors.Conflict(
+        f"{present.key} is running already ({how}, from {present.source.folder}): end it with "
+        f"`microlite kill {present.key}`, or load its code anew with `microlite update {present.key}`"
+    )
 
 
 def _record_key(desired: Desired) -> str:
     return f"{desired.namespace}/{desired.key}"
-
-
-def _relative(path: str, folder: Path) -> str:
-    return os.path.relpath(path, folder)

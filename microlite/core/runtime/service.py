@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from microlite.core import errors
 from microlite.core.description import Role
 from microlite.core.library.context import Context
 from microlite.core.library.service import Service
-from microlite.core.runtime.api import Happening, NodeStatus, RunRequest, ServiceStatus, Topic
+from microlite.core.runtime.api import Happening, NodeStatus, RunRequest, ServiceStatus
+from microlite.core.runtime.desired import find_desired
 from microlite.core.runtime.lines import Line
+from microlite.core.runtime.session import Session
 from microlite.core.runtime.states import State
 
 if TYPE_CHECKING:
     from microlite.core.registry.registry import Registry
     from microlite.core.runtime.logs import Logs
     from microlite.core.runtime.runtime import Runtime
-
-MAX_WAITING: Final = 5_000
-"""Happenings that wait for a session that does not read; then its log lines are dropped, and nothing else is."""
 
 
 def runtime_service(runtime: Runtime, registry: Registry, logs: Logs) -> Service:
@@ -36,7 +35,7 @@ def runtime_service(runtime: Runtime, registry: Registry, logs: Logs) -> Service
         Args:
             request: what to run, and how.
         """
-        wanted = await asyncio.to_thread(runtime.find, request, ctx.namespace, detached=True, owner=_owner(ctx))
+        wanted = await asyncio.to_thread(find_desired, request, ctx.namespace, detached=True, owner=_owner(ctx))
         runners = await runtime.run(wanted)
         await asyncio.gather(*(runner.settled() for runner in runners))
         return [runner.status() for runner in runners]
@@ -48,46 +47,23 @@ def runtime_service(runtime: Runtime, registry: Registry, logs: Logs) -> Service
         Args:
             request: what to run, and how.
         """
-        wanted = await asyncio.to_thread(runtime.find, request, ctx.namespace, detached=False, owner=_owner(ctx))
-        happenings: asyncio.Queue[Happening | None] = asyncio.Queue()
-        runners = await runtime.run(wanted)
-        stops = [runtime.listen(runner, happenings.put_nowait) for runner in runners]
-        tasks = [
-            asyncio.get_running_loop().create_task(
-                _forward_log(logs, ctx.namespace, name, happenings), name=f"microlite: session log of {name}"
-            )
-            for name in dict.fromkeys(runner.desired.name for runner in runners)
-        ]
-        left = len(runners)
-
-        def on_finished(_: asyncio.Future[None]) -> None:
-            nonlocal left
-            left -= 1
-            if not left:
-                happenings.put_nowait(None)
-
-        for runner in runners:
-            runner.finished.add_done_callback(on_finished)
-        try:
-            while (happening := await happenings.get()) is not None:
+        wanted = await asyncio.to_thread(find_desired, request, ctx.namespace, detached=False, owner=_owner(ctx))
+        async with Session(runtime, logs, wanted) as happenings:
+            async for happening in happenings:
                 yield happening
-        finally:
-            for stop in stops:
-                stop()
-            for task in tasks:
-                task.cancel()
-            for runner in runners:
-                runner.stop()  # the runner's own task sees to the rest, whether or not this one is canceled
 
     @service.endpoint(role=Role.ADMIN)
-    async def update(ctx: Context, service: str, version: str = "") -> list[ServiceStatus]:
+    async def update(ctx: Context, service: str, version: str = "", instances: int = 0) -> list[ServiceStatus]:
         """Load the code of a service anew; the old nodes serve until the new ones do.
+
+        Returns when that is done or has failed: then `error` says why.
 
         Args:
             service: its name.
             version: only this version of it.
+            instances: how many nodes it has from now on; 0 for as many as before.
         """
-        return await runtime.update(ctx.namespace, service, version)
+        return await runtime.update(ctx.namespace, service, version, instances)
 
     @service.endpoint(role=Role.ADMIN)
     async def kill(ctx: Context, services: list[str]) -> list[str]:
@@ -170,20 +146,6 @@ def runtime_service(runtime: Runtime, registry: Registry, logs: Logs) -> Service
                 yield line
 
     return service
-
-
-async def _forward_log(logs: Logs, namespace: str, name: str, happenings: asyncio.Queue[Happening | None]) -> None:
-    dropped = 0
-    async with logs.of(namespace, name).follow() as following:
-        async for line in following:
-            if happenings.qsize() >= MAX_WAITING:
-                dropped += 1
-                continue
-            if dropped:
-                text = f"… {dropped} lines dropped here: they came faster than they were read"
-                happenings.put_nowait(Happening(at=line.at, topic=Topic.PROGRESS, service=name, text=text))
-                dropped = 0
-            happenings.put_nowait(Happening(at=line.at, topic=Topic.LOG, service=name, node=line.node, line=line))
 
 
 def _owner(ctx: Context) -> str:

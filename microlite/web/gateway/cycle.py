@@ -157,6 +157,9 @@ class Cycle:
         for name, value in headers:
             if _BAD_NAME.search(name) or _BAD_VALUE.search(value):
                 raise RuntimeError(f"the header {name!r} is malformed")
+            if name == b"connection":
+                self.keep_alive = self.keep_alive and b"close" not in value.lower()
+                continue
             if name == b"content-length":
                 length = int(value)
             parts += (name, b": ", value, b"\r\n")

@@ -7,8 +7,8 @@ sees to it that no member of the group outlives the process, and that no process
 from __future__ import annotations
 
 import enum
+import re
 import shlex
-import string
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-PRELOAD = ("microlite", "asyncio", "uvloop", "msgspec")
+PRELOAD = ("microlite.core.library.node", "microlite.core.library.service", "asyncio", "uvloop", "msgspec")
 """What a fork server imports before its first fork; each of them is optional."""
 
 MARKER = "MICROLITE_LAUNCH"
 """The variable that every launched process carries besides `LaunchSpec.env`: it tells whose process it is."""
+
+
+_VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})")
 
 
 class LaunchError(Exception):
@@ -58,7 +61,7 @@ class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True):
         env: the whole environment of the process; nothing of the platform's own is added but `MARKER`.
         script: the Python file, absolute; for `Kind.SCRIPT` only.
         argv: the arguments after the script, or the words of the command. A command may be one string: it is split as
-            a shell would, and `$NAME` in it is replaced from `env`. No shell is started.
+            a shell would, and `$NAME` in it is replaced from `env`, where it is known. No shell is started.
         python: the interpreter, absolute: a venv's own `bin/python` for code that lives in a venv.
         preload: the modules that the fork server imports beforehand. One that is missing is left out.
         library: a folder that holds microlite and what it needs, for an interpreter that has not got them. It goes to
@@ -88,12 +91,15 @@ class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True):
         words = self.argv
         if isinstance(words, str):
             try:
-                words = tuple(string.Template(word).safe_substitute(self.env) for word in shlex.split(words))
+                words = tuple(_VARIABLE.sub(self._value, word) for word in shlex.split(words))
             except ValueError as error:
                 raise LaunchError(f"the command of {self.name} cannot be split into words: {error}") from error
         if self.kind is Kind.COMMAND and not words:
             raise LaunchError(f"the command of {self.name} is empty")
         return words
+
+    def _value(self, found: re.Match[str]) -> str:
+        return self.env.get(found[1] or found[2], found[0])
 
 
 class Exit(msgspec.Struct, frozen=True, kw_only=True):

@@ -45,8 +45,11 @@ def take_stdio(descriptors: Sequence[int]) -> None:
 
 def set_environment(env: Mapping[str, str]) -> None:
     """Replace the environment, and what was derived from it when the interpreter started and can be changed."""
-    os.environ.clear()
-    os.environ.update(env)
+    for name in [name for name in os.environ if name not in env]:
+        del os.environ[name]
+    for name, value in env.items():
+        if os.environ.get(name) != value:  # most are the server's own, and each setting costs a call into the C library
+            os.environ[name] = value
     time.tzset()
     if env.get("PYTHONDONTWRITEBYTECODE"):
         sys.dont_write_bytecode = True

@@ -5,9 +5,10 @@ serves the control socket, reaps, and ends with the platform: when the socket en
 
 In a forked node `serve` returns, and the program goes on below with the user's script, so that the interpreter ends
 there as it would anywhere. Nothing but the standard library and msgspec is imported before the preloaded modules.
+What the interpreter decided at its start is the same in all nodes of one server: `hash()` of strings, for one.
 """
 
-# ruff: noqa: E402, PTH120, PTH208 - pathlib is not worth its import in a process that is to be small and quick; sys.path is put right before the imports
+# ruff: noqa: E402, PTH120, PTH208 - the path is put right before the imports; pathlib would make it larger
 
 from __future__ import annotations
 

@@ -42,12 +42,24 @@ class Guard:
         """The guard's process."""
         return self._process.pid
 
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs; nobody but `close` ends it on purpose."""
+        return self._process.poll() is None
+
+    def watch(self, group: int) -> None:
+        """Guard a group that did not make itself known to this guard."""
+        self._tell(b"+%d\n" % group)
+
     def forget(self, group: int) -> None:
         """The group is gone, and its number may become another's."""
+        self._tell(b"-%d\n" % group)
+
+    def _tell(self, line: bytes) -> None:
         try:
-            os.write(self.writer, b"-%d\n" % group)
+            os.write(self.writer, line)
         except BrokenPipeError:
-            pass  # somebody killed the guard; the groups of this platform still end with an orderly `close`
+            pass  # somebody killed it: the launcher starts another before the next process
 
     def close(self) -> None:
         """End the guard. May be called twice."""

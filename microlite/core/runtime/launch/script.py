@@ -78,10 +78,14 @@ def _cut_frames(error: BaseException) -> None:
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_HERE):
         trace = trace.tb_next
-    hook = sys.excepthook
+    hook: Any = sys.excepthook
+    if sys.version_info < (3, 13) and hook is sys.__excepthook__:
+        import traceback
 
-    def show(kind: type[BaseException], value: BaseException, _: TracebackType | None) -> Any:
-        return hook(kind, value.with_traceback(trace), trace)
+        hook = traceback.print_exception  # the one in C reads the source anew, whatever it holds by now
+
+    def show(kind: type[BaseException], value: BaseException, _: TracebackType | None) -> None:
+        hook(kind, value.with_traceback(trace), trace)
 
     sys.excepthook = show
 

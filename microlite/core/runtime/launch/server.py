@@ -352,6 +352,8 @@ class ForkServer:
 
     def _print(self, _: Stream, content: bytes) -> None:
         self._printed = (self._printed + content)[-_TAIL:]
+        if not self._ready.done():
+            return  # if that is why it fails, `ready` says it
         log.warning("fork server of %s: %s", self.template.python, content.decode("utf-8", "replace").rstrip())
 
 

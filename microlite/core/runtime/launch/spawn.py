@@ -19,6 +19,7 @@ from microlite.core.runtime.launch.launched import Launched, check, stop
 from microlite.core.runtime.launch.watch import ExitWatch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
@@ -99,9 +100,9 @@ class SpawnLauncher:
         await self.close()
 
     def _spawn(self, spec: LaunchSpec, node: Launched) -> _Spawned:
-        guard, reader, writer = None, -1, -1
+        reader = writer = -1
         if self._guarded:
-            guard = self._guard = self._guard or Guard()
+            guard = self._ready_guard()
             care, passed = f"guard:{guard.writer}", guard.writer
         else:
             reader, writer = os.pipe()
@@ -125,7 +126,21 @@ class SpawnLauncher:
         finally:
             if reader >= 0:
                 os.close(reader)
-        return _Spawned(self._running, node, process, writer, guard)
+        return _Spawned(self._running, node, process, writer, self._forget)
+
+    def _forget(self, group: int) -> None:
+        if self._guard is not None:
+            self._guard.forget(group)
+
+    def _ready_guard(self) -> Guard:
+        """The guard; a new one, which is told of everything that runs, if somebody killed it."""
+        if self._guard is None or not self._guard.alive:
+            if self._guard is not None:
+                self._guard.close()
+            self._guard = Guard()
+            for spawned in self._running:
+                self._guard.watch(spawned.node.pid)
+        return self._guard
 
 
 class _Spawned:
@@ -137,10 +152,10 @@ class _Spawned:
         node: Launched,
         process: subprocess.Popen[bytes],
         writer: int,
-        guard: Guard | None,
+        forget: Callable[[int], object],
     ) -> None:
         self.node = node
-        self._running, self._process, self._writer, self._guard = running, process, writer, guard
+        self._running, self._process, self._writer, self._forget = running, process, writer, forget
         self._loop = asyncio.get_running_loop()
         self._deadline = 0.0
         node.begin(process.pid, self._deliver)
@@ -156,8 +171,7 @@ class _Spawned:
 
     def _ended(self) -> None:
         sweep.end_group(self._process.pid)  # while its leader is a zombie: the id cannot be another's
-        if self._guard is not None:
-            self._guard.forget(self._process.pid)
+        self._forget(self._process.pid)
         self._process.wait()
         self.node.retire()
         if self._writer >= 0:

@@ -1,0 +1,108 @@
+"""`microlite run`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from microlite.cli.failure import CommandError
+from microlite.cli.options import Options, pairs
+from microlite.core import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from microlite.core.runtime.api import RunRequest
+
+
+@click.command
+@click.argument("sources", nargs=-1, metavar="[FOLDER | FILE]...")
+@click.option("--name", default="", help="Name of the service, in place of the one that is found.")
+@click.option("--version", default="", help="Version, in place of the one that the code says.")
+@click.option("-i", "--instances", type=click.IntRange(1), help="How many nodes of each service.")
+@click.option("--env", multiple=True, metavar="KEY=VALUE", help="A variable that the nodes see. Can be repeated.")
+@click.option("--metadata", multiple=True, metavar="KEY=VALUE", help="Added to the service's. Can be repeated.")
+@click.option("--command", default="", help="Run this program, which listens on PORT and speaks HTTP.")
+@click.option("--no-watch", is_flag=True, help="Do not swap in new code when a file is saved.")
+@click.option("--detach", is_flag=True, help="Return when it runs, and keep it running until it is killed.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="Port of the gateway, if a platform is started. 0 takes any."
+)
+@click.pass_context
+@click.pass_obj
+def run(
+    options: Options,
+    context: click.Context,
+    sources: tuple[str, ...],
+    name: str,
+    version: str,
+    instances: int | None,
+    env: tuple[str, ...],
+    metadata: tuple[str, ...],
+    command: str,
+    no_watch: bool,
+    detach: bool,
+    port: int | None,
+) -> None:
+    """Run services from folders or files; each save swaps in the new code.
+
+    Without a source it is the folder you are in. It can hold one service, in main.py, or several in folders below it.
+    Shows what happens to them and what they write, until Ctrl-C; a second Ctrl-C does not wait until calls have ended.
+    Where no platform runs, one is started for as long as it is needed.
+    """
+    from microlite.core.runtime.api import RunRequest
+
+    request = RunRequest(
+        sources=_paths(sources or (".",)),
+        name=name,
+        version=version,
+        instances=instances or 0,
+        environment={key: value for key, value in os.environ.items() if not key.startswith("MICROLITE_")},
+        env=pairs(env, "--env"),
+        metadata=pairs(metadata, "--metadata"),
+        command=command,
+        python=_python(),
+        watch=not no_watch,
+    )
+    if detach:
+        _run_detached(options, request, port)
+        return
+    from microlite.cli.session import run_session
+
+    context.exit(run_session(options, request, port))
+
+
+def _run_detached(options: Options, request: RunRequest, port: int | None) -> None:
+    from microlite.cli.start import connect_or_start
+    from microlite.core.runtime.api import ServiceStatus
+    from microlite.core.runtime.states import SERVING
+
+    with connect_or_start(options, port) as (link, _):
+        statuses: list[ServiceStatus] = link.ask("runtime", "run", list[ServiceStatus], timeout=None, request=request)
+    failed = [one for one in statuses if one.state not in SERVING]
+    if failed:
+        raise CommandError("\n".join(f"{one.name}: {one.error or one.state}" for one in failed))
+
+
+def _paths(sources: Sequence[str]) -> tuple[str, ...]:
+    """The absolute paths of what was typed.
+
+    Raises:
+        NotFound: one does not exist; better said before a platform is started for it.
+    """
+    paths = tuple(os.path.abspath(os.path.expanduser(source)) for source in sources)  # noqa: PTH100, PTH111 - keeps links
+    for path in paths:
+        if not os.path.exists(path):  # noqa: PTH110 - as above
+            raise errors.NotFound(f"there is no folder or file {path}")
+    return paths
+
+
+def _python() -> str:
+    """The interpreter for services without an environment of their own: the user's, not that of the one file."""
+    from microlite import onefile
+
+    in_environment = sys.prefix != sys.base_prefix
+    return sys.executable if in_environment or onefile.archive() is None else ""

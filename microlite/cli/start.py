@@ -1,0 +1,48 @@
+"""A platform where none runs: started as a process of its own, before a command goes on with it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING
+
+from microlite.cli.failure import NOT_FOUND, CommandError
+from microlite.cli.link import Link, connect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from microlite.cli.options import Options
+
+
+@contextlib.contextmanager
+def connect_or_start(options: Options, port: int | None, *, session: str = "") -> Iterator[tuple[Link, float | None]]:
+    """Open a connection to the platform, starting one first if none runs.
+
+    Args:
+        options: the global ones.
+        port: for a gateway that is started here; None for the usual one.
+        session: what the connection is for. With it, a platform that is started ends after its last session; without
+            it stays.
+
+    Yields:
+        The connection, and how many seconds the start took, None if a platform ran already.
+
+    Raises:
+        Error: none could be started.
+    """
+    took = None
+    with contextlib.ExitStack() as stack:
+        try:
+            link = stack.enter_context(connect(options, session=session))
+        except CommandError as error:
+            if error.code != NOT_FOUND:
+                raise
+            from microlite.core.library.session import ensure_platform_blocking  # brings the event loop with it
+
+            began = time.monotonic()
+            arguments = [] if port is None else ["--port", str(port)]
+            ensure_platform_blocking(options.home, arguments, session=bool(session))
+            took = time.monotonic() - began
+            link = stack.enter_context(connect(options, session=session))
+        yield link, took

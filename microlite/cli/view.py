@@ -1,0 +1,158 @@
+"""What a session shows: one line for each service with its URL, then what happens, and what the services write."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from microlite.cli.example import curl_line
+from microlite.core.runtime.api import Topic
+from microlite.core.runtime.lines import Stream, strip_ansi
+from microlite.core.runtime.states import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from microlite.cli.described import Described
+    from microlite.core.runtime.api import Happening
+
+_COLOURS: Final = ("cyan", "magenta", "blue", "yellow", "green", "bright_cyan", "bright_magenta", "bright_blue")
+_REMEMBERED: Final = 200
+"""Lines of a service that are remembered, so that a failure does not print again what stands just above it."""
+
+_STATES: Final = {
+    State.BUILDING: "installing what it needs",
+    State.DEBUGGING: "under a debugger",
+    State.DRAINING: "stopping",
+    State.STOPPED: "stopped",
+}
+"""What is said of a state; of the others either nothing, or the failure that led to it."""
+
+
+class View:
+    """Prints a session. Colours reach only a terminal.
+
+    Args:
+        gateway: its URL.
+        describe: asks what a service offers; None when it is gone.
+
+    Attributes:
+        services: names of the services that something was heard of, in that order.
+    """
+
+    def __init__(self, gateway: str, describe: Callable[[str], Described | None]) -> None:
+        self._gateway = gateway
+        self._describe = describe
+        self._announced: set[str] = set()
+        self._down: set[str] = set()
+        self._said: dict[str, deque[str]] = {}
+        self._foretold: dict[str, list[str]] = {}
+        self._terminal = sys.stdout.isatty()
+        self.services: list[str] = []
+
+    def show(self, happening: Happening) -> None:
+        """Print what there is to say of one happening."""
+        name = happening.service
+        if name not in self.services:
+            self.services.append(name)
+            self._said[name] = deque(maxlen=_REMEMBERED)
+            self._foretold[name] = []
+        match happening.topic:
+            case Topic.LOG:
+                self._log(happening)
+            case Topic.STATE:
+                self._state(happening)
+            case Topic.PROGRESS:
+                self._print(name, happening.text, dim=True)
+            case Topic.RELOAD:
+                what = f" ({happening.text})" if happening.text else ""
+                self._print(name, f"reloaded in {happening.seconds * 1000:.0f} ms{what}", fg="green")
+                self._forget(name)
+            case Topic.FAILED:
+                self._failed(happening)
+
+    def _log(self, happening: Happening) -> None:
+        line = happening.line
+        if line is None:
+            return
+        # What the platform writes into a log about a node comes as a happening too, except for what was dropped.
+        if line.stream is Stream.PLATFORM and not line.text.startswith("…"):
+            return
+        name, text = happening.service, strip_ansi(line.text)
+        foretold = self._foretold[name]
+        if text in foretold:
+            del foretold[: foretold.index(text) + 1]
+            return
+        self._said[name].append(text)
+        self._print(name, line.text)
+
+    def _state(self, happening: Happening) -> None:
+        name, state = happening.service, happening.state
+        if state is State.RUNNING:
+            if name not in self._announced:
+                self._announced.add(name)
+                self._announce(happening)
+            elif name in self._down:
+                self._print(name, "running again", fg="green")
+            self._down.discard(name)
+        elif state in _STATES:
+            self._print(name, _STATES[state], dim=True)
+        elif state in (State.BACKOFF, State.ERROR):
+            self._down.add(name)
+
+    def _announce(self, happening: Happening) -> None:
+        name = happening.service
+        url = _program_url(self._gateway, name) if happening.http else f"{self._gateway}/{name}"
+        if self._terminal:
+            bullet = click.style("●", fg="green")
+            click.echo(f"{bullet} {click.style(name, fg=self._colour(name), bold=True)}  {url}")
+        else:
+            click.echo(f"{name} is running: {url}")
+        if happening.http:
+            return
+        described = self._describe(name)
+        line = curl_line(self._gateway, described) if described is not None else ""
+        if line:
+            click.echo(f"  {line}")
+
+    def _failed(self, happening: Happening) -> None:
+        """A failure and its last words, which may be on their way as log lines too, before it or after it."""
+        name = happening.service
+        lines = [strip_ansi(text) for text in happening.lines]
+        unsaid = [text for text in lines if text not in self._said[name]]
+        reason = happening.text
+        if lines and not unsaid and _names_an_exception(lines[-1]):
+            reason = f"{reason} ({lines[-1]})"
+        self._print(name, f"failed: {reason}", fg="red", bold=True)
+        for text in unsaid:
+            self._print(name, text, fg="red")
+        self._forget(name)
+        self._foretold[name] = unsaid
+
+    def _forget(self, name: str) -> None:
+        self._said[name].clear()
+        self._foretold[name] = []
+
+    def _print(self, name: str, text: str, *, fg: str | None = None, bold: bool = False, dim: bool = False) -> None:
+        width = max(len(service) for service in self.services)
+        prefix = click.style(f"{name:<{width}} |", fg=self._colour(name))
+        styled = click.style(text, fg=fg, bold=bold or None, dim=dim or None) if fg or bold or dim else text
+        click.echo(f"{prefix} {styled}")
+
+    def _colour(self, name: str) -> str:
+        return _COLOURS[self.services.index(name) % len(_COLOURS)]
+
+
+def _names_an_exception(line: str) -> bool:
+    """Whether it is the last line of a traceback, which says what happened: `NameError: name 'x' is not defined`."""
+    return line.partition(":")[0].endswith(("Error", "Exception"))
+
+
+def _program_url(gateway: str, name: str) -> str:
+    """Both addresses of an HTTP program: an origin of its own, and a path for clients that do not resolve it."""
+    scheme, _, rest = gateway.partition("://")
+    port = rest.rpartition(":")[2]
+    return f"{scheme}://{name}.localhost:{port}/  (or {gateway}/{name}/)"

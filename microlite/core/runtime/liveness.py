@@ -1,0 +1,61 @@
+"""Whether a running node still answers; one that does not is ended, unless a debugger holds it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from microlite.core import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from microlite.core.rpc.connection import Connection
+    from microlite.core.runtime.machinery import Patience
+
+
+async def until_silent(
+    connection: Connection, pid: int, patience: Patience, on_debugging: Callable[[bool], None]
+) -> str:
+    """Ping a node until it does not answer any more.
+
+    The waits are those of the machine, not of the platform's clock: the process lives by it.
+
+    Args:
+        connection: to the node.
+        pid: its process.
+        patience: how long to wait.
+        on_debugging: told when it is found to stand in a debugger, and when it answers again.
+
+    Returns:
+        Why it has to be ended; empty if it has left by itself, and its process is about to end.
+    """
+    while True:
+        await asyncio.wait({connection.closed}, timeout=patience.check)
+        try:
+            async with asyncio.timeout(patience.silence):
+                await connection.ping()
+        except errors.Error:
+            return ""
+        except TimeoutError:
+            if not is_debugged(pid):
+                return f"did not answer for {patience.silence:g} s: does a handler block the loop?"
+            on_debugging(True)
+        else:
+            on_debugging(False)
+
+
+def is_debugged(pid: int) -> bool:
+    """Whether a debugger is at work in a process, as far as Linux tells.
+
+    One that traces it from outside (gdb) is known to the kernel; one of Python's own (debugpy, PyCharm) by the compiled
+    part of pydevd, on which both are built.
+    """
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+        if any(line.startswith("TracerPid:") and line.split()[1] != "0" for line in status.splitlines()):
+            return True
+        return "pydevd" in Path(f"/proc/{pid}/maps").read_text(errors="replace")
+    except OSError:
+        return False

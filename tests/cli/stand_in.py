@@ -1,0 +1,289 @@
+"""A platform for the command line's tests: a real socket and real services, with answers made up beforehand."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from microlite.cli.link import platform_path
+from microlite.core import errors
+from microlite.core.clock import SystemClock
+from microlite.core.description import ServiceDescription
+from microlite.core.library.context import Context, Scope
+from microlite.core.library.dispatch import Dispatcher
+from microlite.core.library.service import Service
+from microlite.core.registry.api import Node, Protocol, ServiceRecord
+from microlite.core.rpc.call import Inbound
+from microlite.core.rpc.sockets import Listener
+from microlite.core.runtime.api import Happening, NodeStatus, RunRequest, ServiceStatus
+from microlite.core.runtime.lines import Line, Stream
+from microlite.core.runtime.states import State
+from microlite.version import __version__
+
+GATEWAY = "http://127.0.0.1:8080"
+
+
+class Item(msgspec.Struct, frozen=True):
+    sku: str
+    price: float = 1.5
+
+
+class Address(msgspec.Struct, frozen=True):
+    street: str = ""
+    zip_code: str = ""
+
+
+class Place(msgspec.Struct, frozen=True):
+    domain: str = ""
+    address: Address | None = None
+
+
+def greeter() -> Service:
+    service = Service("greeter", version="1.0.0", doc="Greets people.", metadata={"team": "shop"})
+
+    @service.endpoint
+    async def hello(ctx: Context, name: str = "world", times: int = 1) -> str:
+        """Say hello.
+
+        Args:
+            name: whom to greet.
+        """
+        return ", ".join([f"hello {name}"] * times)
+
+    @service.endpoint
+    async def whoami(ctx: Context) -> dict[str, str]:
+        """Answer with what came along."""
+        return {**ctx.metadata, "namespace": ctx.namespace}
+
+    @service.endpoint(deprecated=True)
+    async def count(ctx: Context, to: int) -> AsyncIterator[int]:
+        """Count."""
+        for number in range(to):
+            yield number
+
+    @service.endpoint
+    async def total(ctx: Context, numbers: AsyncIterator[int]) -> int:
+        """Add up."""
+        return sum([number async for number in numbers])
+
+    @service.endpoint(name="comments.create")
+    async def create_comment(ctx: Context, text: str) -> str:
+        """Write a comment."""
+        return f"comment: {text}"
+
+    @service.endpoint
+    async def wait(ctx: Context) -> None:
+        """Never answer."""
+        await asyncio.Event().wait()
+
+    @service.endpoint
+    async def nothing(ctx: Context) -> None:
+        """Answer nothing."""
+
+    @service.endpoint
+    async def fail(ctx: Context, code: int) -> None:
+        """Fail with this code."""
+        raise errors.Error("that went wrong", code=code)
+
+    return service
+
+
+def orders() -> Service:
+    service = Service("orders", version="2.0.0")
+
+    @service.endpoint
+    async def create(
+        ctx: Context,
+        customer: str,
+        items: list[Item],
+        options: Place = Place(),
+        labels: dict[str, int] = {},
+        dry_run: bool = False,
+    ) -> dict[str, Any]:
+        """Create an order."""
+        return {
+            "customer": customer,
+            "items": items,
+            "options": options,
+            "labels": labels,
+            "dry_run": dry_run,
+        }
+
+    return service
+
+
+class StandIn:
+    """The platform. Enter it to let it listen, on a thread of its own.
+
+    Attributes:
+        asked: what the runtime was asked, in turn: the endpoint and its fields.
+        statuses: what `runtime.status` answers.
+        lines: what `runtime.logs` answers.
+        happenings: what `runtime.session` tells; then it waits until its services are killed.
+        outcome: what `runtime.run` and `runtime.update` answer.
+        looked_up: called with each name that `registry.get` is asked for.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.services = [greeter(), orders()]
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.statuses: list[ServiceStatus] = []
+        self.lines: list[Line] = []
+        self.happenings: list[Happening] = []
+        self.outcome: list[ServiceStatus] = []
+        self.programs: list[str] = []
+        self.looked_up: Any = lambda name: None
+        self.sessions: list[str] = []
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._stop = asyncio.Event()
+        self._killed = asyncio.Event()
+        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self._ready.wait(10)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(10)
+        self._loop.close()
+
+    def accept(self, inbound: Inbound) -> None:
+        """See `Acceptor`."""
+        dispatcher = self._dispatchers.get(inbound.service)
+        if dispatcher is None:
+            inbound.fail(errors.ServiceNotFound(f'Service "{inbound.service}" not found'))
+        else:
+            dispatcher.accept(inbound)
+
+    async def _serve(self) -> None:
+        clock = SystemClock()
+        transport: Any = None  # no handler here calls others
+        self._dispatchers = {
+            service.name: Dispatcher(
+                service, Scope(service.name, node="n", namespace="default", transport=transport, clock=clock)
+            )
+            for service in (*self.services, self._registry(), self._runtime())
+        }
+        listener = Listener(
+            platform_path(self.home),
+            self,
+            role="platform",
+            properties={"gateway": GATEWAY, "version": __version__, "pid": "1"},
+            on_hello=lambda connection: self.sessions.append(
+                connection.peer.properties.get("session", "") if connection.peer is not None else ""
+            ),
+        )
+        await listener.start()
+        self._ready.set()
+        await self._stop.wait()
+        await listener.close()
+        for dispatcher in self._dispatchers.values():
+            await dispatcher.stop()
+
+    def _records(self) -> list[ServiceRecord]:
+        records = [_record(service.describe()) for service in self.services]
+        for name in self.programs:
+            node = Node(id=f"{name}-1", address="http://127.0.0.1:9", protocol=Protocol.HTTP)
+            records.append(ServiceRecord(name=name, version="latest", nodes=(node,)))
+        return records
+
+    def _registry(self) -> Service:
+        service = Service("registry", built_in=True)
+
+        @service.endpoint(name="list")
+        async def list_(ctx: Context, built_in: bool = False) -> list[ServiceRecord]:
+            return self._records()
+
+        @service.endpoint
+        async def get(ctx: Context, service: str) -> list[ServiceRecord]:
+            self.looked_up(service)
+            found = [record for record in self._records() if record.name == service]
+            if not found:
+                raise errors.ServiceNotFound(f'Service "{service}" not found')
+            return found
+
+        return service
+
+    def _runtime(self) -> Service:
+        service = Service("runtime", built_in=True)
+
+        @service.endpoint
+        async def run(ctx: Context, request: RunRequest) -> list[ServiceStatus]:
+            self.asked.append(("run", {"request": request}))
+            return self.outcome
+
+        @service.endpoint
+        async def session(ctx: Context, request: RunRequest) -> AsyncIterator[Happening]:
+            self.asked.append(("session", {"request": request}))
+            for happening in self.happenings:
+                yield happening
+            await self._killed.wait()
+            for name in dict.fromkeys(happening.service for happening in self.happenings):
+                yield Happening(at=0.0, topic="state", service=name, state=State.STOPPED)  # type: ignore[arg-type]
+
+        @service.endpoint
+        async def update(ctx: Context, service: str, version: str = "") -> list[ServiceStatus]:
+            self.asked.append(("update", {"service": service, "version": version}))
+            return self.outcome
+
+        @service.endpoint
+        async def kill(ctx: Context, services: list[str]) -> list[str]:
+            self.asked.append(("kill", {"services": services}))
+            known = {status.name for status in self.statuses}
+            for name in services:
+                if name.partition("@")[0] not in known:
+                    raise errors.ServiceNotFound(f'Service "{name}" not found')
+            self._killed.set()
+            return services
+
+        @service.endpoint
+        async def status(ctx: Context, service: str = "", version: str = "") -> list[ServiceStatus]:
+            found = [one for one in self.statuses if service in ("", one.name) and version in ("", one.version)]
+            if service and not found:
+                raise errors.ServiceNotFound(f'Service "{service}" not found')
+            return found
+
+        @service.endpoint(name="logs")
+        async def read_logs(
+            ctx: Context, service: str, lines: int = 15, follow: bool = False, since: float = 0.0, node: str = ""
+        ) -> AsyncIterator[Line]:
+            fields = {"service": service, "lines": lines, "follow": follow, "since": since, "node": node}
+            self.asked.append(("logs", fields))
+            for line in self.lines:
+                yield line
+
+        return service
+
+
+def _record(description: ServiceDescription) -> ServiceRecord:
+    return ServiceRecord(
+        name=description.name,
+        version=description.version,
+        doc=description.doc,
+        metadata=description.metadata,
+        endpoints=description.endpoints,
+        nodes=(Node(id=f"{description.name}-1", address="/run/x.s", metadata={"zone": "a"}),),
+    )
+
+
+def running(name: str, source: str = "", *, version: str = "latest", **more: Any) -> ServiceStatus:
+    """The status of a service with one node that serves."""
+    node = NodeStatus(id=f"{name}-1", generation=1, state=State.RUNNING, pid=4242, started=1.0, healthy=1.0)
+    return ServiceStatus(name=name, version=version, source=source, state=State.RUNNING, nodes=(node,), **more)
+
+
+def line(text: str, stream: Stream = Stream.STDOUT) -> Line:
+    """A line of greeter's log."""
+    return Line(1.0, "greeter", "greeter-1", stream, text)

@@ -1,0 +1,219 @@
+"""Property of every engine: whatever is done to it, it answers as a dictionary with revisions would."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from microlite.core import errors
+from microlite.core.clock import ManualClock
+from microlite.core.engine.api import (
+    Batch,
+    Change,
+    ChangeKind,
+    Check,
+    Delete,
+    Engine,
+    Expectation,
+    Operation,
+    Presence,
+    Put,
+    Record,
+    Resync,
+)
+from microlite.core.engine.sqlite import SQLiteEngine
+
+KEYS = st.sampled_from(["a", "a/1", "a/2", "a0", "b", "ä", "\U0001f600", "z￿"])
+BUCKETS = st.sampled_from(["x", "y"])
+PREFIXES = st.sampled_from(["", "a", "a/", "ä", "z", "none"])
+SUFFIXES = st.sampled_from(["", "1", "a"])
+VALUES = st.binary(max_size=3)
+LIVES = st.one_of(st.none(), st.integers(-1, 5))
+EXPECTATIONS = st.one_of(st.none(), st.sampled_from([*Presence, "current", "stale"]))
+STEPS = st.tuples(st.sampled_from(["put", "delete", "check"]), BUCKETS, KEYS, VALUES, LIVES, EXPECTATIONS)
+BATCHES = st.lists(STEPS, min_size=1, max_size=4, unique_by=lambda step: (step[1], step[2]))
+Step = tuple[str, str, str, bytes, int | None, Presence | str | None]
+
+
+class Model(RuleBasedStateMachine):
+    """An engine beside a dictionary that gets the same operations; and a mirror that follows a watch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.folder = tempfile.TemporaryDirectory()
+        self.clock = ManualClock()
+        self.records: dict[tuple[str, str], Record] = {}
+        self.revision = 0
+        self.mirror: dict[str, bytes] = {}
+
+    @initialize()
+    def begin(self) -> None:
+        self.engine = SQLiteEngine(Path(self.folder.name) / "engine.db", self.clock)
+        self.runner.run(self.engine.__aenter__())
+        self.watch = self.engine.watch("n", "x", prefix="a", from_revision=0)
+        self.runner.run(self.watch.__aenter__())
+
+    def teardown(self) -> None:
+        if hasattr(self, "watch"):
+            self.runner.run(self.watch.__aexit__(None, None, None))
+            self.runner.run(self.engine.close())
+        self.runner.close()
+        self.folder.cleanup()
+
+    def alive(self, bucket: str, key: str) -> Record | None:
+        record = self.records.get((bucket, key))
+        if record is None or (record.expires_at is not None and record.expires_at <= self.clock.now()):
+            return None
+        return record
+
+    def listed(self, bucket: str, prefix: str = "", suffix: str = "") -> list[Record]:
+        keys = sorted(
+            key for of, key in self.records if of == bucket and key.startswith(prefix) and key.endswith(suffix)
+        )
+        return [record for key in keys if (record := self.alive(bucket, key)) is not None]
+
+    def operation(self, step: Step) -> Operation:
+        kind, bucket, key, value, life, wish = step
+        record = self.alive(bucket, key)
+        expect: Expectation = wish if isinstance(wish, Presence) else None
+        if isinstance(wish, str):
+            current = record.revision if record is not None else self.revision + 1
+            expect = current if wish == "current" else current + 1_000
+        if kind == "put":
+            return Put(bucket, key, value, None if life is None else self.clock.now() + life, expect)
+        if kind == "delete":
+            return Delete(bucket, key, expect)
+        return Check(bucket, key, Presence.PRESENT if expect is None else expect)
+
+    def apply(self, operations: tuple[Operation, ...], outcome: int | BaseException) -> None:
+        """Judge what the engine answered, and do the same to the dictionary."""
+        before = {(one.bucket, one.key): self.alive(one.bucket, one.key) for one in operations}
+        refused = [one for one in operations if not self.holds(one.expect, before[one.bucket, one.key])]
+        if refused:
+            assert isinstance(outcome, errors.Conflict), (outcome, refused)
+            assert any(f"{one.bucket}/{one.key}" in outcome.detail for one in refused)
+            return
+        assert isinstance(outcome, int), outcome
+        changing = [
+            one
+            for one in operations
+            if isinstance(one, Put) or (isinstance(one, Delete) and before[one.bucket, one.key])
+        ]
+        assert outcome > self.revision if changing else outcome >= self.revision
+        self.revision = outcome
+        for one in changing:
+            if isinstance(one, Put):
+                self.records[one.bucket, one.key] = Record(one.key, one.value, outcome, one.expires_at)
+            else:
+                self.records.pop((one.bucket, one.key), None)
+
+    @staticmethod
+    def holds(expect: Expectation, record: Record | None) -> bool:
+        if expect is None:
+            return True
+        if isinstance(expect, Presence):
+            return (expect is Presence.PRESENT) == (record is not None)
+        return record is not None and record.revision == expect
+
+    @rule(steps=BATCHES)
+    def commit(self, steps: list[Step]) -> None:
+        operations = tuple(map(self.operation, steps))
+        self.apply(operations, *self.together([operations]))
+
+    @rule(batches=st.lists(BATCHES, min_size=2, max_size=4))
+    def commit_together(self, batches: list[list[Step]]) -> None:
+        """Batches that wait together are judged one after the other, each on what those before it left."""
+        several = [tuple(map(self.operation, steps)) for steps in batches]
+        for operations, outcome in zip(several, self.together(several), strict=True):
+            self.apply(operations, outcome)
+
+    def together(self, several: list[tuple[Operation, ...]]) -> list[int | BaseException]:
+        async def commit() -> list[int | BaseException]:
+            commits = (self.engine.commit(Batch("n", operations)) for operations in several)
+            return await asyncio.gather(*commits, return_exceptions=True)
+
+        return self.runner.run(commit())
+
+    @rule(seconds=st.integers(1, 4))
+    def time_passes(self, seconds: int) -> None:
+        self.clock.advance(seconds)
+
+    @precondition(lambda self: self.revision)
+    @rule()
+    def restart(self) -> None:
+        async def restart() -> Engine:
+            await self.watch.__aexit__(None, None, None)
+            await self.engine.close()
+            self.engine = SQLiteEngine(Path(self.folder.name) / "engine.db", self.clock)
+            await self.engine.__aenter__()
+            self.watch = self.engine.watch("n", "x", prefix="a", from_revision=self.watch.revision)
+            await self.watch.__aenter__()
+            return self.engine
+
+        self.runner.run(restart())
+
+    @rule(bucket=BUCKETS, keys=st.lists(KEYS, max_size=4))
+    def read(self, bucket: str, keys: list[str]) -> None:
+        found = self.runner.run(self.engine.get_many("n", bucket, keys))
+        assert found == tuple(self.alive(bucket, key) for key in keys)
+        for key in keys:
+            assert self.runner.run(self.engine.get("n", bucket, key)) == self.alive(bucket, key)
+
+    @rule(bucket=BUCKETS, prefix=PREFIXES, suffix=SUFFIXES, limit=st.integers(1, 4), reverse=st.booleans())
+    def scan(self, bucket: str, prefix: str, suffix: str, limit: int, reverse: bool) -> None:
+        async def scan() -> list[Record]:
+            found: list[Record] = []
+            after: str | None = ""
+            while after is not None:
+                page = await self.engine.scan(
+                    "n", bucket, prefix=prefix, suffix=suffix, after=after, limit=limit, reverse=reverse
+                )
+                found += page.records
+                after = page.cursor
+            return found
+
+        wanted = self.listed(bucket, prefix, suffix)
+        assert self.runner.run(scan()) == (wanted[::-1] if reverse else wanted)
+        assert self.runner.run(self.engine.count("n", bucket, prefix=prefix, suffix=suffix)) == len(wanted)
+
+    @rule()
+    def follow(self) -> None:
+        """After a change that it waits for, the mirror holds what the bucket holds."""
+        end = Put("x", "a-end", b"%d" % self.revision)
+        self.apply((end,), *self.together([(end,)]))
+
+        async def follow() -> None:
+            while self.watch.revision < self.revision:
+                self.take(await anext(self.watch))
+
+        self.runner.run(follow())
+        expected = {record.key: record.value for record in self.listed("x", "a")}
+        # What has expired by the clock may not have been announced yet; beyond that, both are equal.
+        unannounced = {key for key in self.mirror if self.alive("x", key) is None and ("x", key) in self.records}
+        assert {key: value for key, value in self.mirror.items() if key not in unannounced} == expected
+
+    def take(self, item: Change | Resync) -> None:
+        if isinstance(item, Resync):
+            self.mirror = {record.key: record.value for record in item.records}
+        elif item.kind is ChangeKind.PUT:
+            self.mirror[item.key] = item.value
+        else:
+            self.mirror.pop(item.key, None)
+
+    @invariant()
+    def buckets_are_those_in_use(self) -> None:
+        if hasattr(self, "watch"):
+            wanted = tuple(bucket for bucket in ("x", "y") if self.listed(bucket))
+            assert self.runner.run(self.engine.buckets("n")) == wanted
+
+
+TestModel = Model.TestCase
+TestModel.settings = settings(
+    max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+)
