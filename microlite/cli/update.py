@@ -12,8 +12,9 @@ from microlite.cli.places import find_targets
 
 @click.command
 @click.argument("services", nargs=-1, required=True, metavar="NAME[@VERSION]... | FOLDER")
+@click.option("-i", "--instances", type=click.IntRange(1), help="How many nodes it has from now on.")
 @click.pass_obj
-def update(options: Options, services: tuple[str, ...]) -> None:
+def update(options: Options, services: tuple[str, ...], instances: int | None) -> None:
     """Load the code of running services anew; the old nodes serve until the new ones do.
 
     A folder, such as ., stands for what runs from it. Where the new code does not start, the old one serves on, and
@@ -22,7 +23,9 @@ def update(options: Options, services: tuple[str, ...]) -> None:
     failed = []
     with connect(options) as link:
         for name, version in find_targets(link, services):
-            statuses = link.ask("runtime", "update", timeout=None, service=name, version=version)
+            statuses = link.ask(
+                "runtime", "update", timeout=None, service=name, version=version, instances=instances or 0
+            )
             failed += [f"{status['name']}: {status['error']}" for status in statuses if status.get("error")]
     if failed:
         raise CommandError("\n".join(failed))

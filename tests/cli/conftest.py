@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from stand_in import StandIn
+from tests.cli.stand_in import StandIn
 
 from microlite.cli.entry import run
 

@@ -234,8 +234,8 @@ class StandIn:
                 yield Happening(at=0.0, topic="state", service=name, state=State.STOPPED)  # type: ignore[arg-type]
 
         @service.endpoint
-        async def update(ctx: Context, service: str, version: str = "") -> list[ServiceStatus]:
-            self.asked.append(("update", {"service": service, "version": version}))
+        async def update(ctx: Context, service: str, version: str = "", instances: int = 0) -> list[ServiceStatus]:
+            self.asked.append(("update", {"service": service, "version": version, "instances": instances}))
             return self.outcome
 
         @service.endpoint

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import Microlite
-from stand_in import StandIn
+from tests.cli.conftest import Microlite
+from tests.cli.stand_in import StandIn
 
 
 @pytest.mark.usefixtures("platform")

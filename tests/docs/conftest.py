@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tutorial_parts import Reader
+from tests.docs.tutorial_parts import Reader
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,7 +29,6 @@ def reader(tmp_path: Path) -> Reader:
         f'exec {sys.executable} -m microlite "$@"\n'
     )
     script.chmod(0o755)
-    (programs / "python3").symlink_to(sys.executable)
     environment = {
         "HOME": str(tmp_path),
         "LANG": "C.UTF-8",

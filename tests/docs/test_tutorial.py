@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tutorial_parts import Reader, blocks, compare, steps
+from tests.docs.tutorial_parts import Reader, blocks, compare, steps
 
 TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial" / "first-service.md"
 

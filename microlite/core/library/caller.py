@@ -117,7 +117,7 @@ class Caller:
             endpoint,
             payload,
             namespace=self._namespace,
-            timeout=self._stream_timeout,
+            timeout=getattr(self, "_stream_timeout", None),  # a context leaves it unset
             credit=INITIAL_CREDIT,
             metadata=self._outgoing(),
         )
@@ -158,7 +158,7 @@ class Caller:
             metadata=merged or None,
             expires=self._expires,
             timeout=self._timeout if timeout is None else timeout,
-            stream_timeout=self._stream_timeout if timeout is None else timeout,
+            stream_timeout=getattr(self, "_stream_timeout", None) if timeout is None else timeout,
         )
 
     @property

@@ -121,8 +121,7 @@ def _method(caller: Caller, service: str, endpoint: Endpoint) -> Callable[..., A
             finally:
                 if feeding is not None:
                     feeding.cancel()
-                    await asyncio.wait([feeding])
-                    feeding.cancelled() or feeding.exception()
+                    await asyncio.gather(feeding, return_exceptions=True)
 
     if endpoint.streaming is Streaming.UNARY:
         return unary

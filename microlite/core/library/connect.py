@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from microlite.core import errors
 from microlite.core.clock import SystemClock
 from microlite.core.context import DEFAULT_NAMESPACE
 from microlite.core.library.bridge import Bridge
@@ -35,7 +36,7 @@ def connect(home: str | os.PathLike[str] | None = None, *, namespace: str = "") 
 
 
 class Client:
-    """What `connect` gives: nothing before it is entered, one connection after."""
+    """What `connect` gives: nothing before it is entered, one connection after. It can be entered again once left."""
 
     def __init__(self, home: Path, namespace: str) -> None:
         self._home = home
@@ -45,7 +46,12 @@ class Client:
         self._thread: _LoopThread | None = None
 
     async def __aenter__(self) -> Caller:
-        connection = await dial(str(platform_socket(self._home)), RefuseCalls(), role="client")
+        try:
+            connection = await dial(str(platform_socket(self._home)), RefuseCalls(), role="client")
+        except errors.ServiceUnavailable:
+            raise errors.ServiceUnavailable(
+                f"no platform runs on {self._home}; start one with `microlite server`, or name another home"
+            ) from None
         self._connection = connection
         self._peers = Peers(connection, namespace=self._namespace, node="client", clock=SystemClock())
         return Caller(self._peers, namespace=self._namespace)
@@ -55,7 +61,8 @@ class Client:
             await self._peers.close()
         if self._connection is not None:
             self._connection.close()
-            await self._connection.closed
+            await asyncio.wait([self._connection.closed], timeout=1)
+            self._connection.abort()
 
     def __enter__(self) -> Any:
         self._thread = _LoopThread().start()
@@ -89,6 +96,7 @@ class _LoopThread:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
 
     def stop(self) -> None:
+        self.run(self.loop.shutdown_asyncgens())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()

@@ -51,10 +51,8 @@ class Context(Caller):
         self._inbound = inbound
         self._trace: Trace | None = None
         self._onward: dict[str, str] | None = None
-        self._waits: Waits | None = None
         self._transport = scope.transport
         self._timeout = DEFAULT_TIMEOUT
-        self._stream_timeout = None
         if inbound is None:
             self._namespace = scope.namespace
             self._metadata = None
@@ -123,15 +121,17 @@ class Context(Caller):
     @property
     def sync(self) -> Any:
         """See `Caller.sync`. What waits there ends with `Canceled` when the caller of this handler goes away."""
-        if self._waits is None:
-            self._waits = Waits()
-        return Bridge(self, self._transport.loop, self._waits)
+        return Bridge(self, self._transport.loop, self._blocked())
 
     def give_up(self) -> None:
         """Let what the handler waits for in a thread end: nobody wants its answer any more."""
-        if self._waits is None:
-            self._waits = Waits()
-        self._waits.cancel()
+        self._blocked().cancel()
+
+    def _blocked(self) -> Waits:
+        waits: Waits | None = getattr(self, "_waits", None)  # not set with the others: few calls need it
+        if waits is None:
+            waits = self._waits = Waits()
+        return waits
 
     def new_id(self) -> str:
         """A new unique id: 26 characters that sort by the time of their making."""

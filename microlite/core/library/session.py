@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import os
 import socket
 import subprocess
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final
 
 from microlite.core import errors
 from microlite.core.library.placement import platform_socket
+from microlite.core.rpc.sockets import private_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+PATIENCE: Final = 5.0
+"""Seconds that a platform on the same home has to end before another is started."""
 
 
 async def ensure_platform(home: Path, arguments: Sequence[str] = ()) -> bool:
@@ -40,6 +47,15 @@ def ensure_platform_blocking(home: Path, arguments: Sequence[str] = (), *, sessi
     """
     if answers(home):
         return False
+    with _turn(home):
+        if answers(home):
+            return False  # somebody else has started it meanwhile
+        _let_end(home)
+        _start(home, arguments, session=session)
+    return True
+
+
+def _start(home: Path, arguments: Sequence[str], *, session: bool) -> None:
     ours, theirs = os.pipe()
     kind = ["--session"] if session else []
     command = [*_command(), "--home", str(home), "server", *kind, "--ready-fd", str(theirs), *arguments]
@@ -63,11 +79,31 @@ def ensure_platform_blocking(home: Path, arguments: Sequence[str] = (), *, sessi
         answer = said.read().strip()
     if answer == "ready" or answers(home):  # another process may have been faster
         process.returncode = 0  # it is nobody's child to wait for
-        return True
+        return
     process.wait()
     raise errors.ServiceUnavailable(
         answer or f"the platform ended with exit code {process.returncode} before it was ready"
     )
+
+
+@contextlib.contextmanager
+def _turn(home: Path) -> Iterator[None]:
+    """One starter at a time: of those that come together, the first starts the platform and the others find it."""
+    private_folder(home)
+    with (home / "start.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _let_end(home: Path) -> None:
+    """Wait for a platform that is about to end, and takes no more connections: the home is free again after it."""
+    patience = time.monotonic() + PATIENCE
+    while time.monotonic() < patience and not answers(home):
+        try:
+            os.kill(int((home / "microlite.db.lock").read_text()), 0)
+        except (OSError, ValueError):
+            return  # nobody has the database open
+        time.sleep(0.02)
 
 
 def answers(home: Path) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from microlite.core import errors
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 
@@ -87,7 +89,9 @@ class Stream:
                 async for item in each(items):
                     await self.send(item)
                 await self.close_send()
-            except BaseException:
+            except BaseException as error:
+                if isinstance(error, errors.Canceled) and self._call.ended:
+                    return  # the service has read enough
                 self._call.cancel()  # whoever reads must not wait for answers to what never comes
                 raise
 
