@@ -46,7 +46,7 @@ def call(options: Options, words: tuple[str, ...], timeout: str | None, metadata
         microlite call greeter hello '{"name": "Ann"}'
         microlite call greeter.hello '{"name": "Ann"}'
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
-    _send(options, words, timeout, metadata, output)
+    _send(options, words, timeout, metadata, output, stream=False)
 
 
 @click.command
@@ -59,10 +59,12 @@ def stream(
 
     It ends when the service ends it, or with Ctrl-C.
     """
-    _send(options, words, timeout, metadata, output)
+    _send(options, words, timeout, metadata, output, stream=True)
 
 
-def _send(options: Options, words: Sequence[str], timeout: str | None, metadata: Sequence[str], output: str) -> None:
+def _send(
+    options: Options, words: Sequence[str], timeout: str | None, metadata: Sequence[str], output: str, *, stream: bool
+) -> None:
     target, document = _split(words)
     seconds = _seconds(timeout) if timeout is not None else None
     extra = pairs(metadata, "--metadata")
@@ -70,7 +72,9 @@ def _send(options: Options, words: Sequence[str], timeout: str | None, metadata:
     request = read_json(document)
     with connect(options) as link:
         described = look_up(link, service, endpoint)
-        documents = answer(link, service, endpoint, request, described, timeout=seconds, metadata=extra or None)
+        documents = answer(
+            link, service, endpoint, request, described, timeout=seconds, metadata=extra or None, stream=stream
+        )
         print_answers(documents, output)
 
 

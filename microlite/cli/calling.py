@@ -75,22 +75,25 @@ def answer(
     *,
     timeout: float | None = None,
     metadata: dict[str, str] | None = None,
+    stream: bool = False,
 ) -> Iterator[bytes]:
     """Call an endpoint and yield the documents that it answers; a caller's stream is read from stdin, one on each line.
 
     Args:
-        described: what is known of it; None to take it for one that is sent a single request.
+        described: what is known of it.
         timeout: seconds for the whole call; None for 30 of a unary one and no limit of a stream.
+        stream: whether to expect a stream from one of which nothing is known.
     """
-    streams = described is not None and described.streaming != "unary"
-    takes_stream = described is not None and described.takes_stream
+    sends_stream = described is not None and described.takes_stream
+    gets_stream = described.gives_stream if described is not None else stream
     return link.stream_json(
         service,
         endpoint,
         request,
-        timeout=timeout if timeout is not None or streams else TIMEOUT,
+        timeout=timeout if timeout is not None or sends_stream or gets_stream else TIMEOUT,
         metadata=metadata,
-        items=_lines() if takes_stream else (),
+        items=_lines() if sends_stream else (),
+        takes_stream=gets_stream,
     )
 
 

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 _DEPTH: Final = 6
 """Types within types are shown so deep."""
 
-_STREAMING: Final = {"server": "answers with a stream", "client": "takes a stream", "bidirectional": "streams both ways"}
+_STREAMING: Final = {
+    "server": "answers with a stream",
+    "client": "takes a stream",
+    "bidirectional": "streams both ways",
+}
 
 
 @click.command

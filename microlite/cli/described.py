@@ -41,6 +41,11 @@ class DescribedEndpoint(NamedTuple):
         """Whether the caller sends a stream of items after the request."""
         return self.streaming in ("client", "bidirectional")
 
+    @property
+    def gives_stream(self) -> bool:
+        """Whether it answers with a stream."""
+        return self.streaming in ("server", "bidirectional")
+
 
 class DescribedNode(NamedTuple):
     """A node of a service; `protocol` is `rpc` or `http`."""

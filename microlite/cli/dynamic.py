@@ -75,13 +75,13 @@ def _run(link: Link, typed: str, names: Sequence[str], flags: Sequence[str]) -> 
     if not names and (wants_help or not flags):
         from microlite.cli.usage import print_service
 
-        print_service(versions)
+        print_service(versions, link.gateway)
         return
     endpoint = endpoint_of(service, ".".join(names))
     found = next((one.endpoint(endpoint) for one in versions if one.endpoint(endpoint) is not None), None)
     if found is None:
         refuse_program(link, versions)
-        _explain_missing(versions, endpoint, names, flags)
+        _explain_missing(link, versions, endpoint, names, flags)
         return
     if wants_help:
         from microlite.cli.usage import print_endpoint
@@ -92,13 +92,15 @@ def _run(link: Link, typed: str, names: Sequence[str], flags: Sequence[str]) -> 
     print_answers(answer(link, service, endpoint, request, found), silent=found.response.get("type") == "null")
 
 
-def _explain_missing(versions: Sequence[Described], endpoint: str, names: Sequence[str], flags: Sequence[str]) -> None:
+def _explain_missing(
+    link: Link, versions: Sequence[Described], endpoint: str, names: Sequence[str], flags: Sequence[str]
+) -> None:
     """Print what there is below a part of a name; else say what is missing, and how fields are given."""
     below = [one for version in versions for one in version.endpoints if one.name.startswith(f"{endpoint}.")]
     if below and all(flag in _HELP for flag in flags):
         from microlite.cli.usage import print_service
 
-        print_service(versions, endpoint)
+        print_service(versions, link.gateway, endpoint)
         return
     service = versions[0].name
     for count in range(len(names) - 1, 0, -1):

@@ -10,6 +10,7 @@ import msgspec
 from microlite.cli.failure import NOT_FOUND, CommandError
 from microlite.core import errors
 from microlite.core.rpc.blocking import BlockingClient
+from microlite.core.rpc.frames import INITIAL_CREDIT
 from microlite.core.rpc.paths import socket_path
 
 if TYPE_CHECKING:
@@ -114,11 +115,14 @@ class Link:
         timeout: float | None = None,
         metadata: dict[str, str] | None = None,
         items: Iterable[bytes] = (),
+        takes_stream: bool = True,
     ) -> Iterator[bytes]:
         """Call any endpoint with a JSON document and yield what it answers: one document, or each of a stream.
 
         Args:
             items: the documents of the caller's own stream.
+            takes_stream: whether the answer may be a stream. A call for a single answer has more time when its node
+                drains, and is sent again where that is safe.
 
         Raises:
             Error: what the service says.
@@ -132,4 +136,5 @@ class Link:
             timeout=timeout,
             metadata=metadata,
             items=items,
+            credit=INITIAL_CREDIT if takes_stream else 0,
         )

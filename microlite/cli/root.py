@@ -32,7 +32,7 @@ class Entry(NamedTuple):
 COMMANDS: Final = {
     "server": Entry("server:server", "Start the platform and keep it running."),
     "run": Entry("run:run", "Run services from folders or files; each save swaps in the new code."),
-    "update": Entry("update:update", "Load the code of a running service anew."),
+    "update": Entry("update:update", "Load the code of running services anew."),
     "kill": Entry("kill:kill", "Drain and end services."),
     "status": Entry("status:status", "Show what runs: state, nodes, restarts, errors."),
     "logs": Entry("logs:logs", "Print what a service writes."),

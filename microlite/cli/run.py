@@ -84,7 +84,7 @@ def _run_detached(options: Options, request: RunRequest, port: int | None) -> No
         statuses: list[ServiceStatus] = link.ask("runtime", "run", list[ServiceStatus], timeout=None, request=request)
     failed = [one for one in statuses if one.state not in SERVING]
     if failed:
-        raise CommandError("\n".join(f"{one.name}: {one.error or one.state}" for one in failed))
+        raise CommandError("\n".join(f"service {one.name} does not run: {one.error or one.state}" for one in failed))
 
 
 def _paths(sources: Sequence[str]) -> tuple[str, ...]:

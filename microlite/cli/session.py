@@ -61,7 +61,7 @@ def run_session(options: Options, request: RunRequest, port: int | None) -> int:
 def _say_platform(link: Link, took: float | None, port: int | None) -> None:
     if took is not None:
         click.secho(f"microlite {__version__} started in {took * 1000:.0f} ms, gateway {link.gateway}", dim=True)
-    elif port is not None and not link.gateway.endswith(f":{port}"):
+    elif port and not link.gateway.endswith(f":{port}"):
         click.echo(f"A platform runs already, gateway {link.gateway}; --port is for one that is started", err=True)
 
 

@@ -6,8 +6,9 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from microlite.cli.failure import NOT_FOUND, CommandError
+from microlite.cli.failure import FAILED, NOT_FOUND, CommandError
 from microlite.cli.link import Link, connect
+from microlite.core import errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +30,7 @@ def connect_or_start(options: Options, port: int | None, *, session: str = "") -
         The connection, and how many seconds the start took, None if a platform ran already.
 
     Raises:
-        Error: none could be started.
+        CommandError: none could be started; the detail is what it said.
     """
     took = None
     with contextlib.ExitStack() as stack:
@@ -42,7 +43,10 @@ def connect_or_start(options: Options, port: int | None, *, session: str = "") -
 
             began = time.monotonic()
             arguments = [] if port is None else ["--port", str(port)]
-            ensure_platform_blocking(options.home, arguments, session=bool(session))
+            try:
+                ensure_platform_blocking(options.home, arguments, session=bool(session))
+            except errors.ServiceUnavailable as failure:
+                raise CommandError(failure.detail, FAILED) from None
             took = time.monotonic() - began
             link = stack.enter_context(connect(options, session=session))
         yield link, took

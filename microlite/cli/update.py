@@ -26,6 +26,10 @@ def update(options: Options, services: tuple[str, ...], instances: int | None) -
             statuses = link.ask(
                 "runtime", "update", timeout=None, service=name, version=version, instances=instances or 0
             )
-            failed += [f"{status['name']}: {status['error']}" for status in statuses if status.get("error")]
+            failed += [
+                f"service {status['name']} does not run its new code: {status['error']}"
+                for status in statuses
+                if status.get("error")
+            ]
     if failed:
         raise CommandError("\n".join(failed))

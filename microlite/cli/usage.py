@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 _INDENT: Final = "        "
 
 
-def print_service(versions: Sequence[Described], prefix: str = "") -> None:
+def print_service(versions: Sequence[Described], gateway: str, prefix: str = "") -> None:
     """Print which endpoints a service has.
 
     Args:
         versions: of the service; at least one.
+        gateway: its URL, where an HTTP program is found, which has none.
         prefix: only the endpoints below it, `comments`.
     """
     name = versions[0].name
@@ -37,6 +38,9 @@ def print_service(versions: Sequence[Described], prefix: str = "") -> None:
     path = " ".join((PROGRAM, name, *filter(None, prefix.split("."))))
     _section("NAME", [path, *_paragraph(versions[0].doc if not prefix else "")])
     _section("VERSION", [", ".join(one.version for one in versions)])
+    if not endpoints:
+        _section("USAGE", [f"curl {gateway}/{name}/"])
+        return
     _section("USAGE", [f"{path} [command] [flags]", f"{path} [command] --help"])
     _table("COMMANDS", rows)
 

@@ -123,10 +123,7 @@ class View:
         name = happening.service
         lines = [strip_ansi(text) for text in happening.lines]
         unsaid = [text for text in lines if text not in self._said[name]]
-        reason = happening.text
-        if lines and not unsaid and _names_an_exception(lines[-1]):
-            reason = f"{reason} ({lines[-1]})"
-        self._print(name, f"failed: {reason}", fg="red", bold=True)
+        self._print(name, f"failed: {happening.text}", fg="red", bold=True)
         for text in unsaid:
             self._print(name, text, fg="red")
         self._forget(name)
@@ -144,11 +141,6 @@ class View:
 
     def _colour(self, name: str) -> str:
         return _COLOURS[self.services.index(name) % len(_COLOURS)]
-
-
-def _names_an_exception(line: str) -> bool:
-    """Whether it is the last line of a traceback, which says what happened: `NameError: name 'x' is not defined`."""
-    return line.partition(":")[0].endswith(("Error", "Exception"))
 
 
 def _program_url(gateway: str, name: str) -> str:

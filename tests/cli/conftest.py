@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from tests.cli.stand_in import StandIn
 
 from microlite.cli.entry import run
+from tests.cli.stand_in import StandIn
 
 
 class Said(NamedTuple):

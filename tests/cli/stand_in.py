@@ -102,8 +102,8 @@ def orders() -> Service:
         ctx: Context,
         customer: str,
         items: list[Item],
-        options: Place = Place(),
-        labels: dict[str, int] = {},
+        options: Place = Place(),  # noqa: B008 - frozen
+        labels: dict[str, int] = {},  # noqa: B006 - the library copies it
         dry_run: bool = False,
     ) -> dict[str, Any]:
         """Create an order."""
@@ -128,6 +128,7 @@ class StandIn:
         happenings: what `runtime.session` tells; then it waits until its services are killed.
         outcome: what `runtime.run` and `runtime.update` answer.
         looked_up: called with each name that `registry.get` is asked for.
+        killed: called when `runtime.kill` ends something; ends the sessions.
     """
 
     def __init__(self, home: Path) -> None:
@@ -140,6 +141,7 @@ class StandIn:
         self.outcome: list[ServiceStatus] = []
         self.programs: list[str] = []
         self.looked_up: Any = lambda name: None
+        self.killed: Any = self.end_sessions
         self.sessions: list[str] = []
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
@@ -166,6 +168,10 @@ class StandIn:
             inbound.fail(errors.ServiceNotFound(f'Service "{inbound.service}" not found'))
         else:
             dispatcher.accept(inbound)
+
+    def end_sessions(self) -> None:
+        """Let each session tell that its services have stopped, and end."""
+        self._killed.set()
 
     async def _serve(self) -> None:
         clock = SystemClock()
@@ -245,7 +251,7 @@ class StandIn:
             for name in services:
                 if name.partition("@")[0] not in known:
                     raise errors.ServiceNotFound(f'Service "{name}" not found')
-            self._killed.set()
+            self.killed()
             return services
 
         @service.endpoint

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from tests.cli.conftest import Microlite
 from tests.cli.stand_in import StandIn
 
@@ -95,9 +96,7 @@ def test_the_help_of_an_endpoint_shows_flags_types_docs_and_defaults(microlite: 
         (("no!name",), 3, "'no!name' is no name of a service\n"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(
-    microlite: Microlite, words: tuple[str, ...], code: int, err: str
-) -> None:
+def test_what_is_wrong_is_said_in_one_line(microlite: Microlite, words: tuple[str, ...], code: int, err: str) -> None:
     said = microlite(*words)
     assert (said.code, said.out) == (code, "")
     assert said.err.startswith(err)

@@ -10,7 +10,7 @@ import apsw
 import pytest
 
 from microlite.core.clock import ManualClock
-from microlite.core.engine import checkpoint, ledger, upkeep
+from microlite.core.engine import checkpoint, ledger, upkeep, watches
 from microlite.core.engine.api import Change, ChangeKind, Delete, Put, Resync
 from microlite.core.engine.sqlite import SQLiteEngine
 from microlite.core.engine.writer import Settled
@@ -138,6 +138,22 @@ async def test_under_load_the_log_reaches_back_as_far_as_its_bound(
         assert isinstance(await anext(watch), Resync)
     async with engine.watch("default", "b", from_revision=last - 5) as watch:
         assert isinstance(await anext(watch), Change)
+
+
+async def test_a_watch_that_reads_the_log_notices_when_it_is_forgotten_under_its_hands(
+    engine: Looking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watches, "PART_RECORDS", 3)
+    start = await fill(engine, "start")
+    await fill(engine, *(f"k{number}" for number in range(10)))
+    async with engine.watch("default", "b", from_revision=start) as watch:
+        seen = [await anext(watch) for _ in range(3)]
+        assert [item.key for item in seen if isinstance(item, Change)] == ["k0", "k1", "k2"]
+        monkeypatch.setattr(ledger, "MAX_CHANGES", 8)
+        await fill(engine, "x", "y")
+        await fill(engine, "x", "y")
+        # The rest of that one commit is forgotten in part, so the state has to take its place.
+        assert isinstance(await anext(watch), Resync)
 
 
 async def test_a_batch_larger_than_the_logs_bound_is_wholly_in_the_log(

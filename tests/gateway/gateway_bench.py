@@ -241,7 +241,7 @@ class Bench:
 
     async def busy(self) -> None:
         """Return when a request is being answered."""
-        while not self.gateway.edge.active:  # noqa: ASYNC110 - as in `idle`
+        while not self.gateway.edge.active:
             await asyncio.sleep(0)
 
     async def disconnected(self) -> None:
@@ -250,7 +250,7 @@ class Bench:
 
     async def idle(self) -> None:
         """Return when no request is being answered. Fails by the test's own time limit."""
-        while self.gateway.edge.active:  # noqa: ASYNC110 - the count is no event, and need not be one
+        while self.gateway.edge.active:
             await asyncio.sleep(0)
 
 

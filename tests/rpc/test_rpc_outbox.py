@@ -33,14 +33,14 @@ async def test_all_frames_of_a_turn_leave_in_few_writes_that_grow() -> None:
     connection = Connection(Service(), dialled=True, hello=HELLO)
     connection.connection_made(wire)
     await turn()
-    for count, writes in ((1, [1]), (10, [10]), (20, [16, 4]), (200, [16, 32, 64, 88])):
+    for count, writes in ((1, [1]), (10, [10]), (40, [32, 8]), (200, [32, 64, 104])):
         wire.writes.clear()
         for _ in range(count):
             connection.start(Watched(timeout=None))
         await turn()
         assert wire.writes == writes
     numbers = [frame.id for frame in wire.frames() if isinstance(frame, frames.Call)]
-    assert numbers == list(range(1, 463, 2))
+    assert numbers == list(range(1, 503, 2))
 
 
 async def test_a_large_frame_does_not_wait_for_others_nor_overtakes_them() -> None:

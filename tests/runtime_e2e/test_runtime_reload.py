@@ -12,7 +12,7 @@ import pytest
 from microlite.core.runtime.api import Happening, Topic
 from microlite.core.runtime.restarts import Cause
 from microlite.core.runtime.states import State
-from tests.runtime_e2e.conftest import Bench, versioned
+from tests.runtime_e2e.runtime_bench import Bench, versioned
 
 
 async def test_a_save_swaps_in_the_new_code_within_the_budget(
@@ -24,7 +24,7 @@ async def test_a_save_swaps_in_the_new_code_within_the_budget(
         await session.running()
         for number in range(1, 8):
             began = time.perf_counter()
-            main.write_text(main.read_text().replace(str(number - 1), str(number)))
+            main.write_text(versioned(number))
             reload = await session.topic(Topic.RELOAD)
             took.append(time.perf_counter() - began)
             assert await bench.call("echo.version") == number
@@ -45,7 +45,7 @@ async def test_the_way_an_editor_saves_counts_as_a_save(bench: Bench) -> None:
         await session.topic(Topic.RELOAD)
         assert await bench.call("echo.version") == 1
         main.rename(main.with_name("main.py~"))
-        main.write_text(versioned(2).replace("\n    ", "\n"))
+        main.write_text(versioned(2))
         await session.topic(Topic.RELOAD)
         assert await bench.call("echo.version") == 2
 
@@ -69,7 +69,7 @@ async def test_ten_saves_in_a_second_end_with_the_last_one(bench: Bench) -> None
 async def test_a_file_of_a_package_in_the_folder_is_code_too(bench: Bench) -> None:
     bench.write("echo/rules/__init__.py", "")
     number = bench.write("echo/rules/number.py", "NUMBER = 1\n")
-    bench.write("echo/main.py", versioned(0).replace("return 0", "return NUMBER").replace("from", "from rules.number import NUMBER\n    from", 1))
+    bench.write("echo/main.py", versioned(0).replace("return 0", "return NUMBER").replace("from", "from rules.number import NUMBER\nfrom", 1))
     async with bench.session("echo") as session:
         await session.running()
         assert await bench.call("echo.version") == 1

@@ -28,15 +28,15 @@ _SHOWN = 60  # characters of a key that an error repeats
 
 def check_name(kind: str, name: str) -> None:
     """Refuse the name of a namespace or bucket (`kind` says which) that is empty, too long, or no text."""
-    _check_text(kind, name, MAX_NAME_BYTES)
+    # The plain case first, here and below: it is on the way of every read and write.
+    if not (name.isascii() and 0 < len(name) <= MAX_NAME_BYTES and "\0" not in name):
+        _check_text(kind, name, MAX_NAME_BYTES)
 
 
 def check_key(key: str) -> None:
     """Refuse a key that is empty, too long, or no text."""
-    # The plain case first: it is on the way of every read and write.
-    if key.isascii() and 0 < len(key) <= MAX_KEY_BYTES and "\0" not in key:
-        return
-    _check_text("key", key, MAX_KEY_BYTES)
+    if not (key.isascii() and 0 < len(key) <= MAX_KEY_BYTES and "\0" not in key):
+        _check_text("key", key, MAX_KEY_BYTES)
 
 
 def check_part(kind: str, text: str) -> None:

@@ -165,7 +165,9 @@ class Reader:
         with self._moment() as connection:
             first, oldest, _ = connection.execute(self._sql["first_change"]).get or _NO_CHANGE
             last, revision, _ = connection.execute(self._sql["last_change"]).get or _NO_CHANGE
-            if after.revision > revision or (first > 1 and after.revision < oldest):
+            # Of the oldest revision, the log may have forgotten a part.
+            forgotten = after.position < first - 1 if after.position else first > 1 and after.revision < oldest
+            if forgotten or after.revision > revision:
                 return History(revision, lost=True)
             position = after.position or self._position(connection, after.revision, first, last)
             number = self.bucket(namespace, bucket)

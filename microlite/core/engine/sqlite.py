@@ -113,8 +113,11 @@ class SQLiteEngine:
         limits.check_name("namespace", namespace)
         limits.check_name("bucket", bucket)
         limits.check_key(key)
-        now = self._clock.now()
-        return self._inline(lambda reader: reader.get(namespace, bucket, key, now))
+        self._check_open()
+        try:
+            return self._reader.get(namespace, bucket, key, self._clock.now())
+        except apsw.Error as error:
+            raise translate(error, str(self.path)) from error
 
     async def get_many(self, namespace: str, bucket: str, keys: Sequence[str]) -> tuple[Record | None, ...]:
         """See `api.Engine`."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from microlite.core import errors
 from microlite.core.clock import SystemClock
 from microlite.core.context import DEFAULT_NAMESPACE
 from microlite.core.library.bridge import Bridge
 from microlite.core.library.caller import Caller
+from microlite.core.library.loop_thread import LoopThread
 from microlite.core.library.peers import Peers, RefuseCalls
 from microlite.core.library.placement import default_home, platform_socket
 from microlite.core.rpc.sockets import dial
@@ -43,7 +43,7 @@ class Client:
         self._namespace = namespace
         self._connection: Connection | None = None
         self._peers: Peers | None = None
-        self._thread: _LoopThread | None = None
+        self._thread: LoopThread | None = None
 
     async def __aenter__(self) -> Caller:
         try:
@@ -65,7 +65,7 @@ class Client:
             self._connection.abort()
 
     def __enter__(self) -> Any:
-        self._thread = _LoopThread().start()
+        self._thread = LoopThread().start()
         try:
             caller = self._thread.run(self.__aenter__())
         except BaseException:
@@ -79,24 +79,3 @@ class Client:
             self._thread.run(self.__aexit__())
         finally:
             self._thread.stop()
-
-
-class _LoopThread:
-    """An event loop in a thread of its own, for those who have none."""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self.loop.run_forever, name="microlite client", daemon=True)
-
-    def start(self) -> Self:
-        self._thread.start()
-        return self
-
-    def run(self, coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
-
-    def stop(self) -> None:
-        self.run(self.loop.shutdown_asyncgens())
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join()
-        self.loop.close()

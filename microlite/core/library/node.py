@@ -25,9 +25,11 @@ from microlite.core.rpc.call import UnaryCall
 from microlite.core.rpc.sockets import Listener, dial, socket_path
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from microlite.core.clock import Clock
     from microlite.core.library.service import Service
-    from microlite.core.rpc.call import Call
+    from microlite.core.rpc.call import Acceptor, Call
     from microlite.core.rpc.connection import Connection
 
 GRACE = 30.0
@@ -85,20 +87,28 @@ class RunningNode:
         service: what it serves.
         placement: where it runs, and as what.
         clock: for what its handlers wait for, and for ids.
+        front: puts something in front of what takes the calls, as tests do.
 
     Attributes:
         stopping: set it to drain and stop.
         registered: set as long as the platform knows the node.
     """
 
-    def __init__(self, service: Service, placement: Placement, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        service: Service,
+        placement: Placement,
+        clock: Clock | None = None,
+        front: Callable[[Acceptor], Acceptor] | None = None,
+    ) -> None:
         self._service = service
         self._placement = placement
         self._clock: Clock = clock if clock is not None else SystemClock()
         self._started = self._clock.now()
         self._platform: Connection | None = None
         self._peers: Peers | None = None
-        self._dispatcher: Dispatcher | None = None
+        self._front = front
+        self._acceptor: Acceptor | None = None
         self._draining: asyncio.Task[None] | None = None
         self._listener: Listener | None = None
         self._scope: Scope | None = None
@@ -119,10 +129,11 @@ class RunningNode:
         scope = self._scope = Scope(
             self.name, node=self.node, namespace=placement.namespace, transport=_NotConnected(loop), clock=self._clock
         )
-        dispatcher = self._dispatcher = Dispatcher(self._service, scope)
+        dispatcher = Dispatcher(self._service, scope)
+        acceptor = self._acceptor = dispatcher if self._front is None else self._front(dispatcher)
         listener = self._listener = Listener(
             socket_path(placement.sockets, f"{placement.namespace} {self.node} {placement.generation} {os.getpid()}"),
-            dispatcher,
+            acceptor,
             role="node",
             properties={"node": self.node},
             on_hello=self._check_peer,
@@ -145,6 +156,13 @@ class RunningNode:
                 await self._stop_hooks(Context(scope, None))
             await self._disconnect()
 
+    def break_off(self) -> None:
+        """Break all connections at once, as a crash of this process would."""
+        for connection in list(self._listener.connections if self._listener is not None else ()):
+            connection.abort()
+        if self._platform is not None:
+            self._platform.abort()
+
     async def _start_hooks(self, context: Context) -> None:
         try:
             for hook in self._service.start_hooks:
@@ -161,13 +179,13 @@ class RunningNode:
 
     async def _connect(self) -> None:
         placement = self._placement
-        assert self._dispatcher is not None
+        assert self._acceptor is not None
         assert self._scope is not None
         path = await placement.find_platform()
         properties = {"node": self.node, "pid": str(os.getpid()), "namespace": placement.namespace}
         if not placement.supervised:
             properties["session"] = self.name
-        connection = await dial(str(path), self._dispatcher, role="node", properties=properties)
+        connection = await dial(str(path), self._acceptor, role="node", properties=properties)
         connection.on_drain(self._on_drain)
         self._platform = connection
         self._peers = Peers(connection, namespace=placement.namespace, node=self.node, clock=self._clock)

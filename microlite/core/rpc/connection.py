@@ -259,6 +259,8 @@ class Connection(Outgoing):
             self.send(pack(frames.Refused(call_id, "too many calls at a time")))
             return
         served = inbound[call_id] = WireInbound(self, frame)
+        if self._sweeper is None and frame.timeout:
+            self.watch_deadlines()
         self._acceptor.accept(served)
 
     def _expire_due(self, now: float) -> bool:

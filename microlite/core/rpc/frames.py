@@ -221,24 +221,27 @@ class FrameDecoder:
         if self._buffer or self.error is not None:
             data = self._resume(data)
         found: list[AnyFrame] = []
+        add, decode, length_at, limit = found.append, _decode, _length_at, self._limit
+        start = 0
         size = len(data)
-        body = 4  # where the body of the next frame begins
-        while body <= size:
-            (length,) = _length_at(data, body - 4)
-            if length > self._limit:
-                self.error = ProtocolError(f"a frame of {length:,} bytes is larger than the limit of {self._limit:,}")
-                return found
-            end = body + length
-            if end > size:
-                break
-            try:
-                found.append(_decode(data[body:end] if length < _VIEWED else memoryview(data)[body:end]))
-            except (ValueError, RecursionError) as error:  # ValueError: malformed, mistyped, or not UTF-8
-                self.error = ProtocolError(f"malformed frame: {error}")
-                return found
-            body = end + 4
-        if body - 4 < size:
-            self._buffer += memoryview(data)[body - 4 :]
+        last = size - 4  # where the length of a frame can begin at the latest
+        try:
+            while start <= last:
+                (length,) = length_at(data, start)
+                body = start + 4
+                end = body + length
+                if length > limit:
+                    raise ProtocolError(f"a frame of {length:,} bytes is larger than the limit of {limit:,}")
+                if end > size:
+                    break
+                add(decode(data[body:end] if length < _VIEWED else memoryview(data)[body:end]))
+                start = end
+        except ProtocolError as error:
+            self.error = error
+        except (ValueError, RecursionError) as error:  # ValueError: malformed, mistyped, or not UTF-8
+            self.error = ProtocolError(f"malformed frame: {error}")
+        if start < size and self.error is None:
+            self._buffer += memoryview(data)[start:]
         return found
 
     def _resume(self, data: bytes) -> bytes:

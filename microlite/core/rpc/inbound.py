@@ -39,7 +39,6 @@ class WireInbound(Inbound):
         """Whether an element of the caller's stream has come."""
         if frame.timeout:
             self.expires = connection.last_received + frame.timeout * 0.001
-            connection.watch_deadlines()
         else:
             self.expires = math.inf
 

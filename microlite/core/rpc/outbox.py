@@ -15,7 +15,7 @@ for `STALL` seconds, or four times as much waits, the peer is cut off."""
 STALL: Final = 5.0
 """Seconds that a peer has to bring its unread bytes below `MAX_UNSENT`."""
 
-EARLY: Final = 16
+EARLY: Final = 32
 """Frames after which the first part of a turn's frames is sent before its end, so that the other side works at the same
 time; each further part of that turn is twice as large."""
 

@@ -16,6 +16,7 @@ from microlite.core.runtime.launch.api import PRELOAD, Kind, LaunchSpec, Stream
 from microlite.core.runtime.lines import LineSplitter, strip_ansi
 from microlite.core.runtime.lines import Stream as LogStream
 from microlite.core.runtime.liveness import is_debugged, until_silent
+from microlite.core.runtime.node_failure import NodeFailed
 from microlite.core.runtime.states import Event, State, after
 
 if TYPE_CHECKING:
@@ -38,22 +39,6 @@ _LONGEST_WORDS: Final = 200
 _LOG_STREAMS: Final = {Stream.STDOUT: LogStream.STDOUT, Stream.STDERR: LogStream.STDERR}
 
 
-class NodeFailed(Exception):
-    """A node did not come up.
-
-    Attributes:
-        story: what is kept of it.
-        lines: its last words.
-        final: starting it once more cannot help.
-    """
-
-    def __init__(self, reason: str, story: Restart, *, final: bool = False) -> None:
-        super().__init__(reason)
-        self.story = story
-        self.lines = story.lines
-        self.final = final
-
-
 class NodeRun:
     """One node in one generation.
 
@@ -62,7 +47,7 @@ class NodeRun:
         node: the id.
         generation: higher than that of every node before.
         machinery: starts and routes.
-        on_exit: told when it ended after it had become healthy without being asked to, and why, in one line.
+        on_exit: told when it ended after it had become healthy without being asked to, and why.
 
     Attributes:
         lease: its registration, once there is one.
@@ -75,7 +60,7 @@ class NodeRun:
         node: str,
         generation: int,
         machinery: Machinery,
-        on_exit: Callable[[NodeRun, Restart, str], None],
+        on_exit: Callable[[NodeRun, NodeFailed], None],
     ) -> None:
         loop = asyncio.get_running_loop()
         self.id = node
@@ -294,7 +279,7 @@ class NodeRun:
         if self.state in (State.RUNNING, State.DEBUGGING):
             self.advance(Event.EXIT)
             story = self._story(ended)
-            self._on_exit(self, story, self._reason(story))
+            self._on_exit(self, NodeFailed(self._reason(story), story))
         elif self.state is State.DRAINING:
             self.advance(Event.EXIT)
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -13,9 +12,11 @@ from microlite.core.runtime import restarts
 from microlite.core.runtime.api import Desired, Happening, NodeStatus, ServiceStatus, Topic
 from microlite.core.runtime.backoff import GiveUp
 from microlite.core.runtime.desired import read_again
+from microlite.core.runtime.drains import Drains
 from microlite.core.runtime.launch.api import LaunchError
-from microlite.core.runtime.node_run import NodeFailed, NodeRun
+from microlite.core.runtime.node_failure import NodeFailed, failure_of
 from microlite.core.runtime.renewal import Overtaken, Renewal
+from microlite.core.runtime.rollout import PATIENCE_WHEN_OVERTAKEN, Rollout
 from microlite.core.runtime.slot import Slot
 from microlite.core.runtime.states import SERVING, Event, State, summarise
 from microlite.core.runtime.syntax import syntax_error
@@ -25,14 +26,10 @@ if TYPE_CHECKING:
 
     from microlite.core.registry.registry import Lease
     from microlite.core.runtime.machinery import Machinery
+    from microlite.core.runtime.node_run import NodeRun
 
-MAX_DRAINING: Final = 2
-"""Generations that may drain at a time; the next change waits for the oldest of them."""
-
-PATIENCE_WHEN_OVERTAKEN: Final = 1.0
-"""Seconds that a starting node has to become healthy although newer code has come meanwhile."""
-
-log = logging.getLogger(__name__)
+Prepared = tuple[str, dict[str, str]]
+"""The interpreter of a node, and the variables that it sees."""
 
 
 class _Batch:
@@ -72,8 +69,8 @@ class Runner:
         self._wake = asyncio.Event()
         self._slots: dict[str, Slot] = {}
         self._adopt(desired)
-        self._starting: list[NodeRun] = []
-        self._draining: dict[NodeRun, asyncio.Task[None]] = {}
+        self._rollouts: set[Rollout] = set()
+        self._drains = Drains(machinery.patience.drain)
         self._batches: set[_Batch] = set()
         self._renewing: asyncio.Task[None] | None = None
         self._renewal: Renewal | None = None
@@ -164,7 +161,7 @@ class Runner:
 
     def _runs(self) -> list[NodeRun]:
         serving = [slot.run for slot in self._slots.values() if slot.run is not None]
-        return [*serving, *self._starting, *self._draining]
+        return [*serving, *(run for rollout in self._rollouts for run in rollout.runs), *self._drains]
 
     @property
     def _error(self) -> str:
@@ -223,20 +220,20 @@ class Runner:
 
     async def _start(self, batch: _Batch) -> None:
         try:
-            python, variables = await self._build(self.desired, batch.slots)
+            prepared = await self._build(self.desired, batch.slots)
             batch.launched = self._loop.time()
             batch.built.set()
             for slot in batch.slots:
                 slot.advance(Event.START)
             self._show()
-            await asyncio.gather(*(self._start_one(slot, python, variables) for slot in batch.slots))
+            await asyncio.gather(*(self._start_one(slot, prepared) for slot in batch.slots))
         except asyncio.CancelledError:
             for slot in batch.slots:
                 if slot.run is None:
                     slot.vacate()  # newer code is to be started, or none any more
             raise
         except Exception as error:  # noqa: BLE001 - the edge of the reconcile loop: told and logged
-            self._fail(batch.slots, _failure(error, self._clock.now(), self.desired))
+            self._fail(batch.slots, failure_of(error, self._clock.now(), self.desired))
         finally:
             batch.built.set()
             for slot in batch.slots:
@@ -244,16 +241,17 @@ class Runner:
             self._batches.discard(batch)
             self._wake.set()
 
-    async def _start_one(self, slot: Slot, python: str, variables: dict[str, str]) -> None:
+    async def _start_one(self, slot: Slot, prepared: Prepared) -> None:
         try:
-            runs = await self._bring_up(self.desired, [slot.name], python, variables)
+            runs = await self._bring_up(self.desired, [slot.name], prepared)
         except (NodeFailed, LaunchError) as error:
-            self._fail([slot], _failure(error, self._clock.now(), self.desired))
+            self._fail([slot], failure_of(error, self._clock.now(), self.desired))
         else:
             self._restarts += bool(slot.error)
+            self._reload_error = ""  # this is the newest code, and it runs
             self._take_over(runs, [])
 
-    async def _build(self, desired: Desired, slots: Iterable[Slot]) -> tuple[str, dict[str, str]]:
+    async def _build(self, desired: Desired, slots: Iterable[Slot]) -> Prepared:
         """The interpreter and the variables of the nodes, made where they are not there."""
 
         def progress(text: str) -> None:
@@ -267,57 +265,16 @@ class Runner:
         return await self._machinery.environment_of(desired, progress)
 
     async def _bring_up(
-        self, desired: Desired, names: list[str], python: str, variables: dict[str, str], *, whole: bool = False
+        self, desired: Desired, names: list[str], prepared: Prepared, newer: asyncio.Event | None = None
     ) -> list[NodeRun]:
-        """Start nodes of one generation and return when all are healthy. Else none of them is left.
-
-        Args:
-            whole: these replace all nodes, so that newer code makes them superfluous.
-
-        Raises:
-            NodeFailed, LaunchError: one of them did not come up.
-            Overtaken: newer code has come, and these had their time.
-        """
-        generation = self._machinery.next_generation()
-        runs = [NodeRun(desired, name, generation, self._machinery, self._on_exit) for name in names]
-        self._starting += runs
+        """See `Rollout.rise`; gives the nodes, for which the caller finds their place at once."""
+        rollout = Rollout(desired, names, self._machinery, self._on_exit)
+        self._rollouts.add(rollout)
         try:
-            for run in runs:
-                await run.start(python, variables)
-            await self._until_healthy(runs, whole=whole)
-            for run in runs:
-                if not run.serves:  # it fell while it waited for the others
-                    await run.fallen()
-        except BaseException:
-            await asyncio.gather(*(run.end(0) for run in runs))
-            raise
+            await rollout.rise(*prepared, newer)
         finally:
-            self._starting = [run for run in self._starting if run not in runs]
-        return runs
-
-    async def _until_healthy(self, runs: list[NodeRun], *, whole: bool) -> None:
-        pending = {self._task(run.healthy(), "first health") for run in runs}
-        tasks = set(pending)
-        overtaken = self._task(self._overtaken(self._loop.time()), "newer code") if whole else None
-        if overtaken is not None:
-            tasks.add(overtaken)
-        try:
-            while pending:
-                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                for task in [task for task in pending if task.done()]:
-                    task.result()
-                    pending.discard(task)
-                    tasks.discard(task)
-                if pending and overtaken is not None and overtaken.done():
-                    raise Overtaken
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _overtaken(self, began: float) -> None:
-        await self._newer.wait()
-        await asyncio.sleep(began + PATIENCE_WHEN_OVERTAKEN - self._loop.time())
+            self._rollouts.discard(rollout)
+        return rollout.runs
 
     # -- new code -------------------------------------------------------------------------------------------------------
 
@@ -328,22 +285,22 @@ class Runner:
             renewal.inherit(self._failed_renewal)
         try:
             await self._call_off_starts(renewal)
-            await self._make_room()
+            await self._drains.room()
             for slot in self._slots.values():
                 slot.reset()
             while True:
                 desired = renewal.desired or self.desired
                 if renewal.redeclares:
                     desired = await asyncio.to_thread(read_again, desired)
-                python, variables = await self._build(desired, self._slots.values())
+                prepared = await self._build(desired, self._slots.values())
                 if self._renewal is None:
                     break
                 renewal.absorb(self._take_renewal())  # it came before anything was started: one start does for both
-            await self._swap(renewal, desired, python, variables)
+            await self._swap(renewal, desired, prepared)
         except Overtaken:
             pass  # the newer code is next
         except Exception as error:  # noqa: BLE001 - the edge of the reconcile loop: told and logged
-            self._renewal_failed(renewal, _failure(error, self._clock.now(), self.desired))
+            self._renewal_failed(renewal, failure_of(error, self._clock.now(), self.desired))
 
     def _take_renewal(self) -> Renewal:
         renewal, self._renewal = self._renewal, None
@@ -364,16 +321,7 @@ class Runner:
             batch.task.cancel()
             await asyncio.wait({batch.task})
 
-    async def _make_room(self) -> None:
-        """Wait until at most one generation drains. Calls have their time, streams have had it."""
-        while len({run.generation for run in self._draining}) >= MAX_DRAINING:
-            oldest = min(run.generation for run in self._draining)
-            tasks = [task for run, task in self._draining.items() if run.generation == oldest]
-            for run in self._draining:
-                run.hurry()
-            await asyncio.wait(tasks)
-
-    async def _swap(self, renewal: Renewal, desired: Desired, python: str, variables: dict[str, str]) -> None:
+    async def _swap(self, renewal: Renewal, desired: Desired, prepared: Prepared) -> None:
         if desired.exclusive and self._serves:
             files = {*renewal.changed, desired.source.entry}
             wrong = await asyncio.to_thread(syntax_error, desired.source.folder, sorted(files))
@@ -388,7 +336,7 @@ class Runner:
                 slot.vacate()
                 slot.advance(Event.START)
             self._show()
-        runs = await self._bring_up(desired, node_names(desired), python, variables, whole=True)
+        runs = await self._bring_up(desired, node_names(desired), prepared, self._newer)
         self._restarts += 1
         self._story.add(
             restarts.Restart(
@@ -413,19 +361,16 @@ class Runner:
                 old.append(before)
             if run.lease is not None and not self.desired.asked.version:
                 self._version = run.lease.registration.service.version
-        links = {(link.node, link.generation): link for link in gone}
-        for run in old:
-            run.link = links.get((run.id, run.generation))
-            self._drain(run)
+        self._drains.begin(old, gone)
         self._show()
 
     # -- failures -------------------------------------------------------------------------------------------------------
 
-    def _on_exit(self, run: NodeRun, story: restarts.Restart, reason: str) -> None:
+    def _on_exit(self, run: NodeRun, failure: NodeFailed) -> None:
         """A node that took calls ended by itself."""
         slot = self._slots.get(run.id)
         if slot is not None and slot.run is run:
-            self._fail([slot], NodeFailed(reason, story))
+            self._fail([slot], failure)
 
     def _fail(self, slots: list[Slot], failure: NodeFailed) -> None:
         """These slots have no node because of this; try again later, or no more."""
@@ -433,10 +378,8 @@ class Runner:
         self._story.add(failure.story)
         verdicts = [slot.fail(reason, final=failure.final) for slot in slots]
         for verdict in verdicts[:1]:  # what is said of one holds for all
-            if isinstance(verdict, GiveUp):
-                text = verdict.reason
-            else:
-                text = f"{reason}; next try in {verdict.delay:.1f} s"
+            given_up = isinstance(verdict, GiveUp)
+            text = verdict.reason if given_up else f"{reason}; next try in {verdict.delay:.1f} s"
             node = slots[0].name if len(slots) == 1 else ""
             self._log.say(text, node=node)
             self._tell(Topic.FAILED, node=node, text=text, lines=failure.lines)
@@ -461,26 +404,16 @@ class Runner:
 
     # -- the end --------------------------------------------------------------------------------------------------------
 
-    def _drain(self, run: NodeRun, *, hurry: bool = False) -> None:
-        run.advance(Event.STOP)
-        grace = self._machinery.patience.drain
-        task = self._draining[run] = self._task(run.drain(grace, hurry=hurry), f"drain {run.id} of")
-        task.add_done_callback(lambda _: self._draining.pop(run, None))
-
     async def _retire(self, *, hurry: bool = False) -> None:
         """Take all nodes out of the routes, and return when they have finished and are gone."""
         runs = [slot.run for slot in self._slots.values() if slot.run is not None]
         desired = self.desired
         gone = self._machinery.membership.retire(desired.namespace, desired.name, [run.id for run in runs])
-        links = {(link.node, link.generation): link for link in gone}
         for slot in self._slots.values():
             slot.vacate()
-        for run in runs:
-            run.link = links.get((run.id, run.generation))
-            self._drain(run, hurry=hurry)
+        self._drains.begin(runs, gone, hurry=hurry)
         self._show()
-        if self._draining:
-            await asyncio.wait(set(self._draining.values()))
+        await self._drains.over()
 
     async def _end_all(self) -> None:
         self.stopping = True
@@ -494,8 +427,7 @@ class Runner:
                 await asyncio.wait(work)
             self._set_state(State.DRAINING)
             self._machinery.expectations.forget(self.desired.namespace, self.desired.name, self.desired.key)
-            for run in self._draining:
-                run.hurry()
+            self._drains.hurry()
             await self._retire(hurry=True)
         finally:
             for slot in self._slots.values():
@@ -554,23 +486,4 @@ def _node_status(run: NodeRun) -> NodeStatus:
         pid=run.pid,
         started=run.started,
         healthy=run.healthy_at,
-    )
-
-
-def _failure(error: Exception, at: float, desired: Desired) -> NodeFailed:
-    """Whatever went wrong on the way to a running node, as something to tell."""
-    if isinstance(error, NodeFailed):
-        return error
-    if isinstance(error, errors.Error):
-        reason = error.detail
-    elif isinstance(error, LaunchError):
-        reason = str(error)
-    elif isinstance(error, OSError):
-        reason = f"{error.filename or desired.source.folder}: {error.strerror or error}"
-    else:
-        log.error("%s could not be started", desired.key, exc_info=error)
-        reason = "could not be started by a fault of the platform; its own log says more"
-    first, *lines = reason.splitlines() or [""]
-    return NodeFailed(
-        first, restarts.Restart(at=at, cause=restarts.Cause.BUILD, detail=first, lines=tuple(lines[-20:]))
     )

@@ -90,7 +90,10 @@ def _property(schema: Schema, name: str, root: Schema) -> Schema:
 
 def _convert(texts: list[str], schema: Schema, root: Schema) -> Any:
     """What one or more texts are worth under a schema."""
+    nullable = any(choice.get("type") == "null" for choice in schema.get("anyOf", ()))
     schema = dereference(schema, root)
+    if nullable and texts == ["null"] and schema.get("type") != "string":
+        return None
     if schema.get("type") == "array":
         if len(texts) == 1 and texts[0].startswith("["):
             return _document(texts[0])
@@ -120,8 +123,6 @@ def _scalar(text: str, schema: Schema, root: Schema) -> Any:
         return float(text)
     if "boolean" in kinds and text in _BOOLEANS:
         return _BOOLEANS[text]
-    if "null" in kinds and text == "null" and "string" not in kinds:
-        return None
     if ("object" in kinds and text.startswith("{")) or ("array" in kinds and text.startswith("[")):
         return _document(text)
     if "array" in kinds:

@@ -249,7 +249,10 @@ class PathTable:
                 return service, versioned, ".".join(words[2:])
             del words[0]
         name = naming.normalise(words[0])
-        return self._find(namespace, name), name, ".".join(words[1:])
+        service = self._find(namespace, name)
+        if service is not None and service.program is not None and name not in map(naming.normalise, segments[:2]):
+            service = None  # `/docs.html` is no page of the program `docs`
+        return service, name, ".".join(words[1:])
 
     def _find(self, namespace: str, name: str) -> _Service | None:
         return self._services.get((BUILT_IN, name)) or self._services.get((namespace, name))

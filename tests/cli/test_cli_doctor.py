@@ -1,0 +1,144 @@
+"""`microlite doctor`: each thing that can be broken is found, with the command that mends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from microlite.cli import checks
+from tests.cli.conftest import Microlite
+from tests.cli.stand_in import StandIn
+
+
+@pytest.fixture
+def port() -> int:
+    """A port that is free, or nearly certainly so."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "cache"
+    folder.mkdir(mode=0o700)
+    monkeypatch.setenv("MICROLITE_CACHE", str(folder))
+    return folder
+
+
+def findings(microlite: Microlite, port: int, code: int) -> dict[str, dict[str, str]]:
+    said = microlite("doctor", "--output", "json", "--port", str(port))
+    assert said.code == code
+    return {finding["check"]: finding for finding in json.loads(said.out)}
+
+
+def test_a_sound_machine_has_nothing_to_mend(microlite: Microlite, port: int) -> None:
+    found = findings(microlite, port, 0)
+    assert {finding["verdict"] for finding in found.values()} == {"ok"}
+    assert list(found) == [
+        *("python", "home", "cache", "file system", "disk", "clock", "platform", "port", "sockets"),
+    ]
+    assert "none runs" in found["platform"]["detail"]
+
+
+def test_text_shows_the_command_below_what_it_mends(microlite: Microlite, home: Path, port: int) -> None:
+    home.chmod(0o755)
+    said = microlite("doctor", "--port", str(port))
+    assert said.code == 1
+    at = next(number for number, line in enumerate(said.out.splitlines()) if line.startswith("broken   home"))
+    assert said.out.splitlines()[at + 1].strip() == f"mend it with: chmod 700 {home}"
+
+
+def test_a_cache_that_others_can_write_is_found(microlite: Microlite, cache: Path, port: int) -> None:
+    cache.chmod(0o777)
+    found = findings(microlite, port, 1)["cache"]
+    assert (found["verdict"], found["mend"]) == ("broken", f"chmod go-w {cache}")
+
+
+def test_a_home_that_does_not_exist_is_no_fault(microlite: Microlite, home: Path, port: int) -> None:
+    home.rmdir()
+    assert "does not exist yet" in findings(microlite, port, 0)["home"]["detail"]
+
+
+def test_a_running_platform_is_asked(microlite: Microlite, platform: StandIn, port: int) -> None:
+    found = findings(microlite, port, 0)
+    assert "gateway http://127.0.0.1:8080" in found["platform"]["detail"]
+    assert found["port"]["verdict"] == "ok"
+
+
+def test_a_platform_of_another_version_is_pointed_out(
+    microlite: Microlite, platform: StandIn, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("microlite.cli.checks_platform.__version__", "9.9")
+    assert findings(microlite, port, 0)["platform"]["verdict"] == "warning"
+
+
+def test_a_port_in_use_is_told_with_its_program(microlite: Microlite) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = int(taken.getsockname()[1])
+        found = findings(microlite, port, 1)["port"]
+    assert found["detail"].startswith(f"port {port} is in use")
+    assert str(os.getpid()) in found["detail"]
+    assert found["mend"].startswith("microlite server --port")
+
+
+@pytest.fixture
+def stale(home: Path) -> Iterator[Path]:
+    path = home / "run" / "0123.s"
+    path.parent.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+    yield path
+    path.unlink()
+
+
+def test_sockets_without_a_process_are_found(microlite: Microlite, stale: Path, port: int) -> None:
+    found = findings(microlite, port, 0)["sockets"]
+    assert (found["verdict"], found["mend"]) == ("warning", f"rm {stale}")
+
+
+def test_files_from_the_future_mean_a_slow_clock(microlite: Microlite, home: Path, port: int) -> None:
+    file = home / "microlite.db"
+    file.touch()
+    ahead = time.time() + 3600
+    os.utime(file, (ahead, ahead))
+    found = findings(microlite, port, 1)["clock"]
+    assert "59 minutes" in found["detail"] or "60 minutes" in found["detail"]
+
+
+def test_a_full_disk_is_found(microlite: Microlite, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "LEAST_SPACE", 1 << 62)
+    assert findings(microlite, port, 1)["disk"]["mend"] == "microlite cache clean"
+
+
+def test_a_home_on_a_network_is_found(
+    microlite: Microlite, home: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounts = [SimpleNamespace(mountpoint="/", fstype="ext4"), SimpleNamespace(mountpoint=str(home), fstype="nfs4")]
+    monkeypatch.setattr("psutil.disk_partitions", lambda **_: mounts)
+    found = findings(microlite, port, 1)["file system"]
+    assert "nfs4" in found["detail"]
+    assert found["mend"].startswith("export MICROLITE_HOME=")
+
+
+@pytest.mark.parametrize(("version", "verdict", "code"), [((3, 10, 1), "broken", 1), ((3, 99, 0), "warning", 0)])
+def test_a_python_outside_of_what_was_tried_is_told(
+    microlite: Microlite,
+    port: int,
+    monkeypatch: pytest.MonkeyPatch,
+    version: tuple[int, int, int],
+    verdict: str,
+    code: int,
+) -> None:
+    pretended = SimpleNamespace(version_info=version, executable="/usr/bin/python3", argv=["m"], platform="linux")
+    monkeypatch.setattr(checks, "sys", pretended)
+    assert findings(microlite, port, code)["python"]["verdict"] == verdict
