@@ -12,15 +12,16 @@ from microlite.cli.options import Options
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
-    default=8080,
-    show_default=True,
+    show_default="8080",
     help="Port of the gateway; 0 takes any free one.",
 )
 @click.option("--session", is_flag=True, hidden=True, help="End two seconds after the last session.")
 @click.option("--ready-fd", type=int, hidden=True, help="Descriptor on which to say that it runs, or why not.")
 @click.pass_context
 @click.pass_obj
-def server(options: Options, context: click.Context, host: str, port: int, session: bool, ready_fd: int | None) -> None:
+def server(
+    options: Options, context: click.Context, host: str, port: int | None, session: bool, ready_fd: int | None
+) -> None:
     """Start the platform and keep it running, until Ctrl-C.
 
     A second Ctrl-C ends it at once. What was started with `run --detach` runs again when the platform does.

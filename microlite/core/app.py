@@ -34,11 +34,12 @@ from microlite.core.runtime.logs import Logs
 from microlite.core.runtime.machinery import Machinery, Patience
 from microlite.core.runtime.runtime import Runtime
 from microlite.core.runtime.watcher import Watcher
-from microlite.core.settings import ServerOptions
+from microlite.core.settings import DEFAULT_PORT, ServerOptions
 from microlite.onefile.bytecode import compile_in_background
 from microlite.version import __version__
 from microlite.web.gateway.feed import PathFeed
 from microlite.web.gateway.options import GatewayOptions
+from microlite.web.gateway.ports import PortTaken
 from microlite.web.gateway.server import Gateway
 from microlite.web.gateway.table import BUILT_IN, PathTable
 
@@ -89,7 +90,7 @@ class Platform:
         await self._stack.aclose()
 
     async def _start(self, stack: contextlib.AsyncExitStack) -> None:
-        options, clock, home = self.options, self.clock, self.options.home
+        clock, home = self.clock, self.options.home
         private_folder(home)
         self.engine = await stack.enter_async_context(SQLiteEngine(home / "microlite.db", clock))
         self.token = admin_token(home)
@@ -99,16 +100,7 @@ class Platform:
         self.logs = await stack.enter_async_context(Logs(home / "logs", clock))
         self.table = PathTable()
         PathFeed(self.membership, self.table)
-        self.gateway = Gateway(
-            GatewayOptions(host=options.host, port=options.port, allowed_hosts=options.allowed_hosts),
-            table=self.table,
-            send=self.router.send,
-            programs=Programs(self.router),
-            admin_token=self.token,
-            clock=clock,
-            ready=lambda: self._ready,
-        )
-        await self.gateway.start()
+        self.gateway = await self._start_gateway()
         stack.push_async_callback(self.gateway.stop)
         group = await stack.enter_async_context(asyncio.TaskGroup())
         launcher = await stack.enter_async_context(ForkLauncher(clock, os.environ, marker=_marker(home)))
@@ -147,6 +139,29 @@ class Platform:
         compilation = compile_in_background()
         if compilation is not None:
             stack.callback(compilation.close)
+
+    async def _start_gateway(self) -> Gateway:
+        options = self.options
+        try:
+            return await self._gateway_on(DEFAULT_PORT if options.port is None else options.port)
+        except PortTaken:
+            if options.port is not None or not options.session:
+                raise
+            return await self._gateway_on(0)
+
+    async def _gateway_on(self, port: int) -> Gateway:
+        options = self.options
+        gateway = Gateway(
+            GatewayOptions(host=options.host, port=port, allowed_hosts=options.allowed_hosts),
+            table=self.table,
+            send=self.router.send,
+            programs=Programs(self.router),
+            admin_token=self.token,
+            clock=self.clock,
+            ready=lambda: self._ready,
+        )
+        await gateway.start()
+        return gateway
 
     def _serve_built_in(self) -> None:
         parts = Parts(registry=self.registry, membership=self.membership, runtime=self.runtime, logs=self.logs)

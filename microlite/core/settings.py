@@ -6,6 +6,9 @@ from pathlib import Path
 
 import msgspec
 
+DEFAULT_PORT = 8080
+"""The gateway's port where nobody names one."""
+
 
 class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of one platform.
@@ -13,7 +16,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         home: the folder with all that the platform keeps.
         host: the address on which the gateway listens.
-        port: the port of the gateway; 0 takes any free one.
+        port: the port of the gateway; 0 takes any free one. None is 8080, or any free one for a session where that is
+            taken: a developer's loop does not stop at a port that he did not ask for.
         allowed_hosts: names besides those of this machine that a `Host` header may carry.
         session: whether to end two seconds after the last session.
         ready_fd: a descriptor on which to say `ready`, or why not.
@@ -21,7 +25,7 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     home: Path
     host: str = "127.0.0.1"
-    port: int = 8080
+    port: int | None = None
     allowed_hosts: tuple[str, ...] = ()
     session: bool = False
     ready_fd: int | None = None

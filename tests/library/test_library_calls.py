@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -81,7 +82,7 @@ async def test_typed_values_arrive_typed_and_return_as_plain_ones(platform: Runn
         "items": [{"name": "tea", "price": 2.5, "size": "l"}],
         "at": "2026-11-23T00:00:00Z",
         "total": "2.5",
-    } or (answer["total"] == "2.5" and answer["customer"] == "Ann")
+    }
 
 
 async def test_a_request_may_be_one_object_with_all_fields(platform: RunningPlatform, orders: Service) -> None:
@@ -237,8 +238,6 @@ async def test_an_uncaught_exception_is_a_500_with_an_id_and_the_service_lives_o
 
     @service.endpoint
     async def cancels() -> None:
-        import asyncio
-
         raise asyncio.CancelledError
 
     @service.endpoint
@@ -260,8 +259,8 @@ async def test_an_uncaught_exception_is_a_500_with_an_id_and_the_service_lives_o
         logged = [record.getMessage() for record in caplog.records if error.id in record.getMessage()]
         assert len(logged) == 1
         assert "Traceback" in logged[0]
-        assert "microlite/core" not in logged[0].split("Traceback")[1].splitlines()[1]
         if name in ("breaks", "blocks"):
             assert "the secret reason" in logged[0]
             assert "secret_place" in logged[0]
+            assert "microlite/core" not in logged[0].split("Traceback")[1].splitlines()[1], "our frames were not cut"
     assert await platform.call("frail.well") == "well"

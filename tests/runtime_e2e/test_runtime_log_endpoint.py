@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from microlite import errors
+from microlite.core.context import DEFAULT_NAMESPACE
 from tests.runtime_e2e.runtime_bench import Bench, versioned
 
 TALKATIVE = """
@@ -94,7 +95,7 @@ async def test_the_log_outlives_its_service(bench: Bench) -> None:
 async def test_a_service_that_never_was_is_not_found(bench: Bench) -> None:
     with pytest.raises(errors.ServiceNotFound, match='Service "talkative" not found'):
         await _read(bench)
-    assert bench.platform.logs.known("micro") == []
+    assert bench.platform.logs.known(DEFAULT_NAMESPACE) == []
 
 
 async def test_a_traceback_is_in_the_log_and_in_no_answer(bench: Bench) -> None:

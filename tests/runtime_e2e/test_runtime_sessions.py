@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 
 import psutil
 import pytest
 
 from microlite import errors
+from microlite.core.context import DEFAULT_NAMESPACE
 from microlite.core.runtime.api import Topic
 from microlite.core.runtime.states import State
 from tests.runtime_e2e.runtime_bench import ENVIRONMENT, Bench, bench_on, versioned
@@ -17,10 +19,10 @@ from tests.runtime_e2e.runtime_bench import ENVIRONMENT, Bench, bench_on, versio
 
 async def _gone(bench: Bench, service: str) -> None:
     """Return when the platform runs nothing of this name."""
-    runners = bench.platform.runtime.matching("micro", service)
+    runners = bench.platform.runtime.matching(DEFAULT_NAMESPACE, service)
     assert runners
     await asyncio.wait({runner.finished for runner in runners})
-    assert bench.platform.runtime.matching("micro", service) == []
+    assert bench.platform.runtime.matching(DEFAULT_NAMESPACE, service) == []
 
 
 async def test_services_of_a_session_end_with_it(bench: Bench) -> None:
@@ -162,7 +164,7 @@ async def test_status_tells_of_a_service_that_was_started_by_hand(bench: Bench) 
     registered = asyncio.Event()
     stop = bench.platform.registry.watch(lambda namespace, event: registered.set())
     process = await asyncio.create_subprocess_exec(
-        *(os.sys.executable, str(main)),  # type: ignore[attr-defined]
+        *(sys.executable, str(main)),
         env={**ENVIRONMENT, "MICROLITE_HOME": str(bench.home), "PYTHONPATH": str(Path(__file__).parents[2])},
     )
     try:
@@ -213,7 +215,7 @@ async def test_a_platform_for_sessions_ends_two_seconds_after_the_last(tmp_path:
         bench.write("echo/main.py", versioned(1))
         main = bench.folder / "echo" / "main.py"
         process = await asyncio.create_subprocess_exec(
-            *(os.sys.executable, str(main)),  # type: ignore[attr-defined]
+            *(sys.executable, str(main)),
             env={**ENVIRONMENT, "MICROLITE_HOME": str(bench.home), "PYTHONPATH": str(Path(__file__).parents[2])},
         )
         try:
