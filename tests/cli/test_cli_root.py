@@ -153,15 +153,14 @@ def test_colours_reach_no_file(microlite: Microlite, platform: StandIn) -> None:
     assert "\x1b" not in microlite("greeter", "--help").out
 
 
-OURS = {"microlite", "microlite.__main__", "microlite.version", "microlite.cli"}
+OURS = {"microlite", "microlite.version", "microlite.cli"}
 TEXTS = OURS | {f"microlite.cli.{name}" for name in ("entry", "failure", "options", "root")}
 HEAVY = {"asyncio", "ssl", "http", "urllib.request", "logging", "uvloop", "aiohttp", "uvicorn", "apsw", "psutil"}
 
 
 def _imported(*words: str) -> set[str]:
     script = (
-        "import sys\nfrom microlite.__main__ import main\n"
-        f"sys.argv = ['microlite', *{list(words)!r}]\ncode = main()\n"
+        f"import sys\nfrom microlite.cli.entry import run\ncode = run({list(words)!r})\n"
         "print('\\0', code, *sys.modules)"
     )
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

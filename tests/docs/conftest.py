@@ -29,6 +29,9 @@ def reader(tmp_path: Path) -> Reader:
         f'exec {sys.executable} -m microlite "$@"\n'
     )
     script.chmod(0o755)
+    python = programs / "python3"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')  # a link to it would not find its environment
+    python.chmod(0o755)
     environment = {
         "HOME": str(tmp_path),
         "LANG": "C.UTF-8",

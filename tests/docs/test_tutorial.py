@@ -1,4 +1,4 @@
-"""The tutorial does what it says, from the first line to the last."""
+"""The tutorial, and the how-to pages that can be run, do what they say."""
 
 from __future__ import annotations
 
@@ -7,12 +7,20 @@ from pathlib import Path
 import pytest
 from tests.docs.tutorial_parts import Reader, blocks, compare, steps
 
-TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial" / "first-service.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = (
+    "tutorial/first-service.md",
+    "howto/call-from-scripts.md",
+    "howto/run-any-http-program.md",
+    "howto/run-several-services.md",
+    "howto/stream.md",
+)
 
 
 @pytest.mark.timeout(180)
-def test_everything_happens_as_the_tutorial_says(reader: Reader) -> None:
-    reader.follow(TUTORIAL.read_text(encoding="utf-8"))
+@pytest.mark.parametrize("page", PAGES)
+def test_everything_happens_as_the_page_says(reader: Reader, page: str) -> None:
+    reader.follow((DOCS / page).read_text(encoding="utf-8"))
 
 
 def test_a_page_is_read_as_its_reader_does() -> None:

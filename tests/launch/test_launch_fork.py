@@ -220,7 +220,7 @@ async def test_a_start_that_is_cancelled_leaves_no_process(forks: Bench, ended: 
         await task
     _, other = await forks.run("import os; print(open(f'/proc/self/task/{os.getpid()}/children').read(), os.getppid())")
     siblings = Path(f"/proc/{int(other.out.split()[-1])}/task/{int(other.out.split()[-1])}/children")
-    for pid in siblings.read_text().split():  # noqa: ASYNC240 - /proc does not block
+    for pid in siblings.read_text().split():
         await ended(int(pid))
 
 
@@ -268,13 +268,13 @@ async def test_the_end_is_told_in_the_clocks_time(tmp_path: Path) -> None:
 
 
 async def test_many_at_once_all_start_and_no_descriptor_is_left(forks: Bench) -> None:
-    before = len(list(Path("/proc/self/fd").iterdir()))  # noqa: ASYNC240 - /proc does not block
+    before = len(list(Path("/proc/self/fd").iterdir()))
     nodes = await asyncio.gather(*(forks.start("print('up')") for _ in range(60)))
     for node in nodes:
         assert (await node.exit()).code == 0
         assert node.out == "up\n"
     server = 5  # its socket, life pipe, two outputs and pidfd
-    assert len(list(Path("/proc/self/fd").iterdir())) <= before + server  # noqa: ASYNC240
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + server
 
 
 def test_it_works_on_uvloop_too(tmp_path: Path) -> None:

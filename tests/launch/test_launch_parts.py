@@ -47,20 +47,20 @@ async def test_a_guard_that_was_killed_is_replaced_and_told_of_all_that_runs(tmp
     spec = LaunchSpec(name="a", cwd="/", env={}, script=str(script))
     async with SpawnLauncher(SystemClock(), guarded=True) as launcher:
         processes: list[Process] = []
+        guard: Guard | None = None
         for _ in range(2):
             printed = asyncio.Event()
             processes.append(await launcher.start(spec, lambda *_, printed=printed: printed.set()))
             await printed.wait()
-            assert launcher._guard is not None
             guard = launcher._guard
+            assert guard is not None
             if len(processes) == 1:
                 os.kill(guard.pid, signal.SIGKILL)
                 os.waitid(os.P_PID, guard.pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222 - it was killed
-        assert launcher._guard is not None
-        launcher._guard.close()
+        assert guard is not None
+        guard.close()
         for process in processes:
             assert (await process.wait()).signal == signal.SIGKILL
-        launcher._guard = None
 
 
 @pytest.mark.parametrize("pidfd", [True, False])

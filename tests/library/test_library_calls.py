@@ -80,7 +80,7 @@ async def test_typed_values_arrive_typed_and_return_as_plain_ones(platform: Runn
         "id": "00000000-0000-0000-0000-000000000007",
         "customer": "Ann",
         "items": [{"name": "tea", "price": 2.5, "size": "l"}],
-        "at": "2026-11-23T00:00:00Z",
+        "at": datetime(2026, 11, 23, tzinfo=UTC),
         "total": "2.5",
     }
 

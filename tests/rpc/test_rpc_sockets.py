@@ -7,7 +7,9 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,6 +20,9 @@ from microlite.core.rpc.call import UnaryCall
 from microlite.core.rpc.connection import Connection
 from microlite.core.rpc.sockets import PATH_LIMIT, Listener, dial, peer_uid, private_folder, socket_path
 from tests.rpc.rpc_parts import HELLO, Service
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def test_a_socket_path_is_short_whatever_the_folder_and_the_name(tmp_path: Path) -> None:
@@ -156,6 +161,13 @@ async def test_a_full_listener_is_closed_within_its_second(tmp_path: Path) -> No
         assert connection.closed.done()
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that other users can be let into, unlike those of pytest."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        yield Path(folder)
+
+
 ATTEMPT = """
 import socket, sys, os
 os.setuid(65534)
@@ -180,14 +192,15 @@ with socket.socket(socket.AF_UNIX) as listening:
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
-async def test_another_user_is_turned_away_unheard(tmp_path: Path) -> None:
+async def test_another_user_is_turned_away_unheard(open_folder: Path) -> None:
     seen: list[Connection] = []
     service = Service()
-    listener = Listener(tmp_path / "open" / "x.s", service, role="platform", on_hello=seen.append, on_lost=seen.append)
+    listener = Listener(
+        open_folder / "run" / "x.s", service, role="platform", on_hello=seen.append, on_lost=seen.append
+    )
     await listener.start()
-    for place in (listener.path, *listener.path.parents):
-        if place.is_relative_to(tmp_path.parent.parent):
-            place.chmod(0o777)
+    for place in (open_folder, listener.path.parent, listener.path):
+        place.chmod(0o777)
     said = (frames.encode(HELLO) + frames.encode(frames.Call(1, "s", "echo"))).hex()
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", ATTEMPT, str(listener.path), said, stdout=subprocess.PIPE
@@ -201,14 +214,10 @@ async def test_another_user_is_turned_away_unheard(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
 async def test_a_socket_that_somebody_else_serves_is_told_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "shared"
-    folder.mkdir()
-    for place in (folder, *folder.parents):
-        if place.is_relative_to(tmp_path.parent.parent):
-            place.chmod(0o777)
-    path = folder / "x.s"
+    open_folder.chmod(0o777)
+    path = open_folder / "x.s"
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", LISTENING, str(path), stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )

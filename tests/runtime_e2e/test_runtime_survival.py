@@ -107,9 +107,19 @@ async def remote(tmp_path: Path) -> AsyncIterator[Remote]:
 
 
 async def _gone(processes: list[psutil.Process], timeout: float = 2.0) -> list[psutil.Process]:
-    """Those that are left after a while; none, it is hoped."""
-    _, left = await asyncio.to_thread(psutil.wait_procs, processes, timeout)
-    return [process for process in left if process.status() != psutil.STATUS_ZOMBIE]
+    """Those that still run after a while; none, it is hoped."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout):
+            while any(map(_runs, processes)):
+                await asyncio.sleep(0.01)  # strangers' ends are told to nobody
+    return [process for process in processes if _runs(process)]
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _below(server: Server) -> list[psutil.Process]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
+
+try:
+    from _blake2 import blake2b  # the same as hashlib's; that module loads OpenSSL, which takes longer than a call
+except ImportError:  # another Python than CPython
+    from hashlib import blake2b
 
 PATH_LIMIT = 103
 """Bytes that a socket's path may have (104 with its end on macOS, 108 on Linux)."""
@@ -12,9 +16,9 @@ PATH_LIMIT = 103
 
 def socket_path(folder: Path, name: str) -> Path:
     """The short, hashed path of a socket; in the folder for temporary files where the folder's own path is too long."""
-    digest = hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
+    digest = blake2b(name.encode(), digest_size=8).hexdigest()
     path = folder / f"{digest}.s"
     if len(os.fsencode(path)) <= PATH_LIMIT:
         return path
-    place = hashlib.blake2b(os.fsencode(folder.absolute()), digest_size=8).hexdigest()
+    place = blake2b(os.fsencode(folder.absolute()), digest_size=8).hexdigest()
     return Path(f"/tmp/microlite-{os.getuid()}-{place}") / f"{digest}.s"  # noqa: S108 - its owner and mode are checked

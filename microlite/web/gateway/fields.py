@@ -73,19 +73,19 @@ def _set(fields: dict[str, Any], name: str, texts: list[str], root: Schema) -> N
         fields = fields.setdefault(step, {})
         if not isinstance(fields, dict):
             raise errors.BadRequest(f'the query gives "{step}" a value, and fields as well', id="gateway")
-        schema = _property(schema, step, root)
+        schema = dereference(_property(schema, step), root)
     last = steps[-1]
     if last in fields:
         raise errors.BadRequest(f'the query gives "{last}" a value, and fields as well', id="gateway")
-    fields[last] = _convert(texts, _property(schema, last, root), root)
+    fields[last] = _convert(texts, _property(schema, last), root)
 
 
-def _property(schema: Schema, name: str, root: Schema) -> Schema:
+def _property(schema: Schema, name: str) -> Schema:
     """The schema of a field; an empty one where nothing is known of it."""
     inner = schema.get("properties", {}).get(name)
     if inner is None:
         inner = schema.get("additionalProperties")
-    return dereference(inner, root) if isinstance(inner, dict) else {}
+    return inner if isinstance(inner, dict) else {}
 
 
 def _convert(texts: list[str], schema: Schema, root: Schema) -> Any:

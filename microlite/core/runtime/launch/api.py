@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-PRELOAD = ("microlite.core.library.node", "microlite.core.library.service", "asyncio", "uvloop", "msgspec")
+PRELOAD = ("microlite.core.library.rehearsal", "asyncio", "uvloop", "msgspec")
 """What a fork server imports before its first fork; each of them is optional."""
 
 MARKER = "MICROLITE_LAUNCH"

@@ -56,6 +56,8 @@ class Guard:
         self._tell(b"-%d\n" % group)
 
     def _tell(self, line: bytes) -> None:
+        if self.writer < 0:
+            return
         try:
             os.write(self.writer, line)
         except BrokenPipeError:
