@@ -77,6 +77,10 @@ def main(venv, lock):
     uv = uv or own_uv
     python = os.path.join(venv, "bin", "python")
     run(uv, "pip", "install", "--quiet", "--no-config", "--require-hashes", "--python", python, "-r", lock)
+    # The checkout itself, as an editable install would give it, so that `python -m microlite` works from any folder.
+    place = subprocess.check_output([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"])
+    with open(os.path.join(place.decode().strip(), "microlite-checkout.pth"), "w") as link:
+        link.write(ROOT + "\n")
 
 
 if __name__ == "__main__":

@@ -41,8 +41,18 @@ NOTE: Final = "<!-- Written by scripts/build_reference.py: change the code, then
 VARIABLES: Final = (
     ("MICROLITE_HOME", "user", "The platform's folder, for every command and for scripts.", "`~/.microlite`"),
     ("MICROLITE_NAMESPACE", "user", "Whose services commands, scripts and nodes mean.", "`default`"),
-    ("MICROLITE_LOG_LEVEL", "user", "From which level on a service logs: `debug`, `info`, `warning`, `error`.", "`info`"),
-    ("MICROLITE_CACHE", "user", "Where the one file unpacks itself.", "`$XDG_CACHE_HOME/microlite`, `~/.cache/microlite`"),
+    (
+        "MICROLITE_LOG_LEVEL",
+        "user",
+        "From which level on a service logs: `debug`, `info`, `warning`, `error`.",
+        "`info`",
+    ),
+    (
+        "MICROLITE_CACHE",
+        "user",
+        "Where the one file unpacks itself.",
+        "`$XDG_CACHE_HOME/microlite`, `~/.cache/microlite`",
+    ),
     ("MICROLITE_DEBUG", "user", "`1` shows the traceback of an error that a command did not expect.", ""),
     ("NO_COLOR", "user", "Set to anything, commands print without colours.", ""),
     ("PORT", "platform", "The port on which a program that is run by a command has to listen.", ""),
@@ -51,7 +61,12 @@ VARIABLES: Final = (
     ("MICROLITE_VERSION", "platform", "The version under which it registers.", "as the code says"),
     ("MICROLITE_METADATA", "platform", "A JSON object that is added to the service's metadata.", ""),
     ("MICROLITE_NODE", "platform", "The id of the node.", ""),
-    ("MICROLITE_GENERATION", "platform", "Grows with each start of a node; present only where the platform started it.", ""),
+    (
+        "MICROLITE_GENERATION",
+        "platform",
+        "Grows with each start of a node; present only where the platform started it.",
+        "",
+    ),
     ("MICROLITE_LAUNCH", "platform", "Marks the processes of one platform, so that it finds them again.", ""),
 )
 """Every variable of the environment: name, who sets it, what it says, what holds without it."""
@@ -147,7 +162,8 @@ def cli_page() -> str:
         "`microlite [global options] COMMAND …`. Global options stand before the command. "
         "Every command has `--help`. Errors are one line on stderr; what the exit codes mean is in [errors](errors.md).",
         "## Global options\n\n" + _options(root.params),
-        "## Commands\n\n" + table(("command", ""), [(f"[`{name}`](#{name})", one.text) for name, one in COMMANDS.items()]),
+        "## Commands\n\n"
+        + table(("command", ""), [(f"[`{name}`](#{name})", one.text) for name, one in COMMANDS.items()]),
     ]
     for name in COMMANDS:
         command = root.get_command(context, name)
@@ -155,11 +171,11 @@ def cli_page() -> str:
         blocks.append(_command(command, f"microlite {name}", 2))
     blocks.append(
         "## Dynamic commands\n\n"
-        "Every service that runs is a command too: `microlite greeter` lists its endpoints, `microlite greeter hello --help` "
-        "its flags, and `microlite greeter hello --name Ann` calls one. After the service's name all flags belong to the "
-        "endpoint: `--field value`, `--field=value`, a bare `--field` for true, `--no-field` for false; fields of fields join "
-        "with a dash (`--address-city`), lists repeat a flag or separate plain values by commas; `--json '{…}'` gives the whole "
-        "request or any part of it. A program `microlite-x` on the `PATH` is the command `x`, and goes first."
+        "Every service that runs is a command too: `microlite greeter` lists its endpoints, `microlite greeter hello "
+        "--help` its flags, and `microlite greeter hello --name Ann` calls one. After the service's name all flags belong "
+        "to the endpoint: `--field value`, `--field=value`, a bare `--field` for true, `--no-field` for false; fields of "
+        "fields join with a dash (`--address-city`), lists repeat a flag or separate plain values by commas; `--json '{…}'` "
+        "gives the whole request or any part of it. A program `microlite-x` on the `PATH` is the command `x` and goes first."
     )
     return page("The command line", *blocks)
 
@@ -214,11 +230,15 @@ def settings_page() -> str:
     return page(
         "Settings",
         "What can be set, in four tables: the platform, its gateway, a project, and the environment.",
-        "## The platform\n\nOptions of `microlite server`; see [the command line](cli.md#server).\n\n" + _fields(ServerOptions),
+        "## The platform\n\nOptions of `microlite server`; see [the command line](cli.md#server).\n\n"
+        + _fields(ServerOptions),
         "## The gateway\n\nSizes are in bytes, times in seconds. Host and port come from the platform's; the others hold "
-        "their defaults in this version, and are for those who start a gateway from Python.\n\n" + _fields(GatewayOptions),
-        "## A project\n\nThe table `[tool.microlite]` of a `pyproject.toml`. Every key may be absent.\n\n" + _fields(Manifest),
-        "## The environment\n\n" + table(
+        "their defaults in this version, and are for those who start a gateway from Python.\n\n"
+        + _fields(GatewayOptions),
+        "## A project\n\nThe table `[tool.microlite]` of a `pyproject.toml`. Every key may be absent.\n\n"
+        + _fields(Manifest),
+        "## The environment\n\n"
+        + table(
             ("variable", "set by", "says", "without it"),
             [(code(name), who, text, default) for name, who, text, default in VARIABLES],
         ),
@@ -241,12 +261,14 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
     value = field.default
     if value is msgspec.NODEFAULT and field.default_factory is not msgspec.NODEFAULT:
         value = field.default_factory()
-    return "" if value in (None, "", (), {}) else code(str(value) if not isinstance(value, bool) else str(value).lower())
+    return (
+        "" if value in (None, "", (), {}) else code(str(value) if not isinstance(value, bool) else str(value).lower())
+    )
 
 
 def _type(struct: type[msgspec.Struct], name: str) -> str:
     for kind_ in struct.__mro__:
-        annotation = kind_.__dict__.get("__annotations__", {}).get(name) or inspect.get_annotations(kind_).get(name)
+        annotation = inspect.get_annotations(kind_).get(name)
         if annotation is not None:
             return annotation if isinstance(annotation, str) else annotation.__name__
     raise LookupError(name)
@@ -264,11 +286,11 @@ def errors_page() -> str:
     ]  # fmt: skip
     return page(
         "Errors",
-        "A service raises one of these (`from microlite import errors`; `raise errors.NotFound(\"there is no order 7\")`), and "
-        "the caller catches the same class, whichever service, process or machine lies between. Over HTTP it is the status "
-        "code and a JSON document `{\"id\", \"code\", \"detail\", \"status\"}`; on the command line its detail and an exit code.",
+        "A service raises one of these (`from microlite import errors`, `raise errors.NotFound('there is no order 7')`), "
+        "and the caller catches the same class, whichever service or process lies between. Over HTTP it is the status code "
+        "and a JSON document of `id`, `code`, `detail` and `status`; on the command line, its detail and an exit code.",
         table(("error", "HTTP", "status", "gRPC", "exit code", "means"), rows),
-        "Any other code from 400 to 599 is `errors.Error(\"…\", code=418)`. An exception that is none of these becomes an "
+        "Any other code from 400 to 599 is `errors.Error('…', code=418)`. An exception that is none of these becomes an "
         "`InternalServerError`: the caller gets an id, and the service's log has the traceback under the same id.",
         "## Exit codes\n\n" + table(
             ("code", "means"),
@@ -388,7 +410,11 @@ def _parameter(one: ast.arg, default: ast.expr | None) -> str:
 def _alias(tree: ast.Module, name: str) -> Iterator[str]:
     """A type alias, and the text that stands below it."""
     for statement, after in zip(tree.body, tree.body[1:], strict=False):
-        if isinstance(statement, ast.AnnAssign) and ast.unparse(statement.target) == name and statement.value is not None:
+        if (
+            isinstance(statement, ast.AnnAssign)
+            and ast.unparse(statement.target) == name
+            and statement.value is not None
+        ):
             yield f"```python\n{name} = {ast.unparse(statement.value)}\n```"
             if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
                 yield str(after.value.value)
@@ -418,7 +444,10 @@ def service_page(service: ServiceDescription) -> str:
 
 def _endpoint(service: str, endpoint: EndpointDescription) -> str:
     methods = "GET, POST" if endpoint.reads and not endpoint.streaming.from_client else "POST"
-    facts = [f"`{methods.replace(', ', '` or `')} /{service}/{endpoint.name.replace('.', '/')}`", f"for: {endpoint.role}"]
+    facts = [
+        f"`{methods.replace(', ', '` or `')} /{service}/{endpoint.name.replace('.', '/')}`",
+        f"for: {endpoint.role}",
+    ]
     if endpoint.streaming.from_server:
         facts.append("answers with a stream")
     blocks = [
@@ -457,7 +486,9 @@ def _plain(default: object) -> str:
 def _link(schema: Schema, root_: Schema) -> str:
     """The type for people; a named one leads to its table."""
     words = []
-    for one in [schema] if "$ref" in schema else alternatives(schema, root_) if "anyOf" not in schema else schema["anyOf"]:
+    for one in (
+        [schema] if "$ref" in schema else alternatives(schema, root_) if "anyOf" not in schema else schema["anyOf"]
+    ):
         reference = one.get("$ref", "").removeprefix("#/$defs/")
         if reference:
             words.append(f"[{reference}](#{reference.lower()})")

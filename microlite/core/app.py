@@ -56,6 +56,9 @@ SESSION_LINGER: Final = 2.0
 LIBRARY_NEEDS: Final = {"msgspec": "0.22", "uvloop": "0.23"}
 """The least versions of what the service library imports, as pyproject.toml has them; a test holds the two together."""
 
+FIRST_SESSION: Final = 10.0
+"""Seconds in which such a platform waits for its first session."""
+
 log = logging.getLogger("microlite")
 
 
@@ -135,6 +138,9 @@ class Platform:
         _write_server_file(home, self.gateway.url, listener.path)
         stack.callback(_remove_server_file, home)
         self._ready = True
+        if self.options.session:
+            # Whoever started it for a session may be gone before it has opened one.
+            self._linger = asyncio.get_running_loop().call_later(FIRST_SESSION, self._end_if_idle)
         group.create_task(machinery.environments.prune(keep=()), name="microlite: remove unused environments")
         compilation = compile_in_background()
         if compilation is not None:

@@ -32,7 +32,7 @@ def extraction() -> Path | None:
 def command() -> list[str]:
     """Return the words that start microlite again as this process was, for a `subprocess`; arguments follow."""
     path = archive()
-    return [sys.executable, str(path)] if path is not None else [sys.executable, "-m", "microlite"]
+    return [sys.executable, str(path)] if path is not None else [sys.executable, "-P", "-m", "microlite"]
 
 
 def library_path() -> Path:

@@ -6,9 +6,11 @@ import os
 import socket
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+
 from tests.docs.tutorial_parts import Reader
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +44,8 @@ def reader(tmp_path: Path) -> Reader:
     installed = subprocess.run([sys.executable, "-c", "import microlite"], cwd="/", capture_output=True, check=False)
     if installed.returncode:
         environment["PYTHONPATH"] = str(ROOT)
+    if not entry_points(group="pytest11", name="microlite"):
+        environment["PYTEST_ADDOPTS"] = "-p microlite.testing.plugin"
     folder = tmp_path / "greeter"
     folder.mkdir()
     return Reader(folder, environment, port)

@@ -5,22 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from tests.docs.tutorial_parts import Reader, blocks, compare, steps
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
 PAGES = (
-    "tutorial/first-service.md",
-    "howto/call-from-scripts.md",
-    "howto/run-any-http-program.md",
-    "howto/run-several-services.md",
-    "howto/stream.md",
+    "README.md",
+    "docs/tutorial/first-service.md",
+    "docs/howto/call-from-scripts.md",
+    "docs/howto/run-any-http-program.md",
+    "docs/howto/run-several-services.md",
+    "docs/howto/stream.md",
+    "docs/howto/test-a-service.md",
 )
 
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("page", PAGES)
 def test_everything_happens_as_the_page_says(reader: Reader, page: str) -> None:
-    reader.follow((DOCS / page).read_text(encoding="utf-8"))
+    reader.follow((ROOT / page).read_text(encoding="utf-8"))
 
 
 def test_a_page_is_read_as_its_reader_does() -> None:

@@ -85,14 +85,15 @@ def compare(expected: list[str], printed: list[str]) -> None:
     """
     rest = list(printed)
     anything = False
-    for number, line in enumerate(expected):
+    for line in expected:
         if line.strip() == "…":
             anything = True
             continue
         while anything and rest and not matches(line, rest[0]):
             rest.pop(0)
-        assert rest and matches(line, rest[0]), f"expected {expected[number]!r}, and it printed:\n" + "\n".join(printed)
-        rest.pop(0)
+        found = rest.pop(0) if rest else None
+        assert found is not None, f"expected {line!r}, and it printed:\n" + "\n".join(printed)
+        assert matches(line, found), f"expected {line!r}, and it printed:\n" + "\n".join(printed)
         anything = False
     assert anything or not rest, "it printed more than expected:\n" + "\n".join(printed)
 
@@ -147,7 +148,8 @@ class Terminal:
                     if matches(line, self._lines[self._seen - 1]):
                         return
                 left = deadline - time.monotonic()
-                assert left > 0 and self._changed.wait(left), f"expected {line!r}; so far:\n" + "\n".join(self._lines)
+                if left <= 0 or not self._changed.wait(left):
+                    raise AssertionError(f"expected {line!r}; so far:\n" + "\n".join(self._lines))
 
     def interrupt(self) -> None:
         """Press Ctrl-C, and wait for the end."""

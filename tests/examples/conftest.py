@@ -14,9 +14,6 @@ import pytest
 
 import microlite
 from microlite.core.app import Platform
-from microlite.core.context import DEFAULT_NAMESPACE
-from microlite.core.runtime.api import RunRequest
-from microlite.core.runtime.states import State
 from microlite.core.settings import ServerOptions
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -36,16 +33,15 @@ class Shown:
         self.caller = caller
         self.http = http
 
-    async def run(self, *names: str, **options: Any) -> None:
+    async def run(self, *names: str) -> None:
         """Run examples by the names of their folders; fails with what they last wrote, if one does not serve."""
-        runtime = self.platform.runtime
-        sources = tuple(str(EXAMPLES / name) for name in names)
-        request = RunRequest(sources=sources, environment=dict(os.environ), watch=False, **options)
-        runners = await runtime.run(runtime.find(request, DEFAULT_NAMESPACE, detached=False, owner="test"))
-        for runner in runners:
-            await runner.settled()
-            status = runner.status()
-            assert status.state is State.RUNNING, f"{status.name}: {status.error} {status.story}"
+        request = {
+            "sources": [str(EXAMPLES / name) for name in names],
+            "environment": dict(os.environ),
+            "watch": False,
+        }
+        for status in await self.caller.options(timeout=200).call("runtime.run", request=request):
+            assert status["state"] == "running", status
 
     async def get(self, path: str, *, code: int = 200, **options: Any) -> Any:
         """The decoded answer of a GET."""

@@ -172,6 +172,20 @@ async def test_a_server_that_died_takes_its_nodes_with_it_and_is_replaced(
     assert "its nodes are killed" in caplog.text
 
 
+async def test_the_death_of_the_first_server_is_not_that_of_the_tenth(forks: Bench) -> None:
+    forks.launcher._numbers = iter([1, 10])
+    nodes = [
+        await forks.start("import os, signal; print(os.getppid()); signal.pause()", preload=preload)
+        for preload in (("asyncio",), ("msgspec",))
+    ]
+    first, tenth = [int(await node.line()) for node in nodes]
+    assert first != tenth
+    os.kill(first, signal.SIGKILL)
+    await nodes[0].exit()
+    assert (await forks.run(PARENT, preload=("msgspec",)))[0] == 0
+    assert nodes[1].process.exit is None
+
+
 async def test_a_server_asked_to_end_sweeps_first(forks: Bench, ended: Any) -> None:
     node = await forks.start(
         "import os, signal; signal.signal(15, signal.SIG_IGN); print(os.getppid())\nsignal.pause()"

@@ -15,8 +15,6 @@ from typing import Any, NamedTuple
 import pytest
 
 from microlite.core.clock import SystemClock
-from microlite.core.runtime.launch import bury, sweep
-from microlite.core.runtime.launch.api import MARKER
 from microlite.core.runtime.launch.fork import ForkLauncher
 
 PROGRAM = str(Path(__file__).with_name("platform_program.py"))
@@ -59,7 +57,8 @@ async def platform(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
         one.process.wait()
         assert one.process.stdout is not None
         one.process.stdout.close()
-    await bury.dead(sweep.end_marked(MARKER, f"{tmp_path}/"))
+    async with ForkLauncher(SystemClock(), os.environ, marker=str(tmp_path)) as launcher:
+        await launcher.sweep()
 
 
 @pytest.mark.slow

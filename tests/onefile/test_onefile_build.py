@@ -7,6 +7,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+
 from tests.onefile.built import build, stand_in, write_stand_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # the first build fetches packages

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.onefile.built import PYTHON, extractions, refused, stand_in, start, told
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # the first build fetches packages

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
 from tests.onefile.built import PYTHON, ROOT, extractions, refused, stand_in, start, told
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # the first build fetches packages

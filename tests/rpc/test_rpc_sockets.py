@@ -18,7 +18,8 @@ from microlite.core.rpc import frames
 from microlite.core.rpc.blocking import BlockingClient
 from microlite.core.rpc.call import UnaryCall
 from microlite.core.rpc.connection import Connection
-from microlite.core.rpc.sockets import PATH_LIMIT, Listener, dial, peer_uid, private_folder, socket_path
+from microlite.core.rpc.paths import PATH_LIMIT, socket_path
+from microlite.core.rpc.sockets import Listener, dial, peer_uid, private_folder
 from tests.rpc.rpc_parts import HELLO, Service
 
 if TYPE_CHECKING:

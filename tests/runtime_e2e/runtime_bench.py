@@ -155,8 +155,6 @@ class Bench:
 async def bench_on(home: Path, folder: Path, patience: Patience | None = None, **options: Any) -> AsyncIterator[Bench]:
     """A platform on this home; leaving stops it."""
     folder.mkdir(exist_ok=True)
-    async with Platform(ServerOptions(home=home, port=0, **options), patience=patience) as platform:
-        async with connect(home) as caller:
-            yield Bench(platform, folder, caller)
-
-
+    platform = Platform(ServerOptions(home=home, port=0, **options), patience=patience)
+    async with platform, connect(home) as caller:
+        yield Bench(platform, folder, caller)

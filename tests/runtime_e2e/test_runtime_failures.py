@@ -178,7 +178,8 @@ async def test_an_interpreter_that_is_none_is_refused_before_anything_starts(ben
 
 async def test_on_start_that_raises_is_a_failure_with_its_reason(impatient: Bench) -> None:
     source = versioned(1).replace(
-        "if __name__", "@service.on_start\nasync def connect() -> None:\n    raise ConnectionError('no broker')\n\nif __name__"
+        "if __name__",
+        "@service.on_start\nasync def connect() -> None:\n    raise ConnectionError('no broker')\n\nif __name__",
     )
     impatient.write("echo/main.py", source)
     async with impatient.session("echo") as session:

@@ -117,7 +117,9 @@ async def test_the_last_words_are_those_of_the_code_that_failed(bench: Bench) ->
     bench.write("echo/main.py", versioned(1).replace("return 1", "print('still here', flush=True); return 1"))
     async with bench.session("echo") as session:
         await session.running()
-        bench.write("echo/main.py", "import time\nprint('new code', flush=True)\ntime.sleep(0.2)\nraise SystemExit(4)\n")
+        bench.write(
+            "echo/main.py", "import time\nprint('new code', flush=True)\ntime.sleep(0.2)\nraise SystemExit(4)\n"
+        )
         await session.line("new code")
         await bench.call("echo.version")
         failed = await session.until(lambda seen: seen.text.startswith("exited with code 4"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import socket
 import sys
@@ -142,7 +141,7 @@ async def test_a_program_with_a_port_of_its_own_ends_before_its_successor_starts
             answers.append(await _get(bench, http, "/site/x"))
         assert await _get(bench, http, "/site/x") == "2:/x"
         assert sorted(answers) == answers
-        assert [key for key, _ in itertools.groupby(answers)][0] == "0:/x"
+        assert set(answers) <= {"0:/x", "2:/x"}
 
 
 async def test_a_fixed_port_that_is_taken_is_told_with_its_holder(impatient: Bench) -> None:

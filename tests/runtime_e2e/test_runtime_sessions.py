@@ -129,7 +129,9 @@ async def test_one_bad_source_of_several_starts_nothing(bench: Bench) -> None:
         ({"name": "Not A Name"}, "--name"),
     ],
 )
-async def test_what_cannot_be_run_is_refused_by_its_field(bench: Bench, options: dict[str, object], detail: str) -> None:
+async def test_what_cannot_be_run_is_refused_by_its_field(
+    bench: Bench, options: dict[str, object], detail: str
+) -> None:
     bench.write("echo/main.py", versioned(1))
     with pytest.raises(errors.BadRequest) as refused:
         await bench.run("echo", **options)

@@ -122,4 +122,5 @@ class Bridge:
 
 async def _run(function: Callable[..., Any], args: tuple[object, ...], kwargs: dict[str, Any]) -> Any:
     value = function(*args, **kwargs)
-    return await value if inspect.iscoroutine(value) else value
+    # A task is given back as it is: what runs beside its maker is not waited for.
+    return await value if inspect.isawaitable(value) and not asyncio.isfuture(value) else value

@@ -22,7 +22,8 @@ from microlite.core.library.peers import Peers
 from microlite.core.library.placement import Placement
 from microlite.core.registry.api import Node, Registration
 from microlite.core.rpc.call import UnaryCall
-from microlite.core.rpc.sockets import Listener, dial, socket_path
+from microlite.core.rpc.paths import socket_path
+from microlite.core.rpc.sockets import Listener, dial
 
 if TYPE_CHECKING:
     from collections.abc import Callable

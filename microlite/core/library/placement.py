@@ -13,7 +13,7 @@ import msgspec
 
 from microlite.core import errors
 from microlite.core.context import DEFAULT_NAMESPACE
-from microlite.core.rpc.sockets import socket_path
+from microlite.core.rpc.paths import socket_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

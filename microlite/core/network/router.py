@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 from typing import TYPE_CHECKING, Final
 
@@ -73,16 +74,29 @@ class Router:
             self._send_undialled(call, link)
 
     def resend(self, call: Call, reason: str) -> None:
-        """Take back a call that a node provably did not start, and offer it to the next."""
-        entry = self.table.find(call.namespace or DEFAULT_NAMESPACE, call.service)
-        if entry is not None:
-            entry.links = [link for link in entry.links if link.connection is None or link.connection.usable]
+        """Take back a call that a node provably did not start, and offer it to one that was not asked yet."""
+        self._retry((), call, reason)
+
+    def _retry(self, asked: tuple[object, ...], call: Call, reason: str) -> None:
+        asked = (*asked, call.channel)
         call.channel = None
         call.tries += 1
-        if call.tries >= MAX_TRIES:
+        entry = self.table.find(call.namespace or DEFAULT_NAMESPACE, call.service)
+        links: list[Link] = []
+        if entry is not None:
+            links = entry.links = [link for link in entry.links if link.connection is None or link.connection.usable]
+        others = [link for link in links if link.connection is None or link.connection not in asked]
+        if call.tries >= MAX_TRIES or (links and not others):
             call.on_error(errors.ServiceUnavailable(f"no node of {call.service!r} took the call: {reason}"))
-            return
-        self.send(call)
+        elif others:
+            link = balancer.choose(others, self.loop.time(), self._clock.random)
+            call.resend = functools.partial(self._retry, asked)
+            if link.connection is not None:
+                link.connection.start(call)
+            else:
+                self._send_undialled(call, link)
+        else:
+            self.send(call)
 
     def accept(self, inbound: Inbound) -> None:
         """Pass a call that came here on to its service: in this process, or to a node (see `Acceptor`)."""
@@ -120,13 +134,13 @@ class Router:
                 return
             if future.cancelled() or future.exception() is not None:
                 self.remove_link(link)  # nothing was sent: the next node may have the call, with all that was kept
-                waiting.release(self._resend_undialled)
+                waiting.release(self._send_elsewhere)
             else:
                 waiting.release(future.result().start)
 
         self._dial(link).add_done_callback(dialled)
 
-    def _resend_undialled(self, call: Call) -> None:
+    def _send_elsewhere(self, call: Call) -> None:
         self.resend(call, "its socket takes no connection")
 
     def _set_expiry(self, call: Call) -> None:

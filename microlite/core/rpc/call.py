@@ -65,7 +65,8 @@ class Call:
         timeout: seconds the call may take from its start; None for no limit.
         credit: bytes of stream items that the caller takes at first; 0 says that it expects a single reply.
         idempotent: it may be sent again although a first try may have run.
-        resend: set by a router: takes a call back that was provably not started, with the reason.
+        resend: set by a router: takes a call back that was provably not started, with the reason; `channel` is who did
+            not start it.
     """
 
     __slots__ = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import socket
 import stat
@@ -18,20 +17,7 @@ from microlite.core.rpc.peers import check_listener, may_call, peer_uid
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["PATH_LIMIT", "Listener", "dial", "peer_uid", "private_folder", "socket_path"]
-
-PATH_LIMIT = 103
-"""Bytes that a socket's path may have (104 with its end on macOS, 108 on Linux)."""
-
-
-def socket_path(folder: Path, name: str) -> Path:
-    """The short, hashed path of a socket; in the folder for temporary files where the folder's own path is too long."""
-    digest = hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
-    path = folder / f"{digest}.s"
-    if len(os.fsencode(path)) <= PATH_LIMIT:
-        return path
-    place = hashlib.blake2b(os.fsencode(folder.absolute()), digest_size=8).hexdigest()
-    return Path(f"/tmp/microlite-{os.getuid()}-{place}") / f"{digest}.s"  # noqa: S108 - its owner and mode are checked
+__all__ = ["Listener", "dial", "peer_uid", "private_folder"]
 
 
 def private_folder(folder: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from microlite.core.runtime.states import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from microlite.core.network.table import Link
     from microlite.core.runtime.node_run import NodeRun
@@ -26,11 +26,13 @@ class Drains:
 
     Args:
         grace: seconds that a node has for its unary calls.
+        on_cut: told, in a sentence, of a node that did not finish in that time.
     """
 
-    def __init__(self, grace: float) -> None:
+    def __init__(self, grace: float, on_cut: Callable[[str], object]) -> None:
         self._grace = grace
-        self._tasks: dict[NodeRun, asyncio.Task[None]] = {}
+        self._on_cut = on_cut
+        self._tasks: dict[NodeRun, asyncio.Task[bool]] = {}
 
     def __iter__(self) -> Iterator[NodeRun]:
         return iter(self._tasks)
@@ -52,20 +54,29 @@ class Drains:
             self._tasks[run] = task
             task.add_done_callback(functools.partial(self._ended, run))
 
-    def _ended(self, run: NodeRun, task: asyncio.Task[None]) -> None:
+    def _ended(self, run: NodeRun, task: asyncio.Task[bool]) -> None:
         del self._tasks[run]
-        if not task.cancelled() and task.exception() is not None:
+        if task.cancelled():
+            return
+        if task.exception() is not None:
             log.error("the drain of %s failed", run.id, exc_info=task.exception())
             run.kill()
+        elif not task.result():
+            self._on_cut(f"{run.id} was cut off: not all of its calls had ended after {self._grace:g} s")
 
     def hurry(self) -> None:
         """Let all of them end their streams now."""
         for run in self._tasks:
             run.hurry()
 
+    @property
+    def full(self) -> bool:
+        """Whether no further generation may begin to drain."""
+        return len({run.generation for run in self._tasks}) >= MAX_GENERATIONS
+
     async def room(self) -> None:
         """Return when one more generation may drain. Calls have their time for that; streams have had it."""
-        while len({run.generation for run in self._tasks}) >= MAX_GENERATIONS:
+        while self.full:
             oldest = min(run.generation for run in self._tasks)
             self.hurry()
             await asyncio.wait({task for run, task in self._tasks.items() if run.generation == oldest})

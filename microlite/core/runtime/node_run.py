@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from microlite.core import errors
 from microlite.core.runtime import http_program, restarts
+from microlite.core.runtime.api import NodeStatus
 from microlite.core.runtime.launch.api import PRELOAD, Kind, LaunchSpec, Stream
 from microlite.core.runtime.lines import LineSplitter, strip_ansi
 from microlite.core.runtime.lines import Stream as LogStream
@@ -95,6 +96,17 @@ class NodeRun:
             return False
         connection = self.lease.connection
         return connection is None or connection.usable
+
+    def status(self) -> NodeStatus:
+        """The node as `status` shows it."""
+        return NodeStatus(
+            id=self.id,
+            generation=self.generation,
+            state=self.state,
+            pid=self.pid,
+            started=self.started,
+            healthy=self.healthy_at,
+        )
 
     def advance(self, event: Event) -> None:
         """Something happened to it."""
@@ -304,20 +316,24 @@ class NodeRun:
 
     # -- down -----------------------------------------------------------------------------------------------------------
 
-    async def drain(self, grace: float, *, hurry: bool = False) -> None:
+    async def drain(self, grace: float, *, hurry: bool = False) -> bool:
         """Let what runs finish, then end the process. Its routes are gone already.
 
         Args:
             grace: seconds that unary calls and HTTP requests have; streams have ten.
             hurry: streams have no time, and HTTP requests, of which nobody can tell which are streams, less.
+
+        Returns:
+            False if something was cut off by that.
         """
+        cut = False
         if self.link is not None:
             if hurry and self.link.connection is None:
                 grace = min(grace, STOP_GRACE)
             finished = await self._machinery.membership.drain(self.link, grace, hurry=hurry)
-            if not finished and self._process is not None and self._process.exit is None:
-                self._log.say(f"{self.id} was cut off: it had not finished after {grace:g} s", node=self.id)
+            cut = not finished and self._process is not None and self._process.exit is None
         await self.end(STOP_GRACE)
+        return not cut
 
     def hurry(self) -> None:
         """While it is drained: let it end its streams now."""

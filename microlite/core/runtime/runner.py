@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from microlite.core import errors
-from microlite.core.runtime import restarts
-from microlite.core.runtime.api import Desired, Happening, NodeStatus, ServiceStatus, Topic
 from microlite.core.runtime.backoff import GiveUp
+from microlite.core.runtime.batch import Batch
+from microlite.core.runtime.chronicle import Chronicle
 from microlite.core.runtime.desired import read_again
 from microlite.core.runtime.drains import Drains
 from microlite.core.runtime.launch.api import LaunchError
 from microlite.core.runtime.node_failure import NodeFailed, failure_of
 from microlite.core.runtime.renewal import Overtaken, Renewal
-from microlite.core.runtime.rollout import PATIENCE_WHEN_OVERTAKEN, Rollout
+from microlite.core.runtime.rollout import Rollout
 from microlite.core.runtime.slot import Slot
 from microlite.core.runtime.states import SERVING, Event, State, summarise
 from microlite.core.runtime.syntax import syntax_error
@@ -25,26 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
     from microlite.core.registry.registry import Lease
+    from microlite.core.runtime.api import Desired, Happening, ServiceStatus
+    from microlite.core.runtime.backoff import Retry
     from microlite.core.runtime.machinery import Machinery
     from microlite.core.runtime.node_run import NodeRun
 
 Prepared = tuple[str, dict[str, str]]
 """The interpreter of a node, and the variables that it sees."""
-
-
-class _Batch:
-    """Starts that are under way together, in slots that have no node.
-
-    Attributes:
-        built: the environment is there, or will not be.
-        launched: loop time of that; 0 before.
-    """
-
-    def __init__(self, slots: list[Slot]) -> None:
-        self.slots = slots
-        self.built = asyncio.Event()
-        self.launched = 0.0
-        self.task: asyncio.Task[None]
 
 
 class Runner:
@@ -63,27 +50,21 @@ class Runner:
         self.desired = desired
         self.stopping = False
         self._machinery = machinery
-        self._on_happening = on_happening
         self._clock = machinery.clock
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._slots: dict[str, Slot] = {}
         self._adopt(desired)
         self._rollouts: set[Rollout] = set()
-        self._drains = Drains(machinery.patience.drain)
-        self._batches: set[_Batch] = set()
+        self._batches: set[Batch] = set()
         self._renewing: asyncio.Task[None] | None = None
         self._renewal: Renewal | None = None
         self._failed_renewal: Renewal | None = None
         self._newer = asyncio.Event()
         self._settled = asyncio.Event()
-        self._story = restarts.Story()
-        self._restarts = 0
-        self._version = desired.asked.version or "latest"
-        self._reload_error = ""
-        self._state = State.PENDING
-        self._updated = self._clock.now()
-        self._log = machinery.logs.of(desired.namespace, desired.name)
+        log = machinery.logs.of(desired.namespace, desired.name)
+        self._chronicle = Chronicle(desired, machinery.clock, log, on_happening)
+        self._drains = Drains(machinery.patience.drain, self._chronicle.goes_on)
         self.finished: asyncio.Future[None] = self._loop.create_future()
 
     # -- what others ask ------------------------------------------------------------------------------------------------
@@ -134,38 +115,20 @@ class Runner:
 
     def status(self) -> ServiceStatus:
         """The service as `status` shows it."""
-        source = self.desired.source
         runs = self._runs()
         present = {run.id for run in runs}
-        return ServiceStatus(
-            name=self.desired.name,
-            version=self._version,
-            source=source.folder if source.entry in ("", "main.py") else f"{source.folder}/{source.entry}",
-            state=self._state,
-            nodes=(
-                *(_node_status(run) for run in runs),
-                *(
-                    NodeStatus(id=slot.name, generation=0, state=slot.state)
-                    for slot in self._slots.values()
-                    if slot.name not in present and not self.stopping
-                ),
-            ),
-            restarts=self._restarts,
-            error=self._error,
-            updated=self._updated,
-            metadata=self.desired.asked.metadata,
-            detached=self.desired.detached,
-            watched=self.desired.asked.watch,
-            story=self._story.all(),
-        )
+        nodes = [run.status() for run in runs]
+        if not self.stopping:
+            nodes += [slot.status() for slot in self._slots.values() if slot.name not in present]
+        return self._chronicle.status(self.desired, nodes, self._slot_error)
 
     def _runs(self) -> list[NodeRun]:
         serving = [slot.run for slot in self._slots.values() if slot.run is not None]
         return [*serving, *(run for rollout in self._rollouts for run in rollout.runs), *self._drains]
 
     @property
-    def _error(self) -> str:
-        return self._reload_error or next((slot.error for slot in self._slots.values() if slot.error), "")
+    def _slot_error(self) -> str:
+        return next((slot.error for slot in self._slots.values() if slot.error), "")
 
     @property
     def _serves(self) -> bool:
@@ -212,17 +175,14 @@ class Runner:
         due = [slot for slot in self._slots.values() if slot.due]
         if not due or self.stopping:
             return
-        batch = _Batch(due)
+        batch = Batch(due)
         self._batches.add(batch)
-        for slot in due:
-            slot.taken = True
         batch.task = self._task(self._start(batch), "start")
 
-    async def _start(self, batch: _Batch) -> None:
+    async def _start(self, batch: Batch) -> None:
         try:
             prepared = await self._build(self.desired, batch.slots)
-            batch.launched = self._loop.time()
-            batch.built.set()
+            batch.built()
             for slot in batch.slots:
                 slot.advance(Event.START)
             self._show()
@@ -235,9 +195,7 @@ class Runner:
         except Exception as error:  # noqa: BLE001 - the edge of the reconcile loop: told and logged
             self._fail(batch.slots, failure_of(error, self._clock.now(), self.desired))
         finally:
-            batch.built.set()
-            for slot in batch.slots:
-                slot.taken = False
+            batch.over()
             self._batches.discard(batch)
             self._wake.set()
 
@@ -247,8 +205,8 @@ class Runner:
         except (NodeFailed, LaunchError) as error:
             self._fail([slot], failure_of(error, self._clock.now(), self.desired))
         else:
-            self._restarts += bool(slot.error)
-            self._reload_error = ""  # this is the newest code, and it runs
+            self._chronicle.restarts += bool(slot.error)
+            self._chronicle.error = ""  # this is the newest code, and it runs
             self._take_over(runs, [])
 
     async def _build(self, desired: Desired, slots: Iterable[Slot]) -> Prepared:
@@ -259,8 +217,7 @@ class Runner:
                 if slot.state is State.PENDING:
                     slot.advance(Event.BUILD)
             self._show()
-            self._log.say(text)
-            self._tell(Topic.PROGRESS, text=text)
+            self._chronicle.goes_on(text)
 
         return await self._machinery.environment_of(desired, progress)
 
@@ -284,8 +241,11 @@ class Runner:
         if self._failed_renewal is not None:
             renewal.inherit(self._failed_renewal)
         try:
-            await self._call_off_starts(renewal)
-            await self._drains.room()
+            for batch in list(self._batches):
+                await batch.call_off(at_once=renewal.declares)
+            if self._drains.full:
+                self._chronicle.goes_on("waits until calls to earlier code have ended")
+                await self._drains.room()
             for slot in self._slots.values():
                 slot.reset()
             while True:
@@ -308,26 +268,13 @@ class Runner:
         assert renewal is not None
         return renewal
 
-    async def _call_off_starts(self, renewal: Renewal) -> None:
-        """Let what is being started come up if it does so at once, else end it: its code is old.
-
-        An installation goes on, unless it is the requirements that have changed.
-        """
-        for batch in list(self._batches):
-            if not renewal.declares:
-                await batch.built.wait()
-            patience = batch.launched + PATIENCE_WHEN_OVERTAKEN - self._loop.time() if batch.launched else 0.0
-            await asyncio.wait({batch.task}, timeout=max(0.0, patience))
-            batch.task.cancel()
-            await asyncio.wait({batch.task})
-
     async def _swap(self, renewal: Renewal, desired: Desired, prepared: Prepared) -> None:
         if desired.exclusive and self._serves:
             files = {*renewal.changed, desired.source.entry}
             wrong = await asyncio.to_thread(syntax_error, desired.source.folder, sorted(files))
             if wrong:
                 raise errors.Unprocessable(wrong)
-            self._log.say("the old code ends before the new one starts; calls wait")
+            self._chronicle.goes_on("the old code ends before the new one starts; calls wait")
             await self._retire()
         before = max((run.generation for run in self._runs()), default=0)
         if not self._serves:
@@ -337,17 +284,9 @@ class Runner:
                 slot.advance(Event.START)
             self._show()
         runs = await self._bring_up(desired, node_names(desired), prepared, self._newer)
-        self._restarts += 1
-        self._story.add(
-            restarts.Restart(
-                at=self._clock.now(), cause=renewal.cause, generation=before, changed=tuple(sorted(renewal.changed))
-            )
-        )
-        self._reload_error = ""
         self._failed_renewal = None
-        self._updated = self._clock.now()
         self._take_over(runs, self._adopt(desired))
-        self._tell(Topic.RELOAD, text=renewal.text, seconds=max(0.0, self._clock.now() - renewal.since))
+        self._chronicle.reloaded(renewal, before)
 
     def _take_over(self, runs: list[NodeRun], surplus: list[Slot]) -> None:
         """Switch the routes to healthy nodes, in one turn of the loop, and let those before finish."""
@@ -360,7 +299,7 @@ class Runner:
             if before is not None:
                 old.append(before)
             if run.lease is not None and not self.desired.asked.version:
-                self._version = run.lease.registration.service.version
+                self._chronicle.version = run.lease.registration.service.version
         self._drains.begin(old, gone)
         self._show()
 
@@ -375,32 +314,25 @@ class Runner:
     def _fail(self, slots: list[Slot], failure: NodeFailed) -> None:
         """These slots have no node because of this; try again later, or no more."""
         reason = str(failure)
-        self._story.add(failure.story)
         verdicts = [slot.fail(reason, final=failure.final) for slot in slots]
-        for verdict in verdicts[:1]:  # what is said of one holds for all
-            given_up = isinstance(verdict, GiveUp)
-            text = verdict.reason if given_up else f"{reason}; next try in {verdict.delay:.1f} s"
-            node = slots[0].name if len(slots) == 1 else ""
-            self._log.say(text, node=node)
-            self._tell(Topic.FAILED, node=node, text=text, lines=failure.lines)
+        text = _outcome(reason, verdicts[0])  # what is said of one holds for all
+        self._chronicle.failed(failure, text, slots[0].name if len(slots) == 1 else "")
         self._show()
 
     def _renewal_failed(self, renewal: Renewal, failure: NodeFailed) -> None:
-        story = msgspec.structs.replace(failure.story, changed=tuple(sorted(renewal.changed)))
         self._failed_renewal = renewal
+        story = msgspec.structs.replace(failure.story, changed=tuple(sorted(renewal.changed)))
+        failure = NodeFailed(str(failure), story, final=failure.final)
         vacant = [slot for slot in self._slots.values() if slot.run is None]
-        if not self._serves:
-            self._reload_error = ""
-            self._fail(vacant, NodeFailed(str(failure), story, final=failure.final))
-            return
-        self._story.add(story)
-        self._reload_error = str(failure)
-        text = f"{failure}; the code before serves on"
-        self._log.say(text)
-        self._tell(Topic.FAILED, text=text, lines=failure.lines)
-        for slot in vacant:
-            slot.vacate()
-        self._show()
+        if self._serves:
+            self._chronicle.error = str(failure)
+            self._chronicle.failed(failure, f"{failure}; the code before serves on")
+            for slot in vacant:
+                slot.vacate()
+            self._show()
+        else:
+            self._chronicle.error = ""
+            self._fail(vacant, failure)
 
     # -- the end --------------------------------------------------------------------------------------------------------
 
@@ -425,14 +357,14 @@ class Runner:
                 task.cancel()
             if work:
                 await asyncio.wait(work)
-            self._set_state(State.DRAINING)
+            self._chronicle.reached(State.DRAINING)
             self._machinery.expectations.forget(self.desired.namespace, self.desired.name, self.desired.key)
             self._drains.hurry()
             await self._retire(hurry=True)
         finally:
             for slot in self._slots.values():
                 slot.close()
-            self._set_state(State.STOPPED)
+            self._chronicle.reached(State.STOPPED)
             self._settled.set()
             if not self.finished.done():
                 self.finished.set_result(None)
@@ -446,28 +378,10 @@ class Runner:
         slots = self._slots.values()
         state = summarise((slot.state for slot in slots), wanted=len(slots))
         expected = any(slot.state is not State.ERROR for slot in slots)
-        reason = "" if self._serves else self._error
+        reason = "" if self._serves else self._chronicle.error or self._slot_error
         desired = self.desired
         self._machinery.expectations.say(desired.namespace, desired.name, desired.key, expected=expected, reason=reason)
-        self._set_state(state, reason)
-
-    def _set_state(self, state: State, text: str = "") -> None:
-        if state is not self._state:
-            self._state = state
-            self._updated = self._clock.now()
-            self._tell(Topic.STATE, state=state, text=text)
-
-    def _tell(self, topic: Topic, **fields: Any) -> None:
-        desired = self.desired
-        self._on_happening(
-            Happening(
-                at=self._clock.now(),
-                topic=topic,
-                service=desired.name,
-                http=bool(desired.source.command),
-                **fields,
-            )
-        )
+        self._chronicle.reached(state, reason)
 
     def _task(self, work: Coroutine[Any, Any, None], what: str) -> asyncio.Task[None]:
         return self._loop.create_task(work, name=f"microlite: {what} {self.desired.key}")
@@ -478,12 +392,7 @@ def node_names(desired: Desired) -> list[str]:
     return [f"{desired.key}-{number}" for number in range(1, desired.instances + 1)]
 
 
-def _node_status(run: NodeRun) -> NodeStatus:
-    return NodeStatus(
-        id=run.id,
-        generation=run.generation,
-        state=run.state,
-        pid=run.pid,
-        started=run.started,
-        healthy=run.healthy_at,
-    )
+def _outcome(reason: str, verdict: Retry | GiveUp) -> str:
+    if isinstance(verdict, GiveUp):
+        return verdict.reason
+    return f"{reason}; next try in {verdict.delay:.1f} s"

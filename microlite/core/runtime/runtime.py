@@ -12,7 +12,7 @@ import msgspec
 
 from microlite.core import errors
 from microlite.core.engine.api import Batch, Delete, Put
-from microlite.core.runtime.api import Desired, Happening, ServiceStatus
+from microlite.core.runtime.api import Desired, Happening, ServiceStatus, Topic
 from microlite.core.runtime.desired import read_again
 from microlite.core.runtime.renewal import Renewal
 from microlite.core.runtime.restarts import Cause
@@ -104,6 +104,9 @@ class Runtime:
             for desired in wanted
             if (present := self._present(desired)) is not None and present.runner.stopping
         ]:
+            if listener is not None:
+                for desired in wanted:
+                    listener(_waiting(desired, self._machinery.clock.now()))
             await asyncio.wait(ending)
         for desired in wanted:
             if (present := self._present(desired)) is not None:
@@ -280,6 +283,11 @@ def _teller(listeners: set[Callable[[Happening], object]]) -> Callable[[Happenin
             listener(happening)
 
     return tell
+
+
+def _waiting(desired: Desired, at: float) -> Happening:
+    text = "waits until calls to its last run have ended"
+    return Happening(at=at, topic=Topic.PROGRESS, service=desired.name, text=text)
 
 
 def _running_already(present: Desired) -> errors.Conflict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from microlite.core.runtime.api import NodeStatus
 from microlite.core.runtime.backoff import Backoff, GiveUp
 from microlite.core.runtime.states import Event, State, after
 
@@ -50,6 +51,10 @@ class Slot:
     def due(self) -> bool:
         """Whether a node is to be started and nobody does so."""
         return self.run is None and not self.taken and self._vacant is State.PENDING
+
+    def status(self) -> NodeStatus:
+        """The node that is to come, as `status` shows it."""
+        return NodeStatus(id=self.name, generation=0, state=self.state)
 
     def advance(self, event: Event) -> None:
         """While there is no node: the next one is being built or started."""

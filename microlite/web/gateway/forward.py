@@ -75,6 +75,7 @@ class Forwarder:
         try:
             await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
             if not answer.done():
+                gone.result()
                 raise errors.Canceled("the client went away", id="gateway")
             answer.result()
         finally:
@@ -123,8 +124,14 @@ class _Relay:
         self._deadline: asyncio.Timeout | None = None
 
     async def watch(self) -> None:
-        """Return when the client is gone."""
+        """Return when the client is gone.
+
+        Raises:
+            Error: its body did not arrive in full.
+        """
         await self._sent.wait()
+        if self._error is not None:
+            raise self._error
         await self._exchange.until_gone()
 
     async def run(self, target: Target, session: aiohttp.ClientSession) -> None:
@@ -184,6 +191,8 @@ class _Relay:
             if self._error is not None:
                 raise self._error from error
             raise errors.BadGateway(f'the program "{target.service}" gave no answer: {error}', id="gateway") from error
+        finally:
+            self._deadline = None
 
     def _arm(self) -> None:
         """Begin to count the time that the program has, once it has got the whole request."""

@@ -195,7 +195,7 @@ class ForkLauncher:
         try:
             life.become_subreaper()
             server = ForkServer(
-                template, f"{self._spawn.marker}/fork-{next(self._numbers)}", self._env, self._idle, self._open.discard
+                template, f"{self._spawn.marker}/fork-{next(self._numbers)}/", self._env, self._idle, self._open.discard
             )
             self._open.add(server)
             await server.ready()

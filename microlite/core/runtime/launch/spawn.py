@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import itertools
 import os
 import secrets
@@ -45,7 +46,8 @@ class SpawnLauncher:
     """
 
     def __init__(self, clock: Clock, *, marker: str | None = None, guarded: bool | None = None) -> None:
-        self.marker = marker or secrets.token_hex(8)
+        # Markers are compared by their beginnings, and one home's path may be the beginning of another's.
+        self.marker = hashlib.blake2s(marker.encode(), digest_size=8).hexdigest() if marker else secrets.token_hex(8)
         self._clock = clock
         self._guarded = not life.LINUX if guarded is None else guarded
         self._guard: Guard | None = None
