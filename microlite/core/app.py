@@ -107,6 +107,7 @@ class Platform:
         stack.push_async_callback(self.gateway.stop)
         group = await stack.enter_async_context(asyncio.TaskGroup())
         launcher = await stack.enter_async_context(ForkLauncher(clock, os.environ, marker=_marker(home)))
+        await launcher.sweep()
         watcher = await stack.enter_async_context(Watcher(clock))
         library = str(onefile.library_path())
         machinery = Machinery(

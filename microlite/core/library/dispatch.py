@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from microlite.core import errors
 from microlite.core.description.naming import endpoint_of
-from microlite.core.description.structs import Role, Streaming
+from microlite.core.description.structs import Encoding, Role, Streaming
 from microlite.core.library.context import Context
 from microlite.core.library.failure import report
 from microlite.core.library.middleware import Invocation
@@ -61,6 +61,9 @@ class Dispatcher:
             if endpoint is None:
                 return
         if self._checked and not self._allowed(endpoint, inbound):
+            return
+        if inbound.encoding > Encoding.JSON:
+            inbound.fail(errors.UnsupportedMediaType(f"encoding {inbound.encoding}: 0 is MessagePack, 1 is JSON"))
             return
         try:
             arguments = endpoint.decode_request(inbound.payload, inbound.encoding)

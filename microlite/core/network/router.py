@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import math
 from typing import TYPE_CHECKING, Final
 
@@ -65,38 +64,29 @@ class Router:
             self._send_without_node(call, entry)
             return
         links = entry.links
-        link = links[0] if len(links) == 1 else balancer.choose(links, self.loop.time(), self._clock.random)
+        self._offer(call, links[0] if len(links) == 1 else balancer.choose(links, self.loop.time(), self._clock.random))
+
+    def resend(self, call: Call, reason: str) -> None:
+        """Take back a call that a node provably did not start, and offer it to one that was not asked yet."""
+        entry = self.table.find(call.namespace or DEFAULT_NAMESPACE, call.service)
+        links: list[Link] = []
+        if entry is not None:
+            links = entry.links = [link for link in entry.links if link.connection is None or link.connection.usable]
+        others = [link for link in links if link.connection is None or link.connection not in call.asked]
+        if len(call.asked) >= MAX_TRIES or (links and not others):
+            call.on_error(errors.ServiceUnavailable(f"no node of {call.service!r} took the call: {reason}"))
+        elif others:
+            self._offer(call, balancer.choose(others, self.loop.time(), self._clock.random))
+        else:
+            self.send(call)
+
+    def _offer(self, call: Call, link: Link) -> None:
         call.resend = self._resend
         connection = link.connection
         if connection is not None:
             connection.start(call)
         else:
             self._send_undialled(call, link)
-
-    def resend(self, call: Call, reason: str) -> None:
-        """Take back a call that a node provably did not start, and offer it to one that was not asked yet."""
-        self._retry((), call, reason)
-
-    def _retry(self, asked: tuple[object, ...], call: Call, reason: str) -> None:
-        asked = (*asked, call.channel)
-        call.channel = None
-        call.tries += 1
-        entry = self.table.find(call.namespace or DEFAULT_NAMESPACE, call.service)
-        links: list[Link] = []
-        if entry is not None:
-            links = entry.links = [link for link in entry.links if link.connection is None or link.connection.usable]
-        others = [link for link in links if link.connection is None or link.connection not in asked]
-        if call.tries >= MAX_TRIES or (links and not others):
-            call.on_error(errors.ServiceUnavailable(f"no node of {call.service!r} took the call: {reason}"))
-        elif others:
-            link = balancer.choose(others, self.loop.time(), self._clock.random)
-            call.resend = functools.partial(self._retry, asked)
-            if link.connection is not None:
-                link.connection.start(call)
-            else:
-                self._send_undialled(call, link)
-        else:
-            self.send(call)
 
     def accept(self, inbound: Inbound) -> None:
         """Pass a call that came here on to its service: in this process, or to a node (see `Acceptor`)."""
@@ -141,6 +131,7 @@ class Router:
         self._dial(link).add_done_callback(dialled)
 
     def _send_elsewhere(self, call: Call) -> None:
+        call.asked = (*call.asked, None)
         self.resend(call, "its socket takes no connection")
 
     def _set_expiry(self, call: Call) -> None:

@@ -65,12 +65,13 @@ class Call:
         timeout: seconds the call may take from its start; None for no limit.
         credit: bytes of stream items that the caller takes at first; 0 says that it expects a single reply.
         idempotent: it may be sent again although a first try may have run.
-        resend: set by a router: takes a call back that was provably not started, with the reason; `channel` is who did
-            not start it.
+        resend: set by a router: takes a call back that was provably not started, with the reason.
+        asked: the connections that did not start it.
     """
 
     __slots__ = (
         "account",
+        "asked",
         "channel",
         "credit",
         "encoding",
@@ -86,7 +87,6 @@ class Call:
         "started",
         "streamed",
         "timeout",
-        "tries",
     )
 
     def __init__(
@@ -116,7 +116,7 @@ class Call:
         self.resend: Callable[[Call, str], None] | None = None
         self.channel: Channel | None = None
         self.id = 0
-        self.tries = 0
+        self.asked: tuple[object, ...] = ()
         self.started = 0.0
         self.expires = 0.0
         """Loop time at which the call is given up; 0 before it was first sent, infinity without a timeout."""

@@ -156,11 +156,11 @@ class Outgoing(outbox.Outbox):
         return any(call.expires != NEVER for call in self._calls.values())
 
     def _not_started(self, call: Call, reason: str) -> None:
+        call.channel = None
+        call.asked = (*call.asked, self)
         if call.resend is not None and not call.streamed:
-            call.channel = self  # so that whoever sends it again knows who did not take it
             call.resend(call, reason)
         else:
-            call.channel = None
             call.on_error(errors.ServiceUnavailable(f"{call.service!r} took no call: {reason}"))
 
     def _on_go_away(self, frame: frames.GoAway) -> None:

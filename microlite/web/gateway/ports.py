@@ -55,11 +55,16 @@ def _explained(error: OSError, host: str, port: int) -> errors.Error:
 
 def find_holder(port: int) -> str:
     """The program that listens on a TCP port, as `name (pid 123)`; empty where the system does not tell."""
-    import psutil  # type: ignore[import-untyped]  # needed on this one unhappy path
+    import psutil  # needed on this one unhappy path
 
     try:
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            if (
+                connection.status == psutil.CONN_LISTEN
+                and connection.laddr
+                and connection.laddr.port == port
+                and connection.pid
+            ):
                 return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
     except (psutil.Error, OSError):
         return ""  # macOS tells it to root only
