@@ -7,7 +7,7 @@ import contextlib
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -24,13 +24,15 @@ from microlite.testing.faults import Faults
 from microlite.testing.served import InProcess, Served
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from microlite.core.library.service import Service
     from microlite.core.library.stream import Stream
     from microlite.core.network.table import Link
     from microlite.core.rpc.call import Call
     from microlite.core.rpc.connection import Connection
+
+Api = TypeVar("Api")
 
 DRAIN_GRACE = 30.0
 """Seconds that the old node has for its calls after a restart, as with a reload."""
@@ -179,7 +181,7 @@ class RunningPlatform:
         """Call an endpoint that streams; see `Context.stream`."""
         return self._caller.stream(target, request, **fields)
 
-    def client(self, api: type[Any], service: str | None = None) -> Any:
+    def client(self, api: Callable[..., Api], service: str | None = None) -> Api:
         """A typed client; see `Context.client`."""
         return self._caller.client(api, service)
 

@@ -74,7 +74,8 @@ def programs() -> Programs:
 @pytest.fixture
 async def site(programs: Programs) -> AsyncIterator[Site]:
     site = Site()
-    runner = web.ServerRunner(web.Server(site.handle, handler_cancellation=True))
+    handle: Any = site.handle
+    runner = web.ServerRunner(web.Server(handle, handler_cancellation=True))
     await runner.setup()
     listener = web.TCPSite(runner, "127.0.0.1", 0)
     await listener.start()
@@ -254,11 +255,8 @@ async def test_pages_below_a_path_are_in_a_sandbox(kind: str, site: Site, wire: 
     """They share the origin of the API, and must not be able to use that. At their own origin they need no sandbox."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
-        answer = web.Response(body=b"<p>", headers={"Content-Security-Policy": "default-src 'self'"})
-        del answer.headers["Content-Type"]
-        if kind:
-            answer.headers["Content-Type"] = kind
-        return answer
+        headers = {"Content-Security-Policy": "default-src 'self'", "Content-Type": kind}
+        return web.Response(body=b"<p>", headers=headers)
 
     site.handler = handler
     policy = (await wire.request("GET", "/site/")).headers["content-security-policy"]

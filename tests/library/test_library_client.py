@@ -46,8 +46,8 @@ def notes() -> Service:
 
     @service.endpoint
     async def watch(last: int = 0) -> AsyncIterator[Note]:
-        for id in range(last, last + 3):
-            yield Note(id)
+        for number in range(last, last + 3):
+            yield Note(number)
 
     @service.endpoint
     async def upload(notes: AsyncIterator[Note], prefix: str = "") -> int:
@@ -76,8 +76,7 @@ def notes() -> Service:
 @pytest.fixture
 async def client(platform: RunningPlatform, notes: Service) -> NotesAPI:
     await platform.serve(notes)
-    client: NotesAPI = platform.client(NotesAPI)
-    return client
+    return platform.client(NotesAPI)
 
 
 async def test_answers_have_the_declared_types(client: NotesAPI) -> None:
@@ -90,8 +89,8 @@ async def test_answers_have_the_declared_types(client: NotesAPI) -> None:
 
 async def test_streams_in_all_directions_are_typed(client: NotesAPI) -> None:
     async def some() -> AsyncIterator[Note]:
-        for id in range(3):
-            yield Note(id)
+        for number in range(3):
+            yield Note(number)
 
     assert [note async for note in client.watch(last=4)] == [Note(4), Note(5), Note(6)]
     assert await client.upload(some(), prefix="abc") == 3
@@ -135,7 +134,7 @@ async def test_an_answer_of_another_type_is_named(platform: RunningPlatform) -> 
         return ["no note"]
 
     await platform.serve(other)
-    client: NotesAPI = platform.client(NotesAPI)
+    client = platform.client(NotesAPI)
     with pytest.raises(errors.BadGateway, match="list-all"):
         await client.list_all()
 

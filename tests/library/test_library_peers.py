@@ -11,6 +11,7 @@ import pytest
 
 from microlite import Context, Service, errors
 from microlite.core.library import peers
+from microlite.core.rpc.sockets import dial
 
 if TYPE_CHECKING:
     from microlite.core.rpc.call import Inbound
@@ -247,7 +248,5 @@ async def test_a_node_of_another_namespace_is_turned_away_at_the_socket(
 ) -> None:
     await platform.serve(inner)
     address = (await platform.call("network.routes"))[0]["nodes"][0]["address"]
-    stranger = await peers.dial(
-        address, peers.RefuseCalls(), role="peer", properties={"node": "x", "namespace": "blue"}
-    )
+    stranger = await dial(address, peers.RefuseCalls(), role="peer", properties={"node": "x", "namespace": "blue"})
     await asyncio.wait_for(stranger.closed, 5)

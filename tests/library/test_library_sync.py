@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
 import microlite
 from microlite import Context, Service, errors
+from microlite.core.library.bridge import Bridge
 from microlite.core.rpc.sockets import private_folder
 
 if TYPE_CHECKING:
@@ -111,11 +112,13 @@ async def test_the_blocking_form_refuses_the_loop_it_would_block(platform: Runni
     @service.endpoint
     async def call(ctx: Context) -> list[str]:
         refusals = []
-        for use_it in (
+        uses: list[Callable[[], object]] = [
             lambda: ctx.sync.call("careless.other"),
-            lambda: next(iter(ctx.sync.stream("careless.other"))),
-            lambda: ctx.sync.stream("careless.other").__enter__(),
-        ):
+            lambda: next(iter(Bridge(ctx.stream("careless.other"), asyncio.get_running_loop()))),
+            lambda: ctx.sync.stream("careless.other"),
+            lambda: Bridge(ctx.stream("careless.other"), asyncio.get_running_loop()).__enter__(),
+        ]
+        for use_it in uses:
             with pytest.raises(RuntimeError) as caught:
                 use_it()
             refusals.append(str(caught.value))
@@ -124,7 +127,7 @@ async def test_the_blocking_form_refuses_the_loop_it_would_block(platform: Runni
     await platform.serve(service)
     assert [refusal.partition(":")[0] for refusal in await platform.call("careless")] == [
         "the blocking form was used on the event loop"
-    ] * 3
+    ] * 4
 
 
 async def test_a_plain_generator_may_stream_what_it_reads(platform: RunningPlatform, numbers: Service) -> None:

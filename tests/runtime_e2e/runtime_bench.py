@@ -105,7 +105,8 @@ class Session:
         """Return when all of these (or the one that there is) run for the first time."""
         left = set(services)
         while True:
-            happening = await self.state(State.RUNNING)
+            happening = await self.until(lambda seen: seen.state in (State.RUNNING, State.ERROR))
+            assert happening.state is State.RUNNING, happening.text
             left.discard(happening.service)
             if not left:
                 return

@@ -118,6 +118,25 @@ async def test_a_node_that_falls_silent_is_ended_and_replaced(impatient: Bench) 
         assert status.story[-1].cause is Cause.UNHEALTHY
 
 
+async def test_a_node_under_a_debugger_may_be_silent(impatient: Bench) -> None:
+    """A debugger of Python's own is known by its library, which the process has mapped."""
+    library = impatient.write("fragile/pydevd_stand_in.so", "not really")
+    lines = (
+        "import mmap",
+        f"library = open({str(library)!r})",
+        "mapped = mmap.mmap(library.fileno(), 0, access=mmap.ACCESS_READ)",
+        "import asyncio",
+    )
+    mapped = FRAGILE.replace("import asyncio", "\n    ".join(lines))
+    impatient.write("fragile/main.py", mapped.replace("time.sleep(600)", "time.sleep(1)"))
+    async with impatient.session("fragile") as session:
+        await session.running()
+        await session.state(State.DEBUGGING)
+        assert await impatient.call("fragile.block") is None
+        status = await impatient.status("fragile")
+        assert (status.state, status.restarts, status.story) == (State.DEBUGGING, 0, ())
+
+
 async def test_one_of_three_nodes_falls_and_the_others_serve_on(impatient: Bench) -> None:
     """Calls are spread, the service never leaves `running`, and the one that keeps falling is given up alone."""
     impatient.write(

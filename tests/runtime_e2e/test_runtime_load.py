@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import collections
 import itertools
+import os
+import signal
 import textwrap
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import aiohttp
 import pytest
@@ -20,6 +21,7 @@ from microlite.core.rpc.call import Call
 from microlite.core.rpc.connection import Connection
 from microlite.core.rpc.sockets import dial
 from microlite.core.runtime.api import Topic
+from microlite.core.runtime.states import State
 from tests.runtime_e2e.runtime_bench import Bench, Session
 
 WORKER = """
@@ -93,8 +95,11 @@ class Load:
                 self.whole_streams += 1
 
 
-async def _reload_under_load(bench: Bench, reloads: int, *, very_long: float) -> Load:
-    main = bench.write("worker/main.py", WORKER.format(number=0))
+async def _under_load(
+    bench: Bench, disturb: Callable[[Session], Awaitable[None]], *, very_long: float, instances: int = 1
+) -> Load:
+    """Keep callers of all kinds busy while something happens to their service."""
+    bench.write("worker/main.py", WORKER.format(number=0))
     load = Load(bench)
     connection = await dial(str(platform_socket(bench.home)), RefuseCalls(), role="client")
     through_platform = Caller(_Over(connection))
@@ -106,7 +111,7 @@ async def _reload_under_load(bench: Bench, reloads: int, *, very_long: float) ->
     async def relayed(number: int, seconds: float) -> int:
         return int(await through_platform.call("worker.work", id=number, seconds=seconds))
 
-    async with aiohttp.ClientSession() as http, bench.session("worker") as session:
+    async with aiohttp.ClientSession() as http, bench.session("worker", instances=instances) as session:
 
         async def over_http(number: int, seconds: float) -> int:
             async with http.post(url, json={"id": number, "seconds": seconds}) as response:
@@ -122,19 +127,22 @@ async def _reload_under_load(bench: Bench, reloads: int, *, very_long: float) ->
                 group.create_task(load.one(call, very_long))
             group.create_task(load.streams(bench.caller))
             group.create_task(load.streams(through_platform))
-            await _save(session, main, reloads)
+            await disturb(session)
             load.stopping = True
-        assert [seen.text for seen in session.seen if seen.topic is Topic.FAILED] == []
         assert await bench.caller.call("worker.work", id=0) == 0
     connection.close()
     await connection.closed
     return load
 
 
-async def _save(session: Session, main: Path, reloads: int) -> None:
-    for number in range(1, reloads + 1):
-        main.write_text(textwrap.dedent(WORKER.format(number=number)))
-        await session.topic(Topic.RELOAD)
+async def _reload_under_load(bench: Bench, reloads: int, *, very_long: float) -> Load:
+    async def save(session: Session) -> None:
+        for number in range(1, reloads + 1):
+            bench.write("worker/main.py", WORKER.format(number=number))
+            await session.topic(Topic.RELOAD)
+        assert [seen.text for seen in session.seen if seen.topic is Topic.FAILED] == []
+
+    return await _under_load(bench, save, very_long=very_long)
 
 
 class _Over:
@@ -169,6 +177,24 @@ async def test_a_hundred_reloads_under_load_lose_no_call(bench: Bench) -> None:
     load = await _reload_under_load(bench, 100, very_long=5.0)
     _judge(bench, load)
     assert load.whole_streams + len(load.cut_streams) > 50
+
+
+@pytest.mark.parametrize("instances", [1, 2])
+async def test_nodes_that_are_terminated_from_outside_lose_no_call(bench: Bench, instances: int) -> None:
+    """They say which calls they have begun; the others go to the next node, or wait until there is one."""
+
+    async def terminate(session: Session) -> None:
+        for _ in range(3):
+            serving = [node for node in (await bench.status("worker")).nodes if node.state is State.RUNNING]
+            os.kill(serving[0].pid, signal.SIGTERM)
+            failed = await session.topic(Topic.FAILED)
+            assert failed.text.startswith("exited with code 0")
+            while sum(node.state is State.RUNNING for node in (await bench.status("worker")).nodes) < instances:
+                await asyncio.sleep(0.01)
+
+    load = await _under_load(bench, terminate, very_long=0.2, instances=instances)
+    _judge(bench, load)
+    assert len(load.answered) > 20
 
 
 async def test_a_stream_ends_at_once_when_its_service_is_killed(bench: Bench) -> None:

@@ -125,7 +125,7 @@ class Caller:
             self._bound(call)
         return Stream(call, self._transport, encode, decode)
 
-    def client(self, api: type[Api], service: str | None = None) -> Api:
+    def client(self, api: Callable[..., Api], service: str | None = None) -> Api:
         """A typed client: an object with the methods of `api`, each of which calls the endpoint of its name.
 
         Args:

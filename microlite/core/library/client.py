@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 Api = TypeVar("Api")
 
 
-def typed_client(caller: Caller, api: type[Api], service: str | None = None) -> Api:
-    """An object with the public methods of `api`; see `Caller.client`.
+def typed_client(caller: Caller, api: Callable[..., Api], service: str | None = None) -> Api:
+    """An object with the public methods of `api`, a class; see `Caller.client`.
+
+    (It is typed as what makes its objects, since type checkers take no `Protocol` for a `type[…]`.)
 
     Unary and client-streaming methods are to be awaited, server-streaming ones to be iterated over; a bidirectional one is
     called with its iterable of items, asynchronous or not, and iterated over.
@@ -31,7 +33,7 @@ def typed_client(caller: Caller, api: type[Api], service: str | None = None) -> 
     Raises:
         DeclarationError: a method could not be an endpoint.
     """
-    return cast("Api", _Client(caller, service or _service_of(api), _endpoints_of(cast("Any", api))))
+    return cast("Api", _Client(caller, service or _service_of(cast("Any", api)), _endpoints_of(cast("Any", api))))
 
 
 class _Client:

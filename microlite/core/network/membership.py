@@ -24,6 +24,7 @@ class Membership:
     """
 
     def __init__(self, registry: Registry, router: Router) -> None:
+        self._registry = registry
         self._router = router
         self._links: dict[Lease, Link] = {}
         self._supervised: Callable[[Lease], bool] = lambda _: False
@@ -58,6 +59,7 @@ class Membership:
         gone = self._router.switch(namespace, service, links, retire)
         for lease in [lease for lease, link in self._links.items() if link in gone]:
             del self._links[lease]
+            self._registry.deregister(lease)  # what drains is no node that anybody could call
         self._tell(namespace, service)
         return gone
 

@@ -64,7 +64,13 @@ class Router:
             self._send_without_node(call, entry)
             return
         links = entry.links
-        self._offer(call, links[0] if len(links) == 1 else balancer.choose(links, self.loop.time(), self._clock.random))
+        link = links[0] if len(links) == 1 else balancer.choose(links, self.loop.time(), self._clock.random)
+        call.resend = self._resend
+        connection = link.connection
+        if connection is not None:
+            connection.start(call)
+        else:
+            self._send_undialled(call, link)
 
     def resend(self, call: Call, reason: str) -> None:
         """Take back a call that a node provably did not start, and offer it to one that was not asked yet."""
@@ -76,17 +82,14 @@ class Router:
         if len(call.asked) >= MAX_TRIES or (links and not others):
             call.on_error(errors.ServiceUnavailable(f"no node of {call.service!r} took the call: {reason}"))
         elif others:
-            self._offer(call, balancer.choose(others, self.loop.time(), self._clock.random))
+            link = balancer.choose(others, self.loop.time(), self._clock.random)
+            call.resend = self._resend
+            if link.connection is not None:
+                link.connection.start(call)
+            else:
+                self._send_undialled(call, link)
         else:
             self.send(call)
-
-    def _offer(self, call: Call, link: Link) -> None:
-        call.resend = self._resend
-        connection = link.connection
-        if connection is not None:
-            connection.start(call)
-        else:
-            self._send_undialled(call, link)
 
     def accept(self, inbound: Inbound) -> None:
         """Pass a call that came here on to its service: in this process, or to a node (see `Acceptor`)."""

@@ -26,24 +26,23 @@ async def until_silent(
         connection: to the node.
         pid: its process.
         patience: how long to wait.
-        on_debugging: told when it is found to stand in a debugger, and when it answers again.
+        on_debugging: told at each look whether a debugger is at work in it.
 
     Returns:
         Why it has to be ended; empty if it has left by itself, and its process is about to end.
     """
     while True:
         await asyncio.wait({connection.closed}, timeout=patience.check)
+        debugged = is_debugged(pid)
+        on_debugging(debugged)
         try:
             async with asyncio.timeout(patience.silence):
                 await connection.ping()
         except errors.Error:
             return ""
         except TimeoutError:
-            if not is_debugged(pid):
+            if not (debugged or is_debugged(pid)):
                 return f"did not answer for {patience.silence:g} s: does a handler block the loop?"
-            on_debugging(True)
-        else:
-            on_debugging(False)
 
 
 def is_debugged(pid: int) -> bool:

@@ -49,6 +49,7 @@ class NodeRun:
         generation: higher than that of every node before.
         machinery: starts and routes.
         on_exit: told when it ended after it had become healthy without being asked to, and why.
+        on_change: told when it takes calls in another state than before.
 
     Attributes:
         lease: its registration, once there is one.
@@ -62,6 +63,7 @@ class NodeRun:
         generation: int,
         machinery: Machinery,
         on_exit: Callable[[NodeRun, NodeFailed], None],
+        on_change: Callable[[], None],
     ) -> None:
         loop = asyncio.get_running_loop()
         self.id = node
@@ -74,6 +76,7 @@ class NodeRun:
         self._desired = desired
         self._machinery = machinery
         self._on_exit = on_exit
+        self._on_change = on_change
         self._log: Log = machinery.logs.of(desired.namespace, desired.name)
         self._process: Process | None = None
         self._splitters = {stream: LineSplitter() for stream in Stream}
@@ -311,8 +314,10 @@ class NodeRun:
     def _on_debugging(self, debugging: bool) -> None:
         if debugging and self.state is State.RUNNING:
             self.advance(Event.ATTACH)
+            self._on_change()
         elif not debugging and self.state is State.DEBUGGING:
             self.advance(Event.DETACH)
+            self._on_change()
 
     # -- down -----------------------------------------------------------------------------------------------------------
 

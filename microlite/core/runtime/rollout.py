@@ -27,6 +27,7 @@ class Rollout:
         names: the ids of the nodes.
         machinery: starts them.
         on_exit: see `NodeRun`.
+        on_change: see `NodeRun`.
     """
 
     def __init__(
@@ -35,9 +36,10 @@ class Rollout:
         names: Sequence[str],
         machinery: Machinery,
         on_exit: Callable[[NodeRun, NodeFailed], None],
+        on_change: Callable[[], None],
     ) -> None:
         generation = machinery.next_generation()
-        self.runs = [NodeRun(desired, name, generation, machinery, on_exit) for name in names]
+        self.runs = [NodeRun(desired, name, generation, machinery, on_exit, on_change) for name in names]
 
     async def rise(self, python: str, variables: dict[str, str], newer: asyncio.Event | None = None) -> None:
         """Start the nodes and return when all are healthy. Else, and when it is cancelled, none of them is left.

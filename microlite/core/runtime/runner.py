@@ -225,7 +225,7 @@ class Runner:
         self, desired: Desired, names: list[str], prepared: Prepared, newer: asyncio.Event | None = None
     ) -> list[NodeRun]:
         """See `Rollout.rise`; gives the nodes, for which the caller finds their place at once."""
-        rollout = Rollout(desired, names, self._machinery, self._on_exit)
+        rollout = Rollout(desired, names, self._machinery, self._on_exit, self._show)
         self._rollouts.add(rollout)
         try:
             await rollout.rise(*prepared, newer)

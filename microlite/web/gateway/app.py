@@ -124,17 +124,12 @@ class GatewayApp:
         document = await read_document(exchange)
         payload = request_payload(target, exchange.query, document)
         call = UnaryCall(*self._address(target), payload, **self._terms(exchange, target, account, unary=True))
-        answer = asyncio.ensure_future(call.run(self._edge.send))
-        gone = asyncio.ensure_future(exchange.until_gone())
-        try:
-            await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
-            if not answer.done():
-                raise errors.Canceled("the client went away", id="gateway")
-            reply = answer.result()
-        finally:
-            for task in (answer, gone):
-                task.cancel()
-            await asyncio.gather(answer, gone, return_exceptions=True)
+        with exchange.giving_up(lambda: call.on_error(errors.Canceled("the client went away", id="gateway"))):
+            try:
+                reply = await call.run(self._edge.send)
+            finally:
+                if exchange.gone:
+                    call.cancel()
         await self._reply(exchange, reply)
 
     async def _call_with_lines(self, exchange: Exchange, target: Target, account: Account | None) -> None:

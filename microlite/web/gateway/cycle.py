@@ -37,11 +37,13 @@ class Cycle:
 
     __slots__ = (
         "_chunked",
+        "_head",
         "_left",
         "_must_ask",
         "_protocol",
         "body",
         "disconnected",
+        "gone",
         "keep_alive",
         "message_event",
         "more_body",
@@ -63,7 +65,10 @@ class Cycle:
         self.disconnected = False
         self.response_started = False
         self.response_complete = False
+        self.gone: Callable[[], None] | None = None
+        """Called when the client is gone; what the application can set by the scope's extension `microlite.gone`."""
         self._chunked = False
+        self._head = b""
         self._left: int | None = 0
         """Bytes that the announced length still wants; None where none was announced."""
 
@@ -85,6 +90,12 @@ class Cycle:
         """The client is gone, or no longer gets this answer."""
         self.disconnected = True
         self.message_event.set()
+        if self.gone is not None:
+            self.gone()
+
+    def on_gone(self, callback: Callable[[], None] | None) -> None:
+        """Call `callback` when the client is gone; for None, nothing any more."""
+        self.gone = callback
 
     # -- what the application uses -------------------------------------------------------------------------------------
 
@@ -177,21 +188,31 @@ class Cycle:
         if not self.keep_alive:
             parts.append(b"connection: close\r\n")
         parts.append(b"\r\n")
-        self._protocol.transport.write(b"".join(parts))
+        self._head = b"".join(parts)
+        if length is None:
+            self._write(b"")  # a stream, whose first item may be long in coming
+
+    def _write(self, data: bytes) -> None:
+        """Write, and before it the head, if that is still held back to go out together with the body."""
+        if self._head:
+            data, self._head = self._head + data, b""
+        if data:
+            self._protocol.transport.write(data)
 
     def _continue(self, body: bytes, more_body: bool) -> None:
-        transport = self._protocol.transport
         if self._chunked:
             parts = [b"%x\r\n" % len(body), body, b"\r\n"] if body else []
             if not more_body:
                 parts.append(b"0\r\n\r\n")
-            transport.write(b"".join(parts))
+            self._write(b"".join(parts))
         elif self.scope["method"] != "HEAD" and body:
             if self._left is not None:
                 self._left -= len(body)
                 if self._left < 0:
                     raise RuntimeError("the body is longer than announced")
-            transport.write(body)
+            self._write(body)
+        else:
+            self._write(b"")
         if not more_body:
             if self._left:
                 raise RuntimeError("the body is shorter than announced")

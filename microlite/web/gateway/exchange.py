@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from microlite.core import errors
@@ -11,7 +12,7 @@ from microlite.web.gateway.head import Head, next_traceparent
 from microlite.web.gateway.refusals import ExpectationFailed, ResponseAborted
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Callable, Iterator, MutableMapping
 
     from microlite.web.gateway.cycle import Receive, Send
     from microlite.web.gateway.edge import Edge
@@ -107,6 +108,9 @@ class Exchange:
         Raises:
             PayloadTooLarge: it is larger than the limit; no more than that was read.
         """
+        if not self.has_body:
+            self._body_read = True
+            return b""
         limit = self.edge.options.max_body
         if int(self.head.fields.get(b"content-length", b"0")) > limit:
             raise self._too_large(limit)
@@ -122,6 +126,24 @@ class Exchange:
     @staticmethod
     def _too_large(limit: int) -> errors.Error:
         return errors.PayloadTooLarge(f"the body is larger than the limit of {limit:,} bytes", id="gateway")
+
+    @contextmanager
+    def giving_up(self, callback: Callable[[], None]) -> Iterator[None]:
+        """Within it, `callback` is called as soon as the client is gone. The body must have been read.
+
+        This is what a task with `until_gone` does, for calls that are too short to start one.
+        """
+        register = self.scope["extensions"]["microlite.gone"]
+
+        def gone() -> None:
+            self.gone = True
+            callback()
+
+        register(gone)
+        try:
+            yield
+        finally:
+            register(None)
 
     async def until_gone(self) -> None:
         """Return when the client has gone away, or no longer gets this answer. The body must have been read."""

@@ -25,10 +25,6 @@ TRIES: Final = 4
 PAUSE: Final = 0.05
 """Seconds between two of them."""
 
-KEPT: Final = 1.0
-"""Seconds that an idle connection is kept; less than any usual server waits before it closes one."""
-
-_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _VERSION: Final = re.compile(rb"[vV][0-9]+")
 _AUTOMATIC: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 
@@ -36,21 +32,19 @@ _AUTOMATIC: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 class Forwarder:
     """The gateway's client towards HTTP programs.
 
-    Safe requests share connections that are kept for a moment; others get one of their own. So no request but a safe one
-    ever meets a connection that the program is just closing, and only a refused connection is tried again.
+    Each request has a connection of its own, so that none ever meets one which the program is just closing; and nothing
+    is tried again but a refused connection, behind which the request was not seen.
     """
 
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
-        self._shared: aiohttp.ClientSession | None = None
-        self._single: aiohttp.ClientSession | None = None
+        self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
         """Close all connections."""
-        for session in (self._shared, self._single):
-            if session is not None:
-                await session.close()
-        self._shared = self._single = None
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
 
     async def forward_to_origin(self, exchange: Exchange, target: Target) -> None:
         """Pass a request on that came to the program's own origin, its path as it is."""
@@ -70,7 +64,8 @@ class Forwarder:
     async def _forward(self, exchange: Exchange, target: Target, path: bytes, *, prefix: bytes) -> None:
         query = b"?" + exchange.query if exchange.query else b""
         relay = _Relay(self._edge, exchange, (path + query).decode("latin-1"), prefix)
-        answer = asyncio.create_task(relay.run(target, self._session(exchange.method)), name="gateway forward")
+        self._session = self._session or self._open_session()
+        answer = asyncio.create_task(relay.run(target, self._session), name="gateway forward")
         gone = asyncio.create_task(relay.watch(), name="gateway client")
         try:
             await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
@@ -83,24 +78,12 @@ class Forwarder:
                 task.cancel()
             await asyncio.gather(answer, gone, return_exceptions=True)
 
-    def _session(self, method: str) -> aiohttp.ClientSession:
-        if method in _SAFE:
-            self._shared = self._shared or self._open_session(force_close=False)
-            return self._shared
-        self._single = self._single or self._open_session(force_close=True)
-        return self._single
-
-    def _open_session(self, *, force_close: bool) -> aiohttp.ClientSession:
+    def _open_session(self) -> aiohttp.ClientSession:
         import aiohttp  # costs 0.3 s, and most platforms run no HTTP program
 
         options = self._edge.options
-        connector = (
-            aiohttp.TCPConnector(limit=0, force_close=True)
-            if force_close
-            else aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT)
-        )
-        return aiohttp.ClientSession(
-            connector=connector,
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, force_close=True),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             skip_auto_headers=_AUTOMATIC,
@@ -108,6 +91,8 @@ class Forwarder:
             max_line_size=options.max_head,
             max_field_size=options.max_head,
         )
+        session._retry_connection = False  # noqa: SLF001 - it would send a GET again that may have been seen; no public way
+        return session
 
 
 class _Relay:

@@ -398,7 +398,7 @@ class GatewayProtocol(HttpToolsProtocol):
             self._upgrading = True
             return
         path, query = self._split_url()
-        scope = {
+        scope: dict[str, Any] = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
             "http_version": version,
@@ -424,6 +424,7 @@ class GatewayProtocol(HttpToolsProtocol):
             keep_alive=version == "1.1" and self.parser.should_keep_alive() and not self.edge.stopping,
             expects=version == "1.1" and any(name == b"expect" for name, _ in self.headers),
         )
+        scope["extensions"] = {"microlite.gone": cycle.on_gone}
         application: Any = self.app
         if waits:
             self.flow.pause_reading()
