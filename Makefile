@@ -19,7 +19,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --no-config --universal --python-version
 	--no-annotate --no-emit-index-url $(LOCK_OPTIONS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check pyz bench lock clean
+.PHONY: help run test check pyz bench reference lock clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -42,6 +42,9 @@ pyz: $(BUILT_ALL) ## Build dist/microlite.pyz for Python 3.11 to 3.14
 
 bench: $(BENCH_VENV) ## Measure against the peers, install them first
 	@$(BIN)/python -m benchmarks
+
+reference: $(DEV_VENV) ## Write the generated pages of docs/reference anew
+	@$(BIN)/python scripts/build_reference.py
 
 lock: $(BUILD_VENV) ## Resolve requirements/*.lock again (LOCK_OPTIONS=--upgrade for the newest)
 	@$(COMPILE) pyproject.toml -o requirements/runtime.lock

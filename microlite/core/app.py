@@ -257,7 +257,9 @@ def run_server(options: ServerOptions) -> int:
             say.failed(_first(known).detail)
             return 1
         log.error("the platform ended by a fault of its own", exc_info=group)
-        say.failed("the platform ended by a fault of its own; its log has the traceback")
+        say.failed(
+            "the platform ended by a fault of its own; logs/platform.log in its home, or this terminal, has the traceback"
+        )
         return 1
 
 

@@ -119,6 +119,9 @@ class ManualClock:
 
     async def sleep(self, delay: float) -> None:
         """See `Clock.sleep`."""
+        if delay <= 0:
+            await asyncio.sleep(0)
+            return
         woken = asyncio.Event()
         timer = self.call_later(delay, woken.set)
         try:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Offer the asynchronous fixture where something runs it."""
-    if config.pluginmanager.hasplugin("asyncio"):
+    # The first is its name as an entry point, the second as an argument of `-p`.
+    if config.pluginmanager.hasplugin("asyncio") or config.pluginmanager.hasplugin("pytest_asyncio.plugin"):
         from microlite.testing import asyncio_plugin
 
         config.pluginmanager.register(asyncio_plugin, "microlite-asyncio")

@@ -45,9 +45,9 @@ def run(service: Service) -> None:
 
     SIGTERM and SIGINT drain; a second one ends at once.
     """
-    placement = Placement.from_environment(os.environ)
-    write_to_stderr(placement.log_level)
     try:
+        placement = Placement.from_environment(os.environ)
+        write_to_stderr(placement.log_level)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             code = runner.run(_serve(service, placement))
     except errors.Error as error:

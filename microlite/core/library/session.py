@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 PATIENCE: Final = 5.0
 """Seconds that a platform on the same home has to end before another is started."""
 
+MAX_LOG = 1024 * 1024
+"""Bytes of the platform's own log at which it is begun anew."""
+
 
 async def ensure_platform(home: Path, arguments: Sequence[str] = ()) -> bool:
     """Return when a platform runs on this home. See `ensure_platform_blocking`."""
@@ -60,12 +63,13 @@ def _start(home: Path, arguments: Sequence[str], *, session: bool) -> None:
     kind = ["--session"] if session else []
     command = [*_command(), "--home", str(home), "server", *kind, "--ready-fd", str(theirs), *arguments]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MICROLITE_GENERATION")}
+    said_later = _open_log(home)
     try:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stdout=said_later,
+            stderr=said_later,
             start_new_session=True,
             pass_fds=(theirs,),
             env=environment,
@@ -75,6 +79,7 @@ def _start(home: Path, arguments: Sequence[str], *, session: bool) -> None:
         raise errors.ServiceUnavailable(f"the platform could not be started: {error}") from error
     finally:
         os.close(theirs)
+        os.close(said_later)
     with os.fdopen(ours) as said:
         answer = said.read().strip()
     if answer == "ready" or answers(home):  # another process may have been faster
@@ -100,10 +105,24 @@ def _let_end(home: Path) -> None:
     patience = time.monotonic() + PATIENCE
     while time.monotonic() < patience and not answers(home):
         try:
-            os.kill(int((home / "microlite.db.lock").read_text()), 0)
+            pid = int((home / "microlite.db.lock").read_text())
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)  # this process may have started it, and is the one to bury it then
+            os.kill(pid, 0)
         except (OSError, ValueError):
             return  # nobody has the database open
         time.sleep(0.02)
+
+
+def _open_log(home: Path) -> int:
+    """Where the platform says what nobody sees it say: `logs/platform.log`, of one start or a few."""
+    path = home / "logs" / "platform.log"
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh = os.O_TRUNC if path.exists() and path.stat().st_size > MAX_LOG else 0
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | fresh, 0o600)
+    except OSError:
+        return os.open(os.devnull, os.O_WRONLY)  # a home that cannot be written is the platform's own to complain of
 
 
 def answers(home: Path) -> bool:
