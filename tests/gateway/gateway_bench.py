@@ -270,6 +270,7 @@ async def start() -> AsyncIterator[Start]:
     benches: list[Bench] = []
 
     async def start(*, programs: Any = None, descriptions: Any = (), **options: Any) -> Bench:
+        options.setdefault("cors_origins", ("*",))
         services = Services()
         table = PathTable()
         table.update("default", ECHO)

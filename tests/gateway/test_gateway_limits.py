@@ -176,6 +176,20 @@ async def test_a_connection_with_a_slow_answer_is_not_idle(start: Start, fast: b
     assert (await wire.answer()).json() == {"n": 1}
 
 
+async def test_a_client_that_never_reads_is_cut_off(start: Start, fast: bool) -> None:
+    """What waits for it is not kept for ever."""
+    bench = await start(fast=fast, write_timeout=0.1)
+    reader, writer = await asyncio.open_connection("127.0.0.1", bench.gateway.port, limit=1024)
+    wire = Wire(reader, writer)
+    body = '"' + "x" * 9_000_000 + '"'
+    wire.send(f"{POST}Content-Length: {len(body)}\r\n\r\n{body}")
+    await writer.drain()
+    await bench.disconnected()
+    with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+        await wire.answer()
+    writer.transport.abort()
+
+
 async def test_requests_at_a_time_are_bounded(start: Start, fast: bool) -> None:
     bench = await start(fast=fast, max_requests=1)
     first, second = await bench.connect(), await bench.connect()

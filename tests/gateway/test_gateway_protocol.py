@@ -8,6 +8,7 @@ import socket
 
 import pytest
 
+from microlite.web.gateway.options import GatewayOptions
 from tests.gateway.gateway_bench import Bench, Start, Wire
 
 POST = "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -220,6 +221,14 @@ async def test_only_chosen_origins(start: Start) -> None:
     assert not any(name.startswith("access-control") for name in answer.headers)
     answer = await wire.request("OPTIONS", "/echo", headers={**asked, "Origin": "http://b.example"})
     assert answer.headers["access-control-allow-origin"] == "http://b.example"
+
+
+async def test_no_origin_by_default(start: Start) -> None:
+    """Pages of other sites get no answer to read, unless the user allows them."""
+    bench = await start(cors_origins=GatewayOptions().cors_origins)
+    wire = await bench.connect()
+    answer = await wire.request("POST", "/echo", b"{}", {"Origin": "http://a.example"})
+    assert "access-control-allow-origin" not in answer.headers
 
 
 async def test_a_target_with_host(wire: Wire) -> None:

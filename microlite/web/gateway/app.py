@@ -23,7 +23,7 @@ from microlite.web.gateway.streams import StreamExchange
 from microlite.web.gateway.table import Target, WrongMethod
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping
+    from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 
     from microlite.core.context import Account
     from microlite.web.gateway.cycle import Receive, Send
@@ -115,8 +115,8 @@ class GatewayApp:
                 await exchange.write(b"", more=False)
                 return
             call = self._stream_call(exchange, target, account, await read_document(exchange))
-            async with _Watch(exchange.until_gone(), call):
-                await self._stream_out(exchange, call)
+            async with _Watch(self._edge, exchange.until_gone(), call):
+                await pump(exchange, call)
         else:
             await self._call_unary(exchange, target, account)
 
@@ -136,9 +136,9 @@ class GatewayApp:
         """A call whose stream comes as lines of the body; its request is what query and path say."""
         check_lines(exchange)
         call = self._stream_call(exchange, target, account, b"")
-        async with _Watch(send_lines(exchange, call), call):
+        async with _Watch(self._edge, send_lines(exchange, call), call):
             if target.endpoint is not None and target.endpoint.streaming.from_server:
-                await self._stream_out(exchange, call)
+                await pump(exchange, call)
             else:
                 while await call.take() is not None:
                     pass
@@ -154,13 +154,6 @@ class GatewayApp:
         call = StreamExchange(*self._address(target), payload, credit=credit, **terms)
         self._edge.send(call)
         return call
-
-    async def _stream_out(self, exchange: Exchange, call: StreamExchange) -> None:
-        self._edge.streams.add(call)
-        try:
-            await pump(exchange, call)
-        finally:
-            self._edge.streams.discard(call)
 
     @staticmethod
     def _address(target: Target) -> tuple[str, str]:
@@ -245,17 +238,23 @@ class GatewayApp:
 
 
 class _Watch:
-    """Runs what listens to the client beside what answers it, and gives the call up when the client is gone."""
+    """Runs what listens to the client beside what answers it, and gives the call up when the client is gone.
 
-    def __init__(self, listening: Any, call: StreamExchange) -> None:
+    While it runs the stream is known to the edge, which ends it when the platform stops.
+    """
+
+    def __init__(self, edge: Edge, listening: Coroutine[Any, Any, None], call: StreamExchange) -> None:
+        self._edge = edge
         self._listening = listening
         self._call = call
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> None:
+        self._edge.streams.add(self._call)
         self._task = asyncio.create_task(self._listen(), name="gateway client")
 
     async def __aexit__(self, *exc_info: object) -> None:
+        self._edge.streams.discard(self._call)
         self._call.give_up(errors.Canceled("nobody reads the answer any longer", id="gateway"))
         if self._task is not None:
             self._task.cancel()

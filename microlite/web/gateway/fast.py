@@ -178,6 +178,7 @@ class FastCall(Call):
 
     def _finish(self, code: int, answer: bytes) -> None:
         self.response_complete = True
+        self.payload = b""  # this object stays with the connection until the next request
         self._count(code)
         protocol = self.protocol
         transport = protocol.transport

@@ -27,6 +27,7 @@ class GatewayOptions(msgspec.Struct, frozen=True, kw_only=True):
         max_pipeline: requests that may wait behind the one being answered on the same connection.
         head_timeout: from the first byte of a request to the end of its head.
         body_timeout: without a byte of a body that is still to come.
+        write_timeout: without a byte taken by a client for which bytes are waiting.
         keep_alive: that a connection may rest between requests.
         linger: that what a refused client still sends is read and dropped, so that it sees the answer.
         call_timeout: of a call whose client sends no `Timeout`.
@@ -55,6 +56,7 @@ class GatewayOptions(msgspec.Struct, frozen=True, kw_only=True):
     max_pipeline: int = 256
     head_timeout: float = 10.0
     body_timeout: float = 30.0
+    write_timeout: float = 120.0
     keep_alive: float = 75.0
     linger: float = 2.0
     call_timeout: float = 30.0

@@ -148,5 +148,7 @@ class Gateway:
         now = asyncio.get_running_loop().time()
         for connection in self._connections():
             connection.sweep(now)
-        shortest = min(options.head_timeout, options.body_timeout, options.keep_alive, options.linger)
+        shortest = min(
+            options.head_timeout, options.body_timeout, options.write_timeout, options.keep_alive, options.linger
+        )
         self._round = self.edge.clock.call_later(min(1.0, shortest / 4), self._go_round)
