@@ -13,6 +13,8 @@ from microlite.core.description.structs import Role
 from microlite.web.gateway.refusals import MisdirectedRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from microlite.web.gateway.head import Head
     from microlite.web.gateway.options import GatewayOptions
     from microlite.web.gateway.table import Target
@@ -112,6 +114,32 @@ class Access:
             raise errors.Forbidden(f'the namespace "{name}" is not yours', id="gateway")
         return name
 
+    def check_origin(self, fields: Mapping[bytes, bytes]) -> None:
+        """Let a page open a WebSocket here: one of this origin, or of an allowed one.
+
+        For WebSockets it is the server that has to look: a browser neither asks before it opens one, nor keeps what comes
+        from the page (RFC 6455, section 10.2).
+
+        Args:
+            fields: of the request. Without `Origin` it comes from no page.
+
+        Raises:
+            Forbidden: the page is of another origin.
+        """
+        origin = fields.get(b"origin")
+        if origin is None or origin.lower().partition(b"://")[2] == fields.get(b"host", b"").lower():
+            return
+        if not self._allows(origin):
+            name = origin.decode("latin-1")
+            raise errors.Forbidden(
+                f'pages of the origin "{name}" may not open WebSockets here; allow it in the settings (CORS origins)',
+                id="gateway",
+            )
+
+    def _allows(self, origin: bytes) -> bool:
+        allowed = self._options.cors_origins
+        return "*" in allowed or origin.decode("latin-1") in allowed
+
     def origin_headers(self, origin: bytes | None) -> list[tuple[bytes, bytes]]:
         """What lets a page of this origin read the answer. Cookies and other credentials are never allowed.
 
@@ -119,8 +147,7 @@ class Access:
         """
         if origin is None:
             return []
-        allowed = self._options.cors_origins
-        if "*" not in allowed and origin.decode("latin-1") not in allowed:
+        if not self._allows(origin):
             return [(b"vary", b"Origin")]
         return [
             (b"access-control-allow-origin", origin),

@@ -9,7 +9,7 @@ import msgspec
 
 from microlite.core import errors
 from microlite.core.context import TRACEPARENT
-from microlite.core.description.structs import Encoding
+from microlite.core.description.structs import Encoding, Streaming
 from microlite.core.rpc.call import UnaryCall
 from microlite.core.rpc.frames import INITIAL_CREDIT
 from microlite.version import __version__
@@ -20,6 +20,7 @@ from microlite.web.gateway.exchange import NO_CACHE, Exchange
 from microlite.web.gateway.forward import Forwarder
 from microlite.web.gateway.output import pump, wants_events
 from microlite.web.gateway.streams import StreamExchange
+from microlite.web.gateway.subprotocols import adopt_token
 from microlite.web.gateway.table import Target, WrongMethod
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ class GatewayApp:
         edge = self._edge
         exchange.read_head()
         fields = exchange.head.fields
+        if exchange.wants_websocket:
+            adopt_token(exchange.head)
         host = fields.get(b"host")
         program = ""
         if host is not None or exchange.scope["http_version"] != "1.0":
@@ -89,7 +92,11 @@ class GatewayApp:
         try:
             if page is not None:
                 raise WrongMethod(exchange.method, ("GET", "HEAD"))
-            target = edge.table.resolve(exchange.method, exchange.path, edge.access.namespace(exchange.head))
+            namespace = edge.access.namespace(exchange.head)
+            if exchange.wants_websocket:
+                target = edge.table.resolve_any(exchange.path, namespace)
+            else:
+                target = edge.table.resolve(exchange.method, exchange.path, namespace)
         except WrongMethod as error:
             if exchange.method != "OPTIONS":
                 raise
@@ -107,7 +114,9 @@ class GatewayApp:
         assert target.endpoint is not None  # no program
         account = self._edge.access.authorise(target, exchange.head.fields.get(b"authorization"))
         streaming = target.endpoint.streaming
-        if streaming.from_client:
+        if exchange.wants_websocket:
+            await self._call_over_websocket(exchange, target, account)
+        elif streaming.from_client:
             await self._call_with_lines(exchange, target, account)
         elif streaming.from_server:
             if exchange.method == "HEAD":
@@ -144,16 +153,48 @@ class GatewayApp:
                     pass
                 await self._reply(exchange, call.reply)
 
+    async def _call_over_websocket(self, exchange: Exchange, target: Target, account: Account | None) -> None:
+        """A call whose request is the first message of a WebSocket, merged over query and path as a body is."""
+        from microlite.web.gateway.websocket import open_websocket  # late, for what it costs
+        from microlite.web.gateway.websocket_call import listen, speak
+
+        assert target.endpoint is not None  # no program
+        streaming = target.endpoint.streaming
+        call = self._unsent_call(exchange, target, account, b"")
+        socket = open_websocket(exchange)
+
+        def start(document: bytes) -> None:
+            call.payload = request_payload(target, exchange.query, document)
+            if not call.ended:
+                self._send(call)
+
+        listening = listen(socket, call, start, streaming, self._edge.options.keep_alive)
+        async with _Watch(self._edge, listening, call):
+            code, reason = await speak(socket, call, streaming)
+        await socket.close(code, reason)
+
     def _stream_call(
+        self, exchange: Exchange, target: Target, account: Account | None, document: bytes
+    ) -> StreamExchange:
+        call = self._unsent_call(exchange, target, account, document)
+        self._edge.send(call)
+        return call
+
+    def _unsent_call(
         self, exchange: Exchange, target: Target, account: Account | None, document: bytes
     ) -> StreamExchange:
         assert target.endpoint is not None  # no program
         payload = request_payload(target, exchange.query, document)
-        terms = self._terms(exchange, target, account, unary=False)
-        credit = INITIAL_CREDIT if target.endpoint.streaming.from_server else 0
-        call = StreamExchange(*self._address(target), payload, credit=credit, **terms)
-        self._edge.send(call)
-        return call
+        streaming = target.endpoint.streaming
+        terms = self._terms(exchange, target, account, unary=streaming is Streaming.UNARY)
+        credit = INITIAL_CREDIT if streaming.from_server else 0
+        return StreamExchange(*self._address(target), payload, credit=credit, **terms)
+
+    def _send(self, call: StreamExchange) -> None:
+        try:
+            self._edge.send(call)
+        except Exception:  # noqa: BLE001 - an edge: it is logged, and ends the call
+            call.on_error(self._edge.failed(f"{call.service}.{call.endpoint}"))
 
     @staticmethod
     def _address(target: Target) -> tuple[str, str]:

@@ -149,6 +149,7 @@ class Gateway:
         for connection in self._connections():
             connection.sweep(now)
         shortest = min(
-            options.head_timeout, options.body_timeout, options.write_timeout, options.keep_alive, options.linger
+            *(options.head_timeout, options.body_timeout, options.write_timeout, options.keep_alive, options.linger),
+            *(options.ping, options.pong),
         )
         self._round = self.edge.clock.call_later(min(1.0, shortest / 4), self._go_round)
