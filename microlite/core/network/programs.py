@@ -15,12 +15,14 @@ class ProgramLease:
     __slots__ = ("_link", "base_url")
 
     def __init__(self, link: Link) -> None:
-        self._link = link
+        self._link: Link | None = link
         self.base_url = link.address
 
     def release(self) -> None:
-        """The request is over. To be called once."""
-        self._link.release()
+        """The request is over. Harmless when repeated."""
+        link, self._link = self._link, None
+        if link is not None:
+            link.release()
 
 
 class Programs:

@@ -256,7 +256,7 @@ class GatewayApp:
             raise errors.Unauthorized("send Authorization: Bearer with the admin's token", id="gateway")
         gauges = (
             ("microlite_http_active_requests", "Requests that are being answered.", float(edge.active)),
-            ("microlite_http_streams", "Streams that are open.", float(len(edge.streams))),
+            ("microlite_http_streams", "Streams that are open.", float(len(edge.streams) + len(edge.tunnels))),
         )
         body = metrics.render(metrics.GatewayCollector(edge.table.stats, gauges))
         await exchange.respond(200, body, content_type=_METRICS_TYPE, headers=[NO_CACHE])

@@ -32,7 +32,7 @@ class Channel:
         self._flow = flow
         self._loop = loop
         self._buffer = bytearray()
-        self._ended = False
+        self._ended = asyncio.Event()
         self._waiter: asyncio.Future[None] | None = None
         self.heard = loop.time()
         self.on_round: Callable[[float], None] | None = None
@@ -49,7 +49,7 @@ class Channel:
 
     def feed_eof(self) -> None:
         """Nothing more will arrive."""
-        self._ended = True
+        self._ended.set()
         self._wake()
 
     def sweep(self, now: float) -> None:
@@ -65,6 +65,10 @@ class Channel:
 
     # -- what its user does --------------------------------------------------------------------------------------------
 
+    async def until_end(self) -> None:
+        """Return when the client is gone, or counts as such. What it sent before can still be read."""
+        await self._ended.wait()
+
     @property
     def write_paused(self) -> bool:
         """Whether the client has yet to read what was written."""
@@ -72,7 +76,7 @@ class Channel:
 
     async def read(self, limit: int = PIECE) -> bytes:
         """What arrived, up to `limit` bytes, as soon as there is something; nothing at the end. One reader at a time."""
-        while not self._buffer and not self._ended:
+        while not self._buffer and not self._ended.is_set():
             if not self._transport.is_closing():
                 self._flow.resume_reading()
             self._waiter = self._loop.create_future()

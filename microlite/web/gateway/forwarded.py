@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 from microlite.core.context import TRACEPARENT
 from microlite.web.gateway.head import HOP_BY_HOP
+from microlite.web.gateway.subprotocols import Subprotocols
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from microlite.web.gateway.access import Access
     from microlite.web.gateway.answers import Headers
     from microlite.web.gateway.exchange import Exchange
 
@@ -28,8 +30,8 @@ _PREFIX: Final = b"x-forwarded-prefix"
 def request_headers(exchange: Exchange, prefix: bytes) -> list[tuple[str, str]]:
     """The headers that a program gets.
 
-    What concerns one connection stays out, and so do the platform's own credentials: the admin's token, and the cookie
-    of the dashboard.
+    What concerns one connection stays out, and so do the platform's own credentials: the admin's token, wherever it
+    stands, and the cookie of the dashboard.
     """
     edge = exchange.edge
     dropped = _NOT_ON | _named_by_connection(exchange.scope["headers"])
@@ -42,6 +44,10 @@ def request_headers(exchange: Exchange, prefix: bytes) -> list[tuple[str, str]]:
             continue
         if name == b"cookie":
             value = _without_cookie(value, edge.options.dashboard_cookie.encode())
+            if not value:
+                continue
+        if name == b"sec-websocket-protocol":
+            value = _without_admin_token(value, edge.access)
             if not value:
                 continue
         headers.append((name, value))
@@ -94,6 +100,14 @@ def _without_cookie(value: bytes, cookie: bytes) -> bytes:
     """A header `Cookie` without the cookie of this name."""
     pairs = (pair.strip() for pair in value.split(b";"))
     return b"; ".join(pair for pair in pairs if pair and pair.partition(b"=")[0].strip() != cookie)
+
+
+def _without_admin_token(value: bytes, access: Access) -> bytes:
+    """A header `Sec-WebSocket-Protocol` without the subprotocol that carries the admin's token, if one does."""
+    protocols = Subprotocols(value)
+    if not access.is_admin(b"Bearer " + protocols.token.encode()):
+        return value
+    return ", ".join(protocols.without_token()).encode()
 
 
 def _append(headers: Headers, name: bytes, value: bytes) -> Headers:

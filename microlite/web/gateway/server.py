@@ -105,10 +105,16 @@ class Gateway:
         self.port = listener.getsockname()[1]
         self._go_round()
 
+    def release_programs(self) -> None:
+        """The programs are about to end: open WebSockets keep none of them up any longer."""
+        for tunnel in list(self.edge.tunnels):
+            tunnel.let_go()
+
     async def stop(self, grace: float = 10.0) -> None:
         """Take no more connections, let requests under way finish, then close. Idempotent.
 
-        Streams are ended at once, with an error that tells their clients to connect again.
+        Streams are ended at once, with an error that tells their clients to connect again. WebSockets of programs are
+        cut; a program that has ended before has said its own farewell through them.
 
         Args:
             grace: seconds that requests under way may still take; what is left then is cut off.
@@ -123,6 +129,8 @@ class Gateway:
         ending = errors.ServiceUnavailable("the platform is stopping; connect again", id="gateway")
         for stream in list(self.edge.streams):
             stream.give_up(ending)
+        for tunnel in list(self.edge.tunnels):
+            tunnel.cut()
         try:
             async with asyncio.timeout(grace):
                 await self.edge.emptied(self._state.connections)
