@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from microlite.core import errors
+from microlite.core.rpc.call import Call
 from microlite.core.rpc.frames import INITIAL_CREDIT
 from tests.gateway.gateway_bench import TOKEN, Bench, Held, Start
 
@@ -148,6 +149,23 @@ async def test_items_sent_at_once_arrive_in_order(bench: Bench, ws: Open) -> Non
         assert held.inbound.payload == b'{"unit":"m"}'
         held.inbound.reply(b"499500")
         assert await socket.recv() == "499500"
+
+
+async def test_items_wait_for_a_call_that_waits_for_its_service(bench: Bench, ws: Open) -> None:
+    """As while a service is being restarted."""
+    parked: list[Call] = []
+    bench.gateway.edge.send = parked.append
+    async with ws("/echo/sum") as socket:
+        for message in ("{}", "1", ""):
+            await socket.send(message)
+        while not parked:
+            await asyncio.sleep(0)
+        bench.services.send(parked[0])
+        held = await bench.services.held.get()
+        await held.ended.wait()
+        assert held.items == [b"1"]
+        held.inbound.reply(b"1")
+        assert await socket.recv() == "1"
 
 
 async def test_an_early_reply_ends_a_clients_stream(bench: Bench, ws: Open) -> None:

@@ -228,7 +228,10 @@ class GatewayApp:
         namespace = self._edge.access.namespace(exchange.head)
         target = self._edge.table.program(namespace, name)
         if target is None:
-            raise errors.ServiceNotFound(f'no HTTP program is called "{name}"', id="gateway")
+            raise errors.ServiceNotFound(
+                f'no HTTP program is called "{name}"; services have no host of their own, but a path: /{name}/…',
+                id="gateway",
+            )
         exchange.target = target
         await self._forwarder.forward_to_origin(exchange, target)
 

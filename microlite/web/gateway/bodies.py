@@ -120,7 +120,7 @@ async def send_lines(exchange: Exchange, call: StreamExchange) -> None:
         if len(rest) > limit:
             raise errors.PayloadTooLarge(f"a line is longer than the limit of {limit:,} bytes", id="gateway")
     await _send_line(call, rest, limit)
-    call.send_end()
+    await call.send_end()
     await exchange.until_gone()
 
 

@@ -69,8 +69,10 @@ def answer_headers(
 ) -> Headers:
     """The headers of a program's answer, as the client gets them.
 
-    Below a path, redirections stay below it, and markup is put into a sandbox.
+    Redirections to the program's own address lead here. Below a path, they stay below it, as cookies do, and markup is put
+    into a sandbox.
     """
+    here = exchange.scope["scheme"].encode() + b"://" + exchange.head.fields.get(b"host", b"localhost")
     lowered = [(name.lower(), value) for name, value in received]
     dropped = HOP_BY_HOP | _named_by_connection(lowered) | {b"date", TRACEPARENT.encode()}
     cookie = exchange.edge.options.dashboard_cookie.encode()
@@ -81,8 +83,10 @@ def answer_headers(
             continue
         if name == b"content-type":
             kind = value.partition(b";")[0].strip().lower()
-        if name == b"location" and prefix:
-            value = _below(value, prefix, base_url)
+        if name == b"location":
+            value = _below(value, prefix, (base_url, here))
+        if name == b"set-cookie" and prefix:
+            value = _cookie_below(value, prefix)
         headers.append((name, value))
     if prefix and (not kind or kind in _MARKUP):
         headers.append((b"content-security-policy", SANDBOX))
@@ -117,14 +121,42 @@ def _append(headers: Headers, name: bytes, value: bytes) -> Headers:
     return [*rest, (name, b", ".join((*earlier, value)))]
 
 
-def _below(location: bytes, prefix: bytes, base_url: bytes) -> bytes:
-    """The target of a redirection, moved below the prefix unless it lies there already or elsewhere."""
-    path = location.removeprefix(base_url)
+def _below(location: bytes, prefix: bytes, origins: Iterable[bytes]) -> bytes:
+    """The target of a redirection, moved below the prefix unless it lies there already or elsewhere.
+
+    Args:
+        location: as the program wrote it.
+        prefix: empty at the program's own origin.
+        origins: what the program may take for its own: its address, and the host that it was asked for.
+    """
+    path = location
+    for origin in origins:
+        if location.startswith(origin + b"/"):
+            path = location.removeprefix(origin)
     if not path.startswith(b"/") or path.startswith(b"//"):
         return location
     if path == prefix or path.startswith(prefix + b"/"):
         return path
     return prefix + path
+
+
+def _cookie_below(cookie: bytes, prefix: bytes) -> bytes:
+    """A header `Set-Cookie` whose path is below the prefix, so that no other program gets the cookie.
+
+    One that is named `__Host-` is left alone, since it would be none with a path.
+    """
+    first, *attributes = cookie.split(b";")
+    if first.lstrip().startswith(b"__Host-"):
+        return cookie
+    parts = [first]
+    for attribute in attributes:
+        name, _, value = attribute.partition(b"=")
+        if name.strip().lower() == b"path" and value.strip().startswith(b"/"):
+            path = value.strip()
+            if path != prefix and not path.startswith(prefix + b"/"):
+                attribute = b"%b=%b" % (name, prefix + path)
+        parts.append(attribute)
+    return b";".join(parts)
 
 
 def _text(value: bytes) -> str:

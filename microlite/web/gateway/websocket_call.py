@@ -66,7 +66,7 @@ async def listen(
             await call.send_item(document)
         elif takes_items:
             takes_items = False
-            call.send_end()
+            await call.send_end()
 
 
 async def speak(socket: WebSocket, call: StreamExchange, streaming: Streaming) -> tuple[int, str]:
