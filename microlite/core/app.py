@@ -234,7 +234,6 @@ class Platform:
     async def _end_services(self) -> None:
         if self._linger is not None:
             self._linger.cancel()
-        self.gateway.release_programs()
         await self.runtime.close()
 
 

@@ -25,6 +25,9 @@ class Address:
         self._programs = programs
         programs.leased += 1
 
+    def begin_stream(self) -> None:
+        raise AssertionError("a request is no WebSocket")
+
     def release(self) -> None:
         self._programs.leased -= 1
 

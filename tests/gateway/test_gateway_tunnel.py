@@ -28,6 +28,7 @@ class Programs:
     def __init__(self) -> None:
         self.urls: list[str] = []
         self.leased = 0
+        self.streams = 0
 
     async def acquire(self, namespace: str, name: str) -> Any:
         if not self.urls:
@@ -40,6 +41,9 @@ class Lease:
     def __init__(self, programs: Programs, base_url: str) -> None:
         self.base_url = base_url
         self._programs = programs
+
+    def begin_stream(self) -> None:
+        self._programs.streams += 1
 
     def release(self) -> None:
         self._programs.leased -= 1
@@ -137,7 +141,7 @@ async def test_messages_pass_both_ways(
         for message in ("hello", b"\x00\xff", "x" * 1_000_000):
             await socket.send(message)
             assert await socket.recv() == message
-        assert programs.leased == 1
+        assert programs.leased == programs.streams == 1
         assert len(bench.gateway.edge.tunnels) == 1
     scope = site.scopes[0]
     raw = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")

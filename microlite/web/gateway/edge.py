@@ -28,8 +28,12 @@ class Lease(Protocol):
     base_url: str
     """Scheme, host and port, without a slash at the end."""
 
+    def begin_stream(self) -> None:
+        """The request has become a WebSocket, for whose end nobody needs to wait. Called once at most."""
+        ...
+
     def release(self) -> None:
-        """The request is over. Harmless when repeated."""
+        """The request is over, or the WebSocket. Called once."""
         ...
 
 

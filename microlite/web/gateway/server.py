@@ -105,11 +105,6 @@ class Gateway:
         self.port = listener.getsockname()[1]
         self._go_round()
 
-    def release_programs(self) -> None:
-        """The programs are about to end: open WebSockets keep none of them up any longer."""
-        for tunnel in list(self.edge.tunnels):
-            tunnel.let_go()
-
     async def stop(self, grace: float = 10.0) -> None:
         """Take no more connections, let requests under way finish, then close. Idempotent.
 

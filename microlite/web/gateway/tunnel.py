@@ -26,7 +26,8 @@ class Tunnel:
     """A client's WebSocket to a program.
 
     Client and program agree by themselves on subprotocols and extensions; the gateway looks at no frame. The program is
-    held for as long as the tunnel is open. One that is replaced meanwhile goes on with it until it is ended.
+    held while the tunnel is open, as by any stream: one that is replaced meanwhile goes on with it for some seconds, and
+    says good-bye through it when it is ended.
     """
 
     def __init__(self, edge: Edge, exchange: Exchange, target: Target, path: bytes, prefix: bytes) -> None:
@@ -36,7 +37,6 @@ class Tunnel:
         self._path = path
         self._prefix = prefix
         self._writer: asyncio.StreamWriter | None = None
-        self._lease: Lease | None = None
 
     async def run(self) -> None:
         """Connect, and carry until one side ends.
@@ -59,11 +59,6 @@ class Tunnel:
                     raise errors.Canceled("the client went away", id="gateway") from None
                 raise
 
-    def let_go(self) -> None:
-        """Hold the program no longer. The tunnel stays until one side ends, so that the program can say good-bye."""
-        if self._lease is not None:
-            self._lease.release()
-
     def cut(self) -> None:
         """End it at once. The client sees the connection break, and connects again."""
         if self._writer is not None:
@@ -79,7 +74,7 @@ class Tunnel:
             return False
         except (OSError, TimeoutError) as error:
             raise errors.BadGateway(f'the program "{name}" cannot be reached', id="gateway") from error
-        self._writer, self._lease = writer, lease
+        self._writer = writer
         self._edge.tunnels.add(self)
         try:
             writer.write(self._request())
@@ -87,6 +82,7 @@ class Tunnel:
             base_url = lease.base_url.encode()
             if answer.status == SWITCHING:
                 headers = answer_headers(self._exchange, answer.headers, b"", base_url)
+                lease.begin_stream()
                 channel = self._exchange.switch([(b"upgrade", b"websocket"), *headers])
                 channel.write(answer.rest)
                 await self._carry(channel, reader, writer)
