@@ -32,6 +32,11 @@ ANSWERED: Final = (Encoding.MSGPACK, Encoding.JSON, Encoding.JSON, Encoding.MSGP
 """By encoding of a call: how the reply and the callee's stream are written."""
 
 
+def encoding_of(asked: Encoding, answered: Encoding) -> Encoding:
+    """The encoding of a call with its request and its answer in these, each plainly MSGPACK or JSON."""
+    return next(one for one in Encoding if (ASKED[one], ANSWERED[one]) == (asked, answered))
+
+
 class Streaming(StrEnum):
     """Which of the two sides sends a stream instead of one value."""
 
