@@ -281,9 +281,7 @@ class RunningNode:
         """Let what was called finish, streams for a shorter while. Returns whether all of it has."""
         listener = self._listener
         if listener is not None:
-            listener.stop_accepting()
-            for connection in listener.connections:
-                connection.go_away("the node is stopping")
+            await listener.leave("the node is stopping")
             connections = [*connections, *listener.connections]
         finished: asyncio.Future[Any] = asyncio.gather(*(connection.settled() for connection in connections))
         streams = min(grace, STREAM_GRACE)
