@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from microlite.core import errors
-from microlite.core.description.naming import endpoint_of
+from microlite.core.description.naming import did_you_mean, endpoint_of
 from microlite.core.description.structs import Encoding, Role, Streaming
 from microlite.core.library.context import Context
 from microlite.core.library.failure import report
@@ -160,8 +160,11 @@ class Dispatcher:
     def _find(self, inbound: Inbound) -> Endpoint | None:
         endpoint = self._endpoints.get(endpoint_of(self._service.name, inbound.endpoint))
         if endpoint is None:
+            near = did_you_mean(inbound.endpoint, self._endpoints)
             inbound.fail(
-                errors.EndpointNotFound(f'Endpoint "{inbound.endpoint}" not found for service "{self._service.name}"')
+                errors.EndpointNotFound(
+                    f'Endpoint "{inbound.endpoint}" not found for service "{self._service.name}"{near}'
+                )
             )
         return endpoint
 
