@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
+import weakref
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 import msgspec
 
 from microlite.core.description import (
+    DeclarationError,
     Endpoint,
     EndpointDescription,
     Options,
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound="Callable[..., Any]")
 M = TypeVar("M", bound=Middleware)
+
+_MADE: Final[weakref.WeakSet[Service]] = weakref.WeakSet()
+"""The services of this process, for `others`."""
 
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
@@ -84,6 +89,8 @@ class Service:
         self._routes: dict[str, Route] = {}
         self._start_hooks: list[Hook] = []
         self._stop_hooks: list[Hook] = []
+        if not built_in:
+            _MADE.add(self)
 
     @overload
     def endpoint(self, function: F, /) -> F: ...
@@ -215,6 +222,10 @@ class Service:
         """What `on_stop` declared, in the order in which to run it."""
         return tuple(reversed(self._stop_hooks))
 
+    def others(self) -> list[Service]:
+        """The further services of the same file: a process serves one."""
+        return [other for other in _MADE if other is not self and other.place.file == self.place.file]
+
     def wrap(self, handler: Handler) -> Handler:
         """A handler with this service's middleware around it; the very handler where there is none."""
         return chain(self.middlewares, handler)
@@ -239,6 +250,12 @@ class Service:
         return f"<Service {self.name} {self.version}: {', '.join(self._endpoints) or 'no endpoints'}>"
 
     def _add(self, function: Callable[..., Any], name: str, options: Options) -> None:
+        try:
+            self._declare(function, name, options)
+        except DeclarationError as error:
+            raise error.with_traceback(None) from None  # its text says all; how it was found out is nobody's concern
+
+    def _declare(self, function: Callable[..., Any], name: str, options: Options) -> None:
         place = Place.of(function)
         try:
             full = endpoint_of(self.name, check_endpoint_name(name))
