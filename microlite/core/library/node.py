@@ -15,6 +15,7 @@ import msgspec
 
 from microlite.core import errors
 from microlite.core.clock import SystemClock
+from microlite.core.library import made
 from microlite.core.library.context import Context, Scope
 from microlite.core.library.dispatch import Dispatcher
 from microlite.core.library.failure import report, user_frames, user_traceback
@@ -46,10 +47,12 @@ def run(service: Service) -> None:
 
     SIGTERM and SIGINT drain; a second one ends at once.
     """
+    if not made.begin(service):
+        return  # it was said when the other one began
     try:
         placement = Placement.from_environment(os.environ)
         write_to_stderr(placement.log_level)
-        for other in service.others():
+        for other in made.siblings(service):
             logging.getLogger(service.name).warning(
                 "%s does not run: a process serves one service, which is %s; put the other into a folder of its own",
                 other.place,
@@ -177,7 +180,7 @@ class RunningNode:
             for hook in self._service.start_hooks:
                 await hook.run(context)
         except Exception as error:
-            context.log.error("on_start failed\n%s", user_traceback(error))
+            logging.getLogger(self._service.name).error("on_start failed\n%s", user_traceback(error))
             said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             raise errors.InternalServerError(f"on_start failed: {said}{_where(error)}") from error
 

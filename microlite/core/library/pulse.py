@@ -84,7 +84,7 @@ class Pulse:
                 "%s blocked its node for %.1f s, and no other call could run: make it a plain `def`, which runs in a "
                 "thread, or await what it waits for (`asyncio.sleep` in place of `time.sleep`)",
                 names,
-                late,
+                late + BEAT,
             )
 
 

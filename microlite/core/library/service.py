@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-import weakref
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
@@ -29,6 +28,7 @@ from microlite.core.description.naming import (
     normalise_endpoint,
 )
 from microlite.core.errors import BadRequest
+from microlite.core.library import made
 from microlite.core.library.handlers import options_of, public_methods
 from microlite.core.library.hooks import Hook
 from microlite.core.library.middleware import Handler, Middleware, chain, check_middleware
@@ -38,9 +38,6 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound="Callable[..., Any]")
 M = TypeVar("M", bound=Middleware)
-
-_MADE: Final[weakref.WeakSet[Service]] = weakref.WeakSet()
-"""The services of this process, for `others`."""
 
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
@@ -90,7 +87,7 @@ class Service:
         self._start_hooks: list[Hook] = []
         self._stop_hooks: list[Hook] = []
         if not built_in:
-            _MADE.add(self)
+            made.remember(self)
 
     @overload
     def endpoint(self, function: F, /) -> F: ...
@@ -221,10 +218,6 @@ class Service:
     def stop_hooks(self) -> tuple[Hook, ...]:
         """What `on_stop` declared, in the order in which to run it."""
         return tuple(reversed(self._stop_hooks))
-
-    def others(self) -> list[Service]:
-        """The further services of the same file: a process serves one."""
-        return [other for other in _MADE if other is not self and other.place.file == self.place.file]
 
     def wrap(self, handler: Handler) -> Handler:
         """A handler with this service's middleware around it; the very handler where there is none."""

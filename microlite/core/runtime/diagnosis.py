@@ -43,13 +43,14 @@ class Diagnosis(msgspec.Struct, frozen=True):
     hopeless: bool = False
 
 
-def diagnose(lines: Sequence[str], source: Source, service: str) -> Diagnosis | None:
+def diagnose(lines: Sequence[str], source: Source, service: str, python: str = "") -> Diagnosis | None:
     """Read what a Python program said on stderr before it ended; None where that is no traceback and no word of ours.
 
     Args:
         lines: its last ones, without escapes.
         source: what was run.
         service: the name under which it ran.
+        python: the interpreter of the environment that its user is in, if it is in one.
     """
     said = [line.rstrip() for line in lines if line.strip()]
     if said and said[-1].startswith(f"{service}: "):  # the library's own last word
@@ -64,7 +65,7 @@ def diagnose(lines: Sequence[str], source: Source, service: str) -> Diagnosis | 
     kind = raised["kind"].rpartition(".")[2]
     text = (raised["text"] or "").replace(source.folder + os.sep, "")
     place = f"{frame['file'].removeprefix(source.folder + os.sep)}:{frame['line']}"
-    return Diagnosis(_reason(kind, text, place, source)[:_LONGEST], kind in _HOPELESS)
+    return Diagnosis(_reason(kind, text, place, source, python)[:_LONGEST], kind in _HOPELESS)
 
 
 def did_not_serve(source: Source, variable: str) -> Diagnosis:
@@ -80,12 +81,13 @@ def did_not_serve(source: Source, variable: str) -> Diagnosis:
     )
 
 
-def _reason(kind: str, text: str, place: str, source: Source) -> str:
+def _reason(kind: str, text: str, place: str, source: Source, python: str) -> str:
     if kind == "DeclarationError":
         return text  # which begins with the place
     if kind == "ModuleNotFoundError" and (missing := _MISSING.match(text)):
         where = source.requirements or "a requirements.txt beside it"
-        return f"{place}: {missing[0]}; name its package in {where}, and it is installed"
+        itself = f", or install it yourself with `{python} -m pip`" if python and not source.requirements else ""
+        return f"{place}: {missing[0]}; name its package in {where}, and it is installed{itself}"
     if kind == "ImportError" and (circle := _CIRCULAR.match(text)):
         return (
             f"{place}: cannot import {circle['name']} from {circle['module']}, which is being imported itself: "

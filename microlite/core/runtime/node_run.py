@@ -190,8 +190,12 @@ class NodeRun:
         assert self._watching is not None
         assert self._process is not None
         answering = self._task(self._answers(), "first answer")
-        patience = self._machinery.patience.start
+        patience, notice = self._machinery.patience.start, self._machinery.patience.notice
         try:
+            await asyncio.wait({answering, self._watching}, timeout=notice, return_when=asyncio.FIRST_COMPLETED)
+            if not (answering.done() or self._watching.done()):
+                self._log.say(f"… starting since {notice:g} s: {self._what_is_missing()}", node=self.id)
+            patience -= notice
             await asyncio.wait({answering, self._watching}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
             while not (answering.done() or self._watching.done()) and is_debugged(self.pid):
                 await asyncio.wait({answering, self._watching}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
@@ -201,7 +205,7 @@ class NodeRun:
                 await asyncio.wait({self._watching}, timeout=STOP_GRACE)
             if self._watching.done():
                 raise self._ended_early(self._process)
-            raise self._failed(f"did not become healthy within {patience:g} s: {self._what_is_missing()}")
+            raise self._failed(f"did not become healthy within {patience + notice:g} s: {self._what_is_missing()}")
         finally:
             answering.cancel()
             with contextlib.suppress(asyncio.CancelledError, errors.Error):
@@ -223,7 +227,9 @@ class NodeRun:
     def _what_is_missing(self) -> str:
         if self._port:
             return f"nothing listens on port {self._port}, which it was told by the variable PORT"
-        return "it has not registered" if self.lease is None else "it does not answer"
+        if self.lease is None:
+            return "it has not come to `run()`, or an on_start does not return"
+        return "it does not answer: does something block its loop?"
 
     async def _answers(self) -> None:
         source = self._desired.source
@@ -256,7 +262,7 @@ class NodeRun:
         if story.exit_code == 0:
             return did_not_serve(source, variable_of(Path(source.folder, source.entry)))
         words = [strip_ansi(line) for stream, line in self._said if stream is Stream.STDERR]
-        return diagnose(words, source, self._desired.name)
+        return diagnose(words, source, self._desired.name, self._desired.asked.python)
 
     def _failed(self, reason: str) -> NodeFailed:
         story = restarts.Restart(
