@@ -68,7 +68,7 @@ def _run(link: Link, typed: str, names: Sequence[str], flags: Sequence[str]) -> 
         versions = describe(link, service)
     except errors.ServiceNotFound as error:
         close = _closest(typed)
-        if close:
+        if close and "did you mean" not in error.detail:
             raise errors.ServiceNotFound(f"{error.detail}; did you mean '{PROGRAM} {close}'?") from None
         raise
     wants_help = any(flag in _HELP for flag in flags)
