@@ -75,7 +75,7 @@ def _send(
         documents = answer(
             link, service, endpoint, request, described, timeout=seconds, metadata=extra or None, stream=stream
         )
-        print_answers(documents, output)
+        print_answers(documents, described, output)
 
 
 def _split(words: Sequence[str]) -> tuple[Sequence[str], str]:

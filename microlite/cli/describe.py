@@ -72,6 +72,7 @@ def _print(one: Described) -> None:
 
 def _print_endpoint(endpoint: DescribedEndpoint) -> None:
     notes = [_STREAMING[endpoint.streaming]] if endpoint.streaming in _STREAMING else []
+    notes += [f"answers with {endpoint.produces}"] if endpoint.produces else []
     notes += ["deprecated"] if endpoint.deprecated else []
     click.echo(click.style(f"Endpoint: {endpoint.name}", bold=True) + (f" ({', '.join(notes)})" if notes else ""))
     if endpoint.summary:

@@ -30,6 +30,7 @@ class DescribedEndpoint(NamedTuple):
     streaming: str
     metadata: Mapping[str, str]
     deprecated: bool
+    produces: str = ""
 
     @property
     def summary(self) -> str:
@@ -96,6 +97,7 @@ def _read_endpoint(endpoint: Mapping[str, Any]) -> DescribedEndpoint:
         endpoint.get("streaming", "unary"),
         endpoint.get("metadata", {}),
         endpoint.get("deprecated", False),
+        endpoint.get("produces", ""),
     )
 
 

@@ -89,7 +89,7 @@ def _run(link: Link, typed: str, names: Sequence[str], flags: Sequence[str]) -> 
         print_endpoint(service, found)
         return
     request = msgspec.json.encode(read_request(flags, found.request))
-    print_answers(answer(link, service, endpoint, request, found), silent=found.response.get("type") == "null")
+    print_answers(answer(link, service, endpoint, request, found), found, silent=found.response.get("type") == "null")
 
 
 def _explain_missing(

@@ -159,7 +159,14 @@ class Platform:
     async def _gateway_on(self, port: int) -> Gateway:
         options = self.options
         gateway = Gateway(
-            GatewayOptions(host=options.host, port=port, allowed_hosts=options.allowed_hosts),
+            GatewayOptions(
+                host=options.host,
+                port=port,
+                allowed_hosts=options.allowed_hosts,
+                cors_origins=options.cors_origins,
+                namespace_by_host=options.namespace_by_host,
+                access_log=options.access_log,
+            ),
             table=self.table,
             send=self.router.send,
             programs=Programs(self.router),
@@ -245,6 +252,8 @@ def run_server(options: ServerOptions) -> int:
     say = _Announcer(options)
     if not logging.getLogger().handlers:
         logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    if options.access_log:
+        logging.getLogger("microlite.access").setLevel(logging.INFO)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_serve(options, say))

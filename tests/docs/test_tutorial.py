@@ -17,6 +17,7 @@ PAGES = (
     "docs/howto/run-several-services.md",
     "docs/howto/stream.md",
     "docs/howto/test-a-service.md",
+    "docs/howto/upload-files.md",
 )
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from microlite.core.description.annotations import format_type
 from microlite.core.description.codec import Codec, encode_json, encode_msgpack
+from microlite.core.description.media_type import check_media_type
 from microlite.core.description.rejection import bad_payload
 from microlite.core.description.reply_check import misfits, unsendable, wrong_reply
 from microlite.core.description.schema import no_schema, request_schema, type_schema
@@ -44,6 +45,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     role: Role = Role.PUBLIC
     metadata: dict[str, str] = {}
     deprecated: bool = False
+    produces: str = ""
 
 
 class Endpoint:
@@ -204,6 +206,7 @@ def compile_endpoint(
         role=options.role,
         metadata=dict(options.metadata),
         deprecated=options.deprecated,
+        produces=check_media_type(options.produces, signature),
     )
     return Endpoint(function, description, signature)
 

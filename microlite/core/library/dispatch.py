@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from microlite.core import errors
 from microlite.core.description.naming import did_you_mean, endpoint_of
-from microlite.core.description.structs import Encoding, Role, Streaming
+from microlite.core.description.structs import ANSWERED, ASKED, Role, Streaming
 from microlite.core.library.context import Context
 from microlite.core.library.failure import report
 from microlite.core.library.middleware import Invocation
@@ -65,11 +65,11 @@ class Dispatcher:
                 return
         if self._checked and not self._allowed(endpoint, inbound):
             return
-        if inbound.encoding > Encoding.JSON:
+        if inbound.encoding >= len(ASKED):
             inbound.fail(errors.UnsupportedMediaType(f"encoding {inbound.encoding}: 0 is MessagePack, 1 is JSON"))
             return
         try:
-            arguments = endpoint.decode_request(inbound.payload, inbound.encoding)
+            arguments = endpoint.decode_request(inbound.payload, ASKED[inbound.encoding])
         except errors.Error as error:
             inbound.fail(error)
             return
@@ -108,7 +108,7 @@ class Dispatcher:
                 result = await endpoint.invoke(context, arguments)
             else:
                 result = await self._run(context, Invocation(endpoint, arguments))
-            inbound.reply(endpoint.encode_response(result, inbound.encoding))
+            inbound.reply(endpoint.encode_response(result, ANSWERED[inbound.encoding]))
         except errors.Error as error:
             inbound.fail(error)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the edge between user code and the wire
@@ -126,12 +126,13 @@ class Dispatcher:
                 items = self._threads.blocking(items)
             result = await self._run(context, Invocation(endpoint, arguments, items))
             if not endpoint.streaming.from_server:
-                inbound.reply(endpoint.encode_response(result, inbound.encoding))
+                inbound.reply(endpoint.encode_response(result, ANSWERED[inbound.encoding]))
                 return
+            encoding = ANSWERED[inbound.encoding]
             stream = result if hasattr(result, "__aiter__") else self._threads.iterate(context, result)
             try:
                 async for item in stream:
-                    payload = endpoint.encode_response(item, inbound.encoding)
+                    payload = endpoint.encode_response(item, encoding)
                     if not flow.gate.open:
                         await flow.gate.wait()
                     flow.gate.take(len(payload))
@@ -270,7 +271,7 @@ class _Items:
 
     def __init__(self, endpoint: Endpoint, inbound: Inbound, queue: ItemQueue) -> None:
         self._endpoint = endpoint
-        self._encoding = inbound.encoding
+        self._encoding = ASKED[inbound.encoding]
         self._queue = queue
 
     def __aiter__(self) -> _Items:

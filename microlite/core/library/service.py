@@ -104,6 +104,7 @@ class Service:
         role: Role = Role.PUBLIC,
         metadata: Mapping[str, str] | None = None,
         deprecated: bool = False,
+        produces: str = "",
     ) -> Callable[[F], F]: ...
 
     def endpoint(
@@ -118,6 +119,7 @@ class Service:
         role: Role = Role.PUBLIC,
         metadata: Mapping[str, str] | None = None,
         deprecated: bool = False,
+        produces: str = "",
     ) -> Any:
         """Make a typed function an endpoint; it stays callable as it is. A decorator, bare or with options.
 
@@ -134,6 +136,8 @@ class Service:
             role: the least role of a caller, for built-in services.
             metadata: what the author says about it.
             deprecated: callers should turn away from it.
+            produces: the media type of what it returns, as in `image/png`. It returns bytes or text (or a stream of
+                them), which HTTP hands on as they are; callers in Python get them as ever.
 
         Raises:
             DeclarationError: signature, name or route cannot be served; the text says where and what to write instead.
@@ -149,6 +153,7 @@ class Service:
                 role=role,
                 metadata=_check_metadata(metadata, place),
                 deprecated=deprecated,
+                produces=produces,
             )
             self._add(target, name or str(getattr(target, "__name__", "")), options)
             return target

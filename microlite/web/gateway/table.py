@@ -55,7 +55,7 @@ class Target:
         endpoint: its description; None for an HTTP program.
         params: decoded values of the route's parameters.
         is_builtin: whether the service ships with the platform.
-        plain: one request without parameters gives one reply, so nothing but the body is needed to call it.
+        plain: one request without parameters gives one reply in JSON, so nothing but the body is needed to call it.
         stats: counts its answers.
     """
 
@@ -79,7 +79,9 @@ class Target:
         self.stats = stats
         self.is_builtin = is_builtin
         self.params = params or {}
-        self.plain = endpoint is not None and endpoint.streaming is Streaming.UNARY and not self.params
+        self.plain = (
+            endpoint is not None and endpoint.streaming is Streaming.UNARY and not endpoint.produces and not self.params
+        )
 
     @property
     def is_program(self) -> bool:
