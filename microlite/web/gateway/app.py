@@ -20,6 +20,7 @@ from microlite.web.gateway.bodies import Request, read_request
 from microlite.web.gateway.exchange import NO_CACHE, Exchange
 from microlite.web.gateway.forward import Forwarder
 from microlite.web.gateway.media import pump_raw, raw_reply, raw_type
+from microlite.web.gateway.openapi_page import OpenApiPage
 from microlite.web.gateway.output import pump, wants_events
 from microlite.web.gateway.sources import open_source
 from microlite.web.gateway.streams import StreamExchange
@@ -47,6 +48,7 @@ class GatewayApp:
             b"/healthz": self._healthz,
             b"/readyz": self._readyz,
             b"/metrics": self._metrics,
+            b"/openapi.json": OpenApiPage(edge),
         }
 
     async def close(self) -> None:
