@@ -9,6 +9,7 @@ from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException
 
 from microlite.core import errors
+from microlite.web.dashboard.explorer import explorer_pages
 from microlite.web.dashboard.frame import HTML, Frame
 from microlite.web.dashboard.guard import Guard
 from microlite.web.dashboard.login import login_pages
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("microlite.dashboard")
 
-PAGES = (login_pages, services_pages)
+PAGES = (login_pages, services_pages, explorer_pages)
 """What makes the pages: one function for each module. A page for a further built-in service is one more."""
 
 

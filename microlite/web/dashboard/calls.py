@@ -13,7 +13,7 @@ from microlite.core.rpc.call import DEFAULT_TIMEOUT, StreamCall, UnaryCall
 from microlite.core.rpc.frames import INITIAL_CREDIT
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
     from microlite.core.auth.web_sessions import WebSession
     from microlite.core.rpc.call import Call
@@ -48,7 +48,9 @@ class Calls:
         call = UnaryCall(service, endpoint, encode_msgpack(fields), timeout=timeout, **_terms(session))
         return msgspec.msgpack.decode(await call.run(self._send), type=type)
 
-    async def follow(self, session: WebSession, target: str, type: Any, /, **fields: object) -> AsyncIterator[Any]:
+    async def follow(
+        self, session: WebSession, target: str, type: Any, /, **fields: object
+    ) -> AsyncGenerator[Any, None]:
         """Call an endpoint that answers with a stream, and yield each item as this type.
 
         Raises:
@@ -91,7 +93,7 @@ def _terms(session: WebSession) -> dict[str, Any]:
     return {"account": session.account, "namespace": session.namespace}
 
 
-async def merge(*streams: AsyncIterator[Any]) -> AsyncIterator[Any]:
+async def merge(*streams: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
     """The items of several streams as they come, until the first of them ends or fails."""
     queue: asyncio.Queue[Any] = asyncio.Queue(1)
 

@@ -1,19 +1,18 @@
-"""The live part of a page: one event stream, whose events carry fragments that htmx swaps in."""
+"""What stays open: the event stream of a page, whose events carry fragments that htmx swaps in, and other long answers."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
-from litestar import Request, Response
+from litestar import Request
 from litestar.response import Stream
 
 from microlite.core import errors
 from microlite.web.dashboard.frame import secret_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from microlite.web.dashboard.frame import Frame
 
@@ -30,55 +29,75 @@ def event(name: str, text: str) -> bytes:
     return f"event: {name}\n{lines}\n\n".encode()
 
 
-def live(frame: Frame, request: Request[Any, Any, Any], fragments: AsyncIterator[tuple[str, str]]) -> Stream:
-    """The response that streams fragments for as long as the session lasts and the platform runs.
+def live(frame: Frame, request: Request[Any, Any, Any], fragments: AsyncGenerator[tuple[str, str], None]) -> Stream:
+    """The event stream of a page.
 
     Args:
         frame: has the settings.
         request: whose session it is.
-        fragments: the name of each event and its text. Closed when the browser goes away.
+        fragments: the name of each event and its text. Closed when the browser goes away. What it raises ends the stream,
+            and the browser connects again by itself.
     """
-    chunks = _with_pings(frame, secret_of(request), fragments)
+    return hold(frame, request, _events(fragments), kind="text/event-stream", ping=PING)
+
+
+def hold(
+    frame: Frame, request: Request[Any, Any, Any], chunks: AsyncGenerator[bytes, None], *, kind: str, ping: bytes
+) -> Stream:
+    """An answer that goes on for as long as there are chunks, the session lasts and the platform runs.
+
+    Args:
+        frame: has the settings.
+        request: whose session it is.
+        chunks: what is sent, as it comes. Closed when the browser goes away.
+        kind: the content type.
+        ping: is sent at first, and whenever nothing was for a while.
+    """
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    return Stream(chunks, media_type="text/event-stream", headers=headers)
+    return Stream(_holding(frame, secret_of(request), chunks, ping), media_type=kind, headers=headers)
 
 
-async def _with_pings(frame: Frame, secret: str, fragments: AsyncIterator[tuple[str, str]]) -> AsyncIterator[bytes]:
-    stopping = asyncio.create_task(frame.stopping.wait(), name="microlite: dashboard stops")
-    coming: asyncio.Task[tuple[str, str]] | None = None
+async def _events(fragments: AsyncGenerator[tuple[str, str], None]) -> AsyncGenerator[bytes, None]:
     try:
-        yield PING  # the head goes out at once, and the page is connected
+        async for name, text in fragments:
+            yield event(name, text)
+    except errors.Error as error:
+        yield event("trouble", error.detail)
+    finally:
+        await fragments.aclose()
+
+
+async def _holding(
+    frame: Frame, secret: str, chunks: AsyncGenerator[bytes, None], ping: bytes
+) -> AsyncGenerator[bytes, None]:
+    stopping = asyncio.create_task(frame.stopping.wait(), name="microlite: dashboard stops")
+    coming: asyncio.Task[bytes] | None = None
+    try:
+        yield ping  # the head goes out at once, and the page is connected
         while True:
             if coming is None:
-                coming = asyncio.create_task(anext(fragments), name="microlite: dashboard fragment")  # type: ignore[arg-type]  # a coroutine, where typeshed says awaitable
+                coming = asyncio.create_task(_next(chunks), name="microlite: dashboard chunk")
             await asyncio.wait({coming, stopping}, timeout=frame.options.ping, return_when=asyncio.FIRST_COMPLETED)
             if stopping.done():
                 return
-            if not coming.done():
-                if not await frame.parts.sessions.lasts(secret):
+            if coming.done():
+                done, coming = coming, None
+                chunk = done.result()
+                if not chunk:
                     return
-                yield PING
-                continue
-            done, coming = coming, None
-            try:
-                name, text = done.result()
-            except StopAsyncIteration:
+                yield chunk
+            elif await frame.parts.sessions.lasts(secret):
+                yield ping
+            else:
                 return
-            except errors.Error as error:
-                yield event("trouble", error.detail)
-                return  # the browser connects again by itself
-            yield event(name, text)
     finally:
         stopping.cancel()
         if coming is not None:
             coming.cancel()
             await asyncio.gather(coming, return_exceptions=True)
-        close = getattr(fragments, "aclose", None)
-        if close is not None:
-            with contextlib.suppress(RuntimeError):
-                await close()
+        await chunks.aclose()
 
 
-def plain_error(error: errors.Error) -> Response[str]:
-    """An error for a script, which shows it where it belongs."""
-    return Response(error.detail, media_type="text/plain; charset=utf-8", status_code=error.code)
+async def _next(chunks: AsyncGenerator[bytes, None]) -> bytes:
+    """The next chunk; an empty one at the end, which no task could say by `StopAsyncIteration`."""
+    return await anext(chunks, b"")

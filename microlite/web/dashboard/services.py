@@ -18,7 +18,7 @@ from microlite.web.dashboard.frame import HTML, session_of
 from microlite.web.dashboard.live import CALM, live
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from litestar.handlers import HTTPRouteHandler
 
@@ -68,16 +68,16 @@ def services_pages(frame: Frame) -> list[HTTPRouteHandler]:
         records = await frame.calls.ask(session, "registry.list", list[ServiceRecord])
         return [_row(frame, status, records) for status in statuses]
 
-    async def changes(session: WebSession, service: str) -> AsyncIterator[list[Row]]:
+    async def changes(session: WebSession, service: str) -> AsyncGenerator[list[Row], None]:
         async for statuses in frame.calls.follow(session, "runtime.watch", list[ServiceStatus], service=service):
             yield await rows(session, statuses)
             await asyncio.sleep(CALM)
 
-    async def list_fragments(session: WebSession) -> AsyncIterator[tuple[str, str]]:
+    async def list_fragments(session: WebSession) -> AsyncGenerator[tuple[str, str], None]:
         async for found in changes(session, ""):
             yield "services", frame.render("services/_list.html", rows=found)
 
-    async def detail_fragments(session: WebSession, name: str) -> AsyncIterator[tuple[str, str]]:
+    async def detail_fragments(session: WebSession, name: str) -> AsyncGenerator[tuple[str, str], None]:
         async for found in changes(session, name):
             yield "service", frame.render("services/_service.html", name=name, rows=found)
 
