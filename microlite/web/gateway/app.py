@@ -18,6 +18,7 @@ from microlite.web.gateway.answers import EVENT_STREAM, NDJSON
 from microlite.web.gateway.bodies import check_lines, read_document, request_payload, send_lines
 from microlite.web.gateway.exchange import NO_CACHE, Exchange
 from microlite.web.gateway.forward import Forwarder
+from microlite.web.gateway.openapi_page import OpenApiPage
 from microlite.web.gateway.output import pump, wants_events
 from microlite.web.gateway.streams import StreamExchange
 from microlite.web.gateway.table import Target, WrongMethod
@@ -43,6 +44,7 @@ class GatewayApp:
             b"/healthz": self._healthz,
             b"/readyz": self._readyz,
             b"/metrics": self._metrics,
+            b"/openapi.json": OpenApiPage(edge),
         }
 
     async def close(self) -> None:
