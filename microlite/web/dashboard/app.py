@@ -9,10 +9,12 @@ from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException
 
 from microlite.core import errors
+from microlite.web.dashboard.docs import docs_pages
 from microlite.web.dashboard.explorer import explorer_pages
 from microlite.web.dashboard.frame import HTML, Frame
 from microlite.web.dashboard.guard import Guard
 from microlite.web.dashboard.login import login_pages
+from microlite.web.dashboard.logs import logs_pages
 from microlite.web.dashboard.services import services_pages
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("microlite.dashboard")
 
-PAGES = (login_pages, services_pages, explorer_pages)
+PAGES = (login_pages, services_pages, explorer_pages, logs_pages, docs_pages)
 """What makes the pages: one function for each module. A page for a further built-in service is one more."""
 
 
@@ -66,7 +68,7 @@ class DashboardApp:
 
     def _on_error(self, request: Request[Any, Any, Any], error: errors.Error) -> Response[str]:
         if "hx-request" in request.headers or "text/html" not in request.headers.get("accept", ""):
-            return Response(error.detail, media_type="text/plain; charset=utf-8", status_code=error.code)
+            return Response(error.detail, media_type="text/plain", status_code=error.code)
         text = self._frame.render("error.html", error=error)
         return Response(text, media_type=HTML, status_code=error.code, headers={"cache-control": "no-store"})
 

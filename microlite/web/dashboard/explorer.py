@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from litestar import Request, Response, get, post
+from litestar.params import FromPath
 from litestar.response import Stream
 
 from microlite.core import errors
@@ -114,7 +115,7 @@ def explorer_pages(frame: Frame) -> list[HTTPRouteHandler]:
         return await show(request)
 
     @get("/explorer/{service:str}")
-    async def first(request: Request[Any, Any, Any], service: str) -> Response[str]:
+    async def first(request: Request[Any, Any, Any], service: FromPath[str]) -> Response[str]:
         records = await frame.calls.ask(session_of(request), "registry.list", list[ServiceRecord], built_in=True)
         endpoints = next((record.endpoints for record in reversed(records) if record.name == service), ())
         if not endpoints:
@@ -123,7 +124,7 @@ def explorer_pages(frame: Frame) -> list[HTTPRouteHandler]:
         return Response("", media_type=HTML, status_code=303, headers={"location": path})
 
     @get("/explorer/{service:str}/{endpoint:str}")
-    async def one(request: Request[Any, Any, Any], service: str, endpoint: str) -> Response[str]:
+    async def one(request: Request[Any, Any, Any], service: FromPath[str], endpoint: FromPath[str]) -> Response[str]:
         return await show(request, service, endpoint)
 
     async def call(session: WebSession, service: str, endpoint: str, document: bytes) -> Answer:
@@ -135,7 +136,7 @@ def explorer_pages(frame: Frame) -> list[HTTPRouteHandler]:
         return _answered(reply, clock.monotonic() - began)
 
     @post("/explorer/{service:str}/{endpoint:str}", status_code=200)
-    async def send(request: Request[Any, Any, Any], service: str, endpoint: str) -> Response[Any]:
+    async def send(request: Request[Any, Any, Any], service: FromPath[str], endpoint: FromPath[str]) -> Response[Any]:
         session = session_of(request)
         if request.headers.get("content-type", "").startswith("application/json"):
             answer = await call(session, service, endpoint, await request.body())
@@ -145,7 +146,7 @@ def explorer_pages(frame: Frame) -> list[HTTPRouteHandler]:
         return await show(request, service, endpoint, document, answer)
 
     @post("/explorer/{service:str}/{endpoint:str}/stream", status_code=200)
-    async def stream(request: Request[Any, Any, Any], service: str, endpoint: str) -> Stream:
+    async def stream(request: Request[Any, Any, Any], service: FromPath[str], endpoint: FromPath[str]) -> Stream:
         session = session_of(request)
         document = await request.body()
         (record,) = (await frame.calls.ask(session, "registry.get", list[ServiceRecord], service=service))[-1:]
@@ -158,11 +159,11 @@ def explorer_pages(frame: Frame) -> list[HTTPRouteHandler]:
         return hold(frame, request, lines, kind=NDJSON, ping=b"\n")
 
     @post("/streams/{key:str}", status_code=204)
-    async def send_item(request: Request[Any, Any, Any], key: str) -> None:
+    async def send_item(request: Request[Any, Any, Any], key: FromPath[str]) -> None:
         await streams.find(key, secret_of(request)).send(await request.body())
 
     @post("/streams/{key:str}/end", status_code=204)
-    async def end(request: Request[Any, Any, Any], key: str) -> None:
+    async def end(request: Request[Any, Any, Any], key: FromPath[str]) -> None:
         streams.find(key, secret_of(request)).close_send()
 
     return [index, first, one, send, stream, send_item, end]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 TEMPLATES: Final = Path(__file__).resolve().parents[2] / "templates"
 
-HTML: Final = "text/html; charset=utf-8"
+HTML: Final = "text/html"
 
 NAVIGATION: Final = (
     ("services", "/", "Services"),
@@ -64,6 +64,7 @@ class Frame:
             lstrip_blocks=True,
             auto_reload=False,
         )
+        self._templates.policies["json.dumps_kwargs"] = {"sort_keys": False}  # fields stay as they were declared
         self._templates.filters.update(words.FILTERS)
         self._templates.globals.update(
             version=__version__,

@@ -8,8 +8,9 @@ from urllib.parse import parse_qs, urlsplit
 
 from microlite.core import errors
 from microlite.web.dashboard.cookies import secrets_in
-from microlite.web.dashboard.frame import HTML, csrf_token
+from microlite.web.dashboard.frame import csrf_token
 from microlite.web.dashboard.login import LOGIN, OPEN
+from microlite.web.dashboard.policy import policy
 from microlite.web.dashboard.static import PREFIX
 from microlite.web.gateway.access import Access
 from microlite.web.gateway.options import GatewayOptions
@@ -20,12 +21,6 @@ if TYPE_CHECKING:
 
     from microlite.web.dashboard.frame import Frame
     from microlite.web.gateway.cycle import Application, Message, Receive, Send
-
-POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-)
-"""What a page may load and do (https://www.w3.org/TR/CSP3/): our own files, and nothing written into the page itself."""
 
 HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -42,6 +37,7 @@ CSRF_FIELD: Final = "csrf"
 MAX_FORM: Final = 64 * 1024
 """Bytes of the largest plain form."""
 
+_HTML: Final = b"text/html; charset=utf-8"
 _SAFE: Final = ("GET", "HEAD")
 _METHODS: Final = (*_SAFE, "POST")
 
@@ -57,6 +53,7 @@ class Guard:
     def __init__(self, application: Application, frame: Frame) -> None:
         self._application = application
         self._frame = frame
+        self._policy = policy().encode()
         options = frame.options
         self._access = Access(GatewayOptions(host=options.host, allowed_hosts=options.allowed_hosts), "")
 
@@ -67,7 +64,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 headers = list(message["headers"])
                 if not any(name == b"content-security-policy" for name, _ in headers):
-                    headers.append((b"content-security-policy", POLICY.encode()))
+                    headers.append((b"content-security-policy", self._policy))
                 message = {**message, "headers": [*headers, *HEADERS]}
             await send(message)
 
@@ -137,9 +134,9 @@ class Guard:
         if not wants_page or unknown_host:
             body, kind = error.detail.encode(), b"text/plain; charset=utf-8"
         elif isinstance(error, errors.Unauthorized):
-            body, kind = self._frame.render("login/login.html", error="", throttled=False).encode(), HTML.encode()
+            body, kind = self._frame.render("login/login.html", error="", throttled=False).encode(), _HTML
         else:
-            body, kind = self._frame.render("error.html", error=error).encode(), HTML.encode()
+            body, kind = self._frame.render("error.html", error=error).encode(), _HTML
         answer = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), (b"cache-control", b"no-store")]
         if error.code == 405:
             answer.append((b"allow", ", ".join(_METHODS).encode()))

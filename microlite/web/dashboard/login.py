@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from litestar import Request, Response, get, post
+from litestar.params import FromPath
 
 from microlite.core.context import DEFAULT_NAMESPACE, Account
 from microlite.web.dashboard.cookies import with_secret, without_secret
@@ -88,7 +89,7 @@ def login_pages(frame: Frame) -> list[HTTPRouteHandler]:
         return await log_in(request, Account(id="admin", scopes=("admin",)), DEFAULT_NAMESPACE)
 
     @get("/login/{secret:str}")
-    async def login_by_link(request: Request[Any, Any, Any], secret: str) -> Response[str]:
+    async def login_by_link(request: Request[Any, Any, Any], secret: FromPath[str]) -> Response[str]:
         invitation = await frame.parts.links.redeem(secret) if request.method == "GET" else None
         if invitation is None:
             return show(410, error="That link was used already, or is older than a minute.")
@@ -102,7 +103,7 @@ def login_pages(frame: Frame) -> list[HTTPRouteHandler]:
 
     @get("/alive")
     async def alive() -> Response[str]:
-        return Response("yes", media_type="text/plain; charset=utf-8", headers={"cache-control": "no-store"})
+        return Response("yes", media_type="text/plain", headers={"cache-control": "no-store"})
 
     return [login, login_by_token, login_by_link, logout, alive]
 

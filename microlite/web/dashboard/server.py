@@ -67,21 +67,19 @@ class Dashboard:
             parts: what it is made over.
             gateway: the URL of the gateway, without a slash at the end.
         """
-        await asyncio.to_thread(_load)
+        app = self._app = await asyncio.to_thread(_load, self.options, parts, self.url, gateway)
         from uvicorn.config import Config
         from uvicorn.server import ServerState
 
-        from microlite.web.dashboard.app import DashboardApp
         from microlite.web.gateway.protocol import GatewayProtocol
 
         if self._listener is None:
             return  # the platform has ended meanwhile
         loop = asyncio.get_running_loop()
-        self._app = DashboardApp(self.options, parts, self.url, gateway)
         edge = self._edge = _edge(self.options, parts)
         self._state = state = ServerState()
         config = Config(
-            self._app,
+            app,
             http=GatewayProtocol,
             ws="none",
             lifespan="off",
@@ -162,9 +160,11 @@ def bind_dashboard(options: ServerOptions) -> Dashboard | None:
         ) from None
 
 
-def _load() -> None:
+def _load(options: DashboardOptions, parts: DashboardParts, url: str, gateway: str) -> DashboardApp:
     """Import what takes long. The loop goes on meanwhile: the interpreter changes threads within an import too."""
-    import microlite.web.dashboard.app  # noqa: F401 - for its effect
+    from microlite.web.dashboard.app import DashboardApp
+
+    return DashboardApp(options, parts, url, gateway)
 
 
 def _edge(options: DashboardOptions, parts: DashboardParts) -> Edge:

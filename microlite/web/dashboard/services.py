@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from litestar import Request, Response, get, post
+from litestar.params import FromPath
 from litestar.response import Stream
 
 from microlite.core import errors
@@ -101,7 +102,7 @@ def services_pages(frame: Frame) -> list[HTTPRouteHandler]:
         return live(frame, request, list_fragments(session_of(request)))
 
     @get("/services/{name:str}")
-    async def detail(request: Request[Any, Any, Any], name: str) -> Response[str]:
+    async def detail(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[str]:
         session = session_of(request)
         found = await find(session, name)
         if not found:
@@ -110,11 +111,11 @@ def services_pages(frame: Frame) -> list[HTTPRouteHandler]:
         return frame.page(request, "services/detail.html", name=name, rows=found)
 
     @get("/services/{name:str}/live")
-    async def detail_live(request: Request[Any, Any, Any], name: str) -> Stream:
+    async def detail_live(request: Request[Any, Any, Any], name: FromPath[str]) -> Stream:
         return live(frame, request, detail_fragments(session_of(request), name))
 
     @post("/services/{name:str}/update", status_code=200)
-    async def update(request: Request[Any, Any, Any], name: str) -> Response[str]:
+    async def update(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[str]:
         statuses = await frame.calls.ask(
             session_of(request), "runtime.update", list[ServiceStatus], timeout=None, service=name
         )
@@ -123,7 +124,7 @@ def services_pages(frame: Frame) -> list[HTTPRouteHandler]:
         return _done(frame, request, f"/services/{name}", word, failed=bool(broken))
 
     @post("/services/{name:str}/kill", status_code=200)
-    async def kill(request: Request[Any, Any, Any], name: str) -> Response[str]:
+    async def kill(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[str]:
         await frame.calls.ask(session_of(request), "runtime.kill", timeout=None, services=[name])
         return _done(frame, request, "/", f"{name} has ended")
 

@@ -220,8 +220,10 @@ const fieldsOf = (() => {
   makers.integer = makers.number;
 
   // A value of a schema: where it can be one of several, the choice stands before it.
-  function make(schema, root, changed) {
-    const choices = alternatives(schema, root);
+  function make(schema, root, changed, optional = false) {
+    let choices = alternatives(schema, root);
+    const others = choices.filter((one) => kind(one) !== "null");
+    if (optional && others.length === 1) choices = others;  // to leave it out says as much as null
     const part = choices.length > 1 ? union(choices, root, changed) : makers[kind(choices[0])](choices[0], root, changed);
     const deeper = part.find;
     part.find = (steps) => (steps.length ? deeper?.(steps) ?? part : part);
@@ -268,11 +270,12 @@ const fieldsOf = (() => {
   function member(name, schema, root, required, changed) {
     const id = `field-${++count}`;
     let part = null;
+    let isNull = false;  // as the JSON says, in a form that has no choice for it
     const place = build("div", { className: "value" });
     const include = build("input", { type: "checkbox", id: `${id}-include` });
     const ensure = () => {
       if (part) return part;
-      part = make(schema, root, () => { include.checked = true; element.classList.remove("left-out"); mark(""); changed(); });
+      part = make(schema, root, () => { include.checked = true; isNull = false; element.classList.remove("left-out"); mark(""); changed(); }, !required);
       if (part.control) {
         part.control.id = id;
         if (about.textContent) part.control.setAttribute("aria-describedby", `${id}-about`);
@@ -314,11 +317,12 @@ const fieldsOf = (() => {
       name,
       element,
       included: () => include.checked,
-      get: () => ensure().get(),
+      get: () => (isNull ? null : ensure().get()),
       put(values) {
         include.checked = required || Object.hasOwn(values, name);
         show();
-        if (Object.hasOwn(values, name)) ensure().set(values[name]);
+        isNull = !required && Object.hasOwn(values, name) && values[name] === null;
+        if (Object.hasOwn(values, name) && !isNull) ensure().set(values[name]);
       },
       find(steps) {
         const deeper = steps.length && part ? part.find(steps) : null;
