@@ -83,7 +83,9 @@ def pages() -> dict[str, str]:
         "settings.md": settings_page(),
     }
     nothing = cast("Any", None)  # descriptions do not depend on what the services are logic over
-    for service in built_in_services(Parts(registry=nothing, membership=nothing, runtime=nothing, logs=nothing)):
+    for service in built_in_services(
+        Parts(links=nothing, dashboard="", registry=nothing, membership=nothing, runtime=nothing, logs=nothing)
+    ):
         found[f"services/{service.name}.md"] = service_page(service.describe())
     return found
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from microlite.cli.failure import CommandError
-from microlite.cli.options import Options, pairs
+from microlite.cli.options import Options, Ports, pairs
 from microlite.core import errors
 
 if TYPE_CHECKING:
@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 @click.option(
     "--port", type=click.IntRange(0, 65535), help="Port of the gateway, if a platform is started. 0 takes any."
 )
+@click.option(
+    "--dashboard-port",
+    type=click.IntRange(0, 65535),
+    help="Port of its dashboard, which else is two above that of the gateway. 0 takes any.",
+)
 @click.pass_context
 @click.pass_obj
 def run(
@@ -46,6 +51,7 @@ def run(
     no_watch: bool,
     detach: bool,
     port: int | None,
+    dashboard_port: int | None,
 ) -> None:
     """Run services from folders or files; each save swaps in the new code.
 
@@ -67,20 +73,21 @@ def run(
         python=_python(),
         watch=not no_watch,
     )
+    ports = Ports(port, dashboard_port)
     if detach:
-        _run_detached(options, request, port)
+        _run_detached(options, request, ports)
         return
     from microlite.cli.session import run_session
 
-    context.exit(run_session(options, request, port))
+    context.exit(run_session(options, request, ports))
 
 
-def _run_detached(options: Options, request: RunRequest, port: int | None) -> None:
+def _run_detached(options: Options, request: RunRequest, ports: Ports) -> None:
     from microlite.cli.start import connect_or_start
     from microlite.core.runtime.api import ServiceStatus
     from microlite.core.runtime.states import SERVING
 
-    with connect_or_start(options, port) as (link, _):
+    with connect_or_start(options, ports) as (link, _):
         statuses: list[ServiceStatus] = link.ask("runtime", "run", list[ServiceStatus], timeout=None, request=request)
     failed = [one for one in statuses if one.state not in SERVING]
     if failed:

@@ -158,6 +158,6 @@ class Bench:
 async def bench_on(home: Path, folder: Path, patience: Patience | None = None, **options: Any) -> AsyncIterator[Bench]:
     """A platform on this home; leaving stops it."""
     folder.mkdir(exist_ok=True)
-    platform = Platform(ServerOptions(home=home, port=0, **options), patience=patience)
+    platform = Platform(ServerOptions(home=home, port=0, **{"dashboard": False, **options}), patience=patience)
     async with platform, connect(home) as caller:
         yield Bench(platform, folder, caller)

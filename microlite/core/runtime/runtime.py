@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from microlite.core import errors
+from microlite.core.context import PLATFORM_NAMESPACE
 from microlite.core.engine.api import Batch, Delete, Put
 from microlite.core.runtime.api import Desired, Happening, ServiceStatus, Topic
 from microlite.core.runtime.desired import read_again
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 
 BUCKET: Final = "runtime"
 """The records of what is detached, by name and version."""
-
-PLATFORM_NAMESPACE: Final = "microlite.platform"
-"""Where the platform keeps its own records; no namespace of a user can carry the name."""
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +58,7 @@ class Runtime:
         self._watcher = watcher
         self._group = group
         self._services: dict[tuple[str, str], _Service] = {}
+        self._observers: set[Callable[[str, str], object]] = set()
         self._closing = False
         machinery.membership.supervise(self._claims)
 
@@ -134,6 +133,7 @@ class Runtime:
             listeners: set[Callable[[Happening], object]] = set()
             if listener is not None:
                 listeners.add(listener)
+            listeners.add(self._observer_of(desired.namespace))
             service = _Service(Runner(desired, self._machinery, _teller(listeners)), listeners)
             self._services[desired.namespace, desired.key] = service
             services.append(service)
@@ -168,6 +168,7 @@ class Runtime:
         finally:
             if self._services.get((desired.namespace, desired.key)) is service:
                 del self._services[desired.namespace, desired.key]
+            self._observed(desired.namespace, desired.name)
             if service.watch is not None:
                 service.watch.close()
 
@@ -199,6 +200,18 @@ class Runtime:
         for service in self._services.values():
             if service.runner is runner:
                 service.listeners.discard(listener)
+
+    def observe(self, observer: Callable[[str, str], object]) -> Callable[[], None]:
+        """Tell `observer` the namespace and name of each service of which something happens; the result ends it."""
+        self._observers.add(observer)
+        return lambda: self._observers.discard(observer)
+
+    def _observer_of(self, namespace: str) -> Callable[[Happening], object]:
+        return lambda happening: self._observed(namespace, happening.service)
+
+    def _observed(self, namespace: str, name: str) -> None:
+        for observer in list(self._observers):
+            observer(namespace, name)
 
     def matching(self, namespace: str, name: str = "", version: str = "") -> list[Runner]:
         """The runners of a namespace, of one service, or of one version of it; by name."""
