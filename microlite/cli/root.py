@@ -30,6 +30,7 @@ class Entry(NamedTuple):
 
 
 COMMANDS: Final = {
+    "new": Entry("new:new", "Create a service in a new folder, with a test that passes and a README."),
     "server": Entry("server:server", "Start the platform and keep it running."),
     "run": Entry("run:run", "Run services from folders or files; each save swaps in the new code."),
     "update": Entry("update:update", "Load the code of running services anew."),
@@ -40,6 +41,7 @@ COMMANDS: Final = {
     "describe": Entry("describe:describe", "Show the endpoints of a service with their fields."),
     "call": Entry("call:call", "Call an endpoint with a JSON document."),
     "stream": Entry("call:stream", "Call an endpoint and print each message of its stream."),
+    "test": Entry("test:test", "Run the tests of a project with pytest."),
     "doctor": Entry("doctor:doctor", "Find out what is wrong here, and how to mend it."),
     "version": Entry("version:version", "Print the version."),
     "cache": Entry("cache:cache", "Look after what the one file has unpacked."),
