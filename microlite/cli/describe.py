@@ -9,7 +9,7 @@ import msgspec
 
 from microlite.cli.described import read_record, split_version
 from microlite.cli.link import connect
-from microlite.cli.options import Options, output_option
+from microlite.cli.options import Options, completes, output_option
 from microlite.cli.output import print_json, print_table
 from microlite.cli.values import alternatives, kind, type_word
 from microlite.core import errors
@@ -30,7 +30,7 @@ _STREAMING: Final = {
 
 
 @click.command
-@click.argument("service", metavar="NAME[@VERSION]")
+@click.argument("service", metavar="NAME[@VERSION]", shell_complete=completes("services"))
 @output_option
 @click.pass_obj
 def describe(options: Options, service: str, output: str) -> None:

@@ -12,6 +12,8 @@ from microlite.cli.failure import FAILED, USAGE, CommandError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from click.shell_completion import CompletionItem
+
 _TEMPLATES: Final = Path(__file__).parents[1] / "scaffold"
 _ENDING: Final = ".txt"
 """Templates carry it so that no tool takes them for the code that they become."""
@@ -60,9 +62,22 @@ class New(click.Command):
         super().format_options(ctx, formatter)
 
 
+def _complete_kind(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(name, help=kind.text) for name, kind in KINDS.items() if name.startswith(incomplete)]
+
+
 @click.command(cls=New)
-@click.argument("place", metavar="NAME | FOLDER")
-@click.option("--kind", type=click.Choice(tuple(KINDS)), default="service", show_default=True, help="What it is.")
+@click.argument("place", metavar="NAME | FOLDER", type=click.Path(file_okay=False))
+@click.option(
+    "--kind",
+    type=click.Choice(tuple(KINDS)),
+    default="service",
+    show_default=True,
+    help="What it is.",
+    shell_complete=_complete_kind,
+)
 def new(place: str, kind: str) -> None:
     """Create a service in a new folder, with a test that passes and a README.
 

@@ -29,7 +29,7 @@ _ANCHORS: Final = ("microlite", "msgspec")
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.argument("folder", type=click.Path(), required=False)
+@click.argument("folder", type=click.Path(file_okay=False), required=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[PYTEST ARGUMENTS]...")
 @click.pass_context
 @click.pass_obj

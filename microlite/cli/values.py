@@ -67,7 +67,7 @@ def type_word(schema: Schema, root: Schema) -> str:
 def _word(schema: Schema, root: Schema) -> str:
     match kind(schema):
         case "enum":
-            values = _choices(schema)
+            values = choices(schema)
             return "|".join(values[:_MOST_CHOICES]) + ("|…" if len(values) > _MOST_CHOICES else "")
         case "integer":
             return "int"
@@ -159,14 +159,15 @@ def _boolean(text: str) -> bool:
     raise ValueRefusal(f"expected true or false, got {text!r}")
 
 
-def _choices(schema: Schema) -> list[str]:
+def choices(schema: Schema) -> list[str]:
+    """The values of an enum, as they are typed."""
     values = schema["enum"] if "enum" in schema else [schema["const"]]
     return [value if isinstance(value, str) else msgspec.json.encode(value).decode() for value in values]
 
 
 def _choice(text: str, schema: Schema) -> Any:
     values = schema["enum"] if "enum" in schema else [schema["const"]]
-    words = _choices(schema)
+    words = choices(schema)
     if text not in words:
         raise ValueRefusal(f"expected one of {', '.join(words)}, got {text!r}")
     return values[words.index(text)]
