@@ -20,6 +20,8 @@ from microlite.core.description.naming import endpoint_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from click.shell_completion import CompletionItem
+
     from microlite.cli.described import Described
     from microlite.cli.link import Link
 
@@ -40,6 +42,12 @@ class ServiceCommand(click.Command):
         """Take all words as they are: only the description says what they mean."""
         ctx.args = list(args)
         return []
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """See `click.Command`."""
+        from microlite.cli.candidates import fields
+
+        return fields(ctx, self.name or "", ctx.args, incomplete)
 
     def invoke(self, ctx: click.Context) -> None:
         """See `click.Command`."""

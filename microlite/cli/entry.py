@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COMPLETION_VARIABLE = "_MICROLITE_COMPLETE"
-"""By it a shell asks for completions, and for the script that asks (see `microlite completion`)."""
+"""By it a shell asks for completions, and for the script that asks; see `microlite.cli.completing`."""
 
 
 def run(words: Sequence[str]) -> int:
@@ -26,7 +26,9 @@ def run(words: Sequence[str]) -> int:
     """
     try:
         if COMPLETION_VARIABLE in os.environ:
-            root.main(list(words), prog_name=PROGRAM, complete_var=COMPLETION_VARIABLE)
+            from microlite.cli.completing import complete
+
+            return complete(os.environ[COMPLETION_VARIABLE])
         with root.make_context(PROGRAM, list(words)) as context:
             root.invoke(context)
         sys.stdout.flush()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from microlite.cli.failure import CommandError
-from microlite.cli.options import Options, Ports, pairs
+from microlite.cli.options import Options, Ports, completes, pairs
 from microlite.core import errors
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command
-@click.argument("sources", nargs=-1, metavar="[FOLDER | FILE]...")
+@click.argument("sources", nargs=-1, metavar="[FOLDER | FILE]...", shell_complete=completes("places"))
 @click.option("--name", default="", help="Name of the service, in place of the one that is found.")
 @click.option("--version", default="", help="Version, in place of the one that the code says.")
 @click.option("-i", "--instances", type=click.IntRange(1), help="How many nodes of each service.")

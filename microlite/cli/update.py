@@ -6,12 +6,18 @@ import click
 
 from microlite.cli.failure import CommandError
 from microlite.cli.link import connect
-from microlite.cli.options import Options
+from microlite.cli.options import Options, completes
 from microlite.cli.places import find_targets
 
 
 @click.command
-@click.argument("services", nargs=-1, required=True, metavar="NAME[@VERSION]... | FOLDER")
+@click.argument(
+    "services",
+    nargs=-1,
+    required=True,
+    metavar="NAME[@VERSION]... | FOLDER",
+    shell_complete=completes("managed_or_places"),
+)
 @click.option("-i", "--instances", type=click.IntRange(1), help="How many nodes it has from now on.")
 @click.pass_obj
 def update(options: Options, services: tuple[str, ...], instances: int | None) -> None:

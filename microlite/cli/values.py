@@ -10,10 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from microlite.core.description.type_words import alternatives as alternatives
-from microlite.core.description.type_words import choices
-from microlite.core.description.type_words import kind as kind
-from microlite.core.description.type_words import type_word as type_word
+from microlite.core.description.type_words import alternatives, choices, kind, type_word
 from microlite.core.description.uploads import is_bytes, is_file
 
 if TYPE_CHECKING:

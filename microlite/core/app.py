@@ -122,7 +122,7 @@ class Platform:
             home=home,
             clock=clock,
             launcher=launcher,
-            environments=self._environments(library),
+            environments=make_environments(self.options.home, onefile.library_path(), self.clock),
             logs=self.logs,
             registry=self.registry,
             membership=self.membership,
@@ -235,19 +235,6 @@ class Platform:
         description = service.describe()
         self.registry.add_built_in(description)
         self.table.update(BUILT_IN, description)
-
-    def _environments(self, library: str) -> Environments:
-        from pathlib import Path  # at run time, for once
-
-        installer = Installer(pip=_pip_command(), uv=shutil.which("uv") or "", environ=dict(os.environ))
-        return Environments(
-            self.options.home / "environments",
-            library=Path(library),
-            version=__version__,
-            needs=LIBRARY_NEEDS,
-            installer=installer,
-            clock=self.clock,
-        )
 
     # -- connections ----------------------------------------------------------------------------------------------------
 
@@ -376,6 +363,25 @@ def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
 
         return uvloop.Loop
     return None
+
+
+def make_environments(home: Path, library: Path, clock: Clock) -> Environments:
+    """The environments of a home, for projects with dependencies of their own.
+
+    Args:
+        home: the folder of the platform.
+        library: the folder that holds microlite and what a service imports of it, and nothing else.
+        clock: for waiting, and for the age of environments.
+    """
+    installer = Installer(pip=_pip_command(), uv=shutil.which("uv") or "", environ=dict(os.environ))
+    return Environments(
+        home / "environments",
+        library=library,
+        version=__version__,
+        needs=LIBRARY_NEEDS,
+        installer=installer,
+        clock=clock,
+    )
 
 
 def _pip_command() -> list[str]:
