@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _COLUMNS: Final = ("NAME", "VERSION", "SOURCE", "STATE", "NODES", "PID", "UPTIME", "RESTARTS", "ERROR")
 _MOST_PIDS: Final = 3
+_COMMIT: Final = 7
 
 
 @click.command
@@ -52,7 +53,7 @@ def _row(one: Mapping[str, Any], now: float) -> Sequence[str]:
     return (
         one["name"],
         one["version"],
-        _short(one.get("source", "")),
+        _source(one),
         word(State(one["state"])),
         str(len(nodes)) if len(serving) == len(nodes) else f"{len(serving)}/{len(nodes)}",
         ",".join(pids[:_MOST_PIDS]) + (",…" if len(pids) > _MOST_PIDS else ""),
@@ -60,6 +61,12 @@ def _row(one: Mapping[str, Any], now: float) -> Sequence[str]:
         str(one.get("restarts", 0)),
         one.get("error", "").partition("\n")[0],
     )
+
+
+def _source(one: Mapping[str, Any]) -> str:
+    """The folder, or the address with the commit that it stands for."""
+    source, commit = _short(one.get("source", "")), one.get("commit", "")
+    return f"{source} ({commit[:_COMMIT]})" if commit else source
 
 
 def _short(path: str) -> str:

@@ -98,7 +98,8 @@ class Chronicle:
         return ServiceStatus(
             name=desired.name,
             version=self.version,
-            source=source.folder if source.entry in ("", "main.py") else f"{source.folder}/{source.entry}",
+            source=source.origin or source.place,
+            commit=source.commit,
             state=self.state,
             nodes=tuple(nodes),
             restarts=self.restarts,

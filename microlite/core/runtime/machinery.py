@@ -14,6 +14,8 @@ import msgspec
 from microlite.core.runtime import http_program
 from microlite.core.runtime.backoff import Policy
 from microlite.core.runtime.expectations import Expectations
+from microlite.core.runtime.finder import Finder
+from microlite.core.runtime.git.address import address_of
 from microlite.core.runtime.requirements import read_requirements
 
 if TYPE_CHECKING:
@@ -24,8 +26,10 @@ if TYPE_CHECKING:
     from microlite.core.registry.registry import Registry
     from microlite.core.runtime.api import Desired
     from microlite.core.runtime.environments import Environments
+    from microlite.core.runtime.git.checkouts import Checkouts
     from microlite.core.runtime.launch.api import Launcher
     from microlite.core.runtime.logs import Logs
+    from microlite.core.runtime.sources import Source
 
 
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +66,7 @@ class Machinery:
         clock: Clock,
         launcher: Launcher,
         environments: Environments,
+        checkouts: Checkouts,
         logs: Logs,
         registry: Registry,
         membership: Membership,
@@ -73,6 +78,8 @@ class Machinery:
         self.clock = clock
         self.launcher = launcher
         self.environments = environments
+        self.checkouts = checkouts
+        self.finder = Finder(checkouts)
         self.logs = logs
         self.registry = registry
         self.membership = membership
@@ -94,9 +101,11 @@ class Machinery:
             progress: is called with each line that tells how the installation goes on; not at all if there is none.
 
         Raises:
-            Error: the project's dependencies cannot be installed.
+            Error: the project's dependencies cannot be installed, or its code was removed and cannot be fetched again.
         """
         asked, source = desired.asked, desired.source
+        if source.commit and not await asyncio.to_thread(Path(source.folder).is_dir):
+            await self._fetch_again(source, progress)
         variables = dict(asked.environment or self._environ)
         if source.command:
             variables["HOST"] = http_program.HOST  # a shell may have another one, which means the machine
@@ -110,3 +119,8 @@ class Machinery:
                 variables["VIRTUAL_ENV"] = environment.folder
                 variables["PATH"] = os.pathsep.join((environment.bin, variables.get("PATH", os.defpath)))
         return python, variables
+
+    async def _fetch_again(self, source: Source, progress: Callable[[str], object]) -> None:
+        address = await asyncio.to_thread(address_of, source.origin)
+        if address is not None:
+            await self.checkouts.restore(address, source.commit, progress)

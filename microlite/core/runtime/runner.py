@@ -81,6 +81,10 @@ class Runner:
         self._newer.set()
         self._wake.set()
 
+    def goes_on(self, text: str) -> None:
+        """What is done for it takes long, and this is why."""
+        self._chronicle.goes_on(text)
+
     def stop(self) -> None:
         """Drain and end all nodes; `finished` is set when they are gone. What is being started is given up at once."""
         self.stopping = True

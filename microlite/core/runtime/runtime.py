@@ -13,7 +13,6 @@ import msgspec
 from microlite.core import errors
 from microlite.core.engine.api import Batch, Delete, Put
 from microlite.core.runtime.api import Desired, Happening, ServiceStatus, Topic
-from microlite.core.runtime.desired import read_again
 from microlite.core.runtime.renewal import Renewal
 from microlite.core.runtime.restarts import Cause
 from microlite.core.runtime.runner import Runner
@@ -62,6 +61,8 @@ class Runtime:
         self._services: dict[tuple[str, str], _Service] = {}
         self._closing = False
         machinery.membership.supervise(self._claims)
+        self.finder = machinery.finder
+        self.clock = machinery.clock
 
     def _claims(self, lease: Lease) -> bool:
         """Whether a node is the runtime's to route: also one that was given up while it registered."""
@@ -226,12 +227,21 @@ class Runtime:
         runners = [runner for runner in self.matching(namespace, name, version) if not runner.stopping]
         if not runners:
             raise errors.ServiceNotFound(f'Service "{name}" not found')
-        fresh = [await asyncio.to_thread(read_again, runner.desired, instances=instances) for runner in runners]
+        await self.prune_checkouts()
+        fresh = [
+            await self.finder.again(runner.desired, instances=instances, progress=runner.goes_on) for runner in runners
+        ]
         await self._keep([desired for desired in fresh if desired.detached])
         for runner, desired in zip(runners, fresh, strict=True):
             runner.renew(Renewal(Cause.UPDATE, self._machinery.clock.now(), desired=desired))
         await asyncio.gather(*(runner.settled() for runner in runners))
         return [runner.status() for runner in runners]
+
+    async def prune_checkouts(self) -> None:
+        """Remove fetched commits that no service uses, nor used in the last week."""
+        await self._machinery.checkouts.prune(
+            [service.runner.desired.source.folder for service in self._services.values()]
+        )
 
     async def kill(self, namespace: str, names: list[str]) -> list[str]:
         """End services, by `name` or `name@version`, and return when their processes are gone.

@@ -46,6 +46,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
         preload: modules that the fork server imports beforehand.
         watch: extensions of the files that count as source; empty for the usual ones.
         broken: the syntax error that the entry had when it was found, if it had one.
+        origin: the address in a git repository from which it was fetched; empty for a folder of the user's own.
+        commit: which commit that was, by its full id.
     """
 
     name: str
@@ -61,6 +63,13 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     preload: tuple[str, ...] = ()
     watch: tuple[str, ...] = ()
     broken: str = ""
+    origin: str = ""
+    commit: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where it is: the folder, or the file where it is not the usual one."""
+        return self.folder if self.entry in ("", _ENTRY) else f"{self.folder}/{self.entry}"
 
 
 def find_sources(typed: str = ".", *, cwd: Path, name: str = "", command: str = "") -> tuple[Source, ...]:
