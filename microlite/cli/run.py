@@ -13,7 +13,7 @@ from microlite.cli.options import Options, pairs
 from microlite.cli.places import find_source
 
 if TYPE_CHECKING:
-    from microlite.core.runtime.api import RunRequest
+    from microlite.core.runtime.api import RunRequest, ServiceStatus
 
 
 @click.command
@@ -84,7 +84,12 @@ def _run_detached(options: Options, request: RunRequest, port: int | None) -> No
         statuses: list[ServiceStatus] = link.ask("runtime", "run", list[ServiceStatus], timeout=None, request=request)
     failed = [one for one in statuses if one.state not in SERVING]
     if failed:
-        raise CommandError("\n".join(f"service {one.name} does not run: {one.error or one.state}" for one in failed))
+        raise CommandError("\n".join(f"service {one.name} does not run: {_why(one)}" for one in failed))
+
+
+def _why(status: ServiceStatus) -> str:
+    """Why a service does not run; its error may have lines of its own."""
+    return f"it waits for {' and '.join(status.waiting_for)}" if status.waiting_for else status.error or status.state
 
 
 def _python() -> str:

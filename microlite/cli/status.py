@@ -49,12 +49,13 @@ def _row(one: Mapping[str, Any], now: float) -> Sequence[str]:
     nodes: Sequence[Mapping[str, Any]] = one.get("nodes", ())
     serving = [node for node in nodes if State(node["state"]) in SERVING]
     pids = [str(node["pid"]) for node in serving or nodes if node.get("pid")]
+    waiting: Sequence[str] = one.get("waiting_for", ())
     since = min((node["healthy"] for node in serving if node.get("healthy")), default=None)
     return (
         one["name"],
         one["version"],
         _source(one),
-        word(State(one["state"])),
+        f"waiting for {', '.join(waiting)}" if waiting else word(State(one["state"])),
         str(len(nodes)) if len(serving) == len(nodes) else f"{len(serving)}/{len(nodes)}",
         ",".join(pids[:_MOST_PIDS]) + (",…" if len(pids) > _MOST_PIDS else ""),
         format_duration(now - since) if since is not None else "",

@@ -47,8 +47,9 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     """One service that is to run: what the platform keeps across its own restarts, if it is detached.
 
     Attributes:
-        asked: what the user said of this one service; `sources` is the one path or address of it.
+        asked: what the user said of this one service; `sources` is the one path or address that leads to it.
         source: the same, completed from the project as it was when it was read last.
+        project: the source whose project file names the service; empty if none does.
         owner: the id of the account that wants it.
     """
 
@@ -57,6 +58,7 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     namespace: str = DEFAULT_NAMESPACE
     detached: bool = False
     owner: str = ""
+    project: str = ""
 
     @property
     def name(self) -> str:
@@ -104,6 +106,7 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
         restarts: how often it was started again: after each of its nodes' failures, and with each change of its code. A
             change that did not start is none.
         error: why it, or one of its nodes, does not run, or why the newest code does not; empty when all is well.
+        waiting_for: the services that it depends on and that are not healthy yet; it is started when they are.
         updated: when its state or its code changed last, in seconds since the Unix epoch.
         detached: whether it is kept running without a session, and comes back with the platform.
         managed: whether the platform runs it; false for nodes that were started by hand.
@@ -119,6 +122,7 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
     nodes: tuple[NodeStatus, ...] = ()
     restarts: int = 0
     error: str = ""
+    waiting_for: tuple[str, ...] = ()
     updated: float = 0.0
     metadata: dict[str, str] = {}
     detached: bool = False

@@ -1,8 +1,9 @@
-"""From what a user asks for to what shall run: completed from the project, checked, and read again on each update."""
+"""From what a user asks for to what shall run: completed from the project and checked."""
 
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -14,12 +15,16 @@ from microlite.core.description.naming import check_service_name
 from microlite.core.runtime.api import Desired, RunRequest
 from microlite.core.runtime.fetched import find_fetched
 from microlite.core.runtime.git.address import address_of
+from microlite.core.runtime.importing import PROJECT
+from microlite.core.runtime.project import read_project
 from microlite.core.runtime.sources import Source, find_sources
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
+    from microlite.core.runtime.git.address import Address
     from microlite.core.runtime.git.checkouts import Checkout
+    from microlite.core.runtime.project import Part
 
 _LONGEST_VERSION: Final = 64
 _VERSION: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._+/-]{{0,{_LONGEST_VERSION - 1}}}")
@@ -35,6 +40,7 @@ def find_desired(
     detached: bool,
     owner: str,
     fetched: Mapping[str, Checkout] = MappingProxyType({}),
+    only: str = "",
 ) -> list[Desired]:
     """The services that a request means. Reads files: not for the loop.
 
@@ -43,15 +49,16 @@ def find_desired(
         namespace: of the services.
         detached: whether they are kept.
         owner: the id of the account that wants them.
-        fetched: what was fetched for each of the sources that is an address.
+        fetched: what was fetched for each address among the sources and in their project files.
+        only: of a project file, only the service of this name.
 
     Raises:
         Error: there is nothing to run, or something about it is wrong; then nothing of it shall run.
     """
     wanted = [
-        Desired(asked=_narrowed(request, source), source=source, namespace=namespace, detached=detached, owner=owner)
+        Desired(asked=asked, source=source, namespace=namespace, detached=detached, owner=owner, project=project)
         for typed in request.sources
-        for source in _find(typed, fetched.get(typed), name=request.name, command=request.command)
+        for asked, source, project in _find(typed, request, fetched, only)
     ]
     if request.name and len(wanted) > 1:
         raise errors.BadRequest(f"--name is for a single service, and these are {len(wanted)}")
@@ -64,32 +71,46 @@ def find_desired(
     return wanted
 
 
-def read_again(desired: Desired, *, instances: int = 0, checkout: Checkout | None = None) -> Desired:
-    """The same service, from its project as it is now. Reads files: not for the loop.
-
-    It keeps its name, whatever the code calls itself by now: whoever calls it knows it by this one.
-
-    Args:
-        desired: as it was.
-        instances: how many nodes it has from now on; 0 for as many as before.
-        checkout: the commit that its address means now; without one, it stays at the commit that it has.
-
-    Raises:
-        Error: there is nothing to run any more, or something about it is wrong.
-    """
-    asked = desired.asked
-    if instances:
-        asked = msgspec.structs.replace(asked, instances=instances)
-        check_request(asked)
-    if desired.source.origin and checkout is None:
-        return msgspec.structs.replace(desired, asked=asked)
-    (source,) = _find(asked.sources[0], checkout, name=desired.name, command=asked.command)
-    again = msgspec.structs.replace(desired, asked=asked, source=source)
-    _check_runnable(again)
-    return again
+_Found = tuple[RunRequest, Source, str]
+"""What is asked of one service, where it is, and the project file that names it."""
 
 
-def _find(typed: str, checkout: Checkout | None, *, name: str, command: str) -> tuple[Source, ...]:
+def _find(typed: str, request: RunRequest, fetched: Mapping[str, Checkout], only: str) -> Iterator[_Found]:
+    checkout = fetched.get(typed)
+    address = address_of(typed) if checkout is not None else None
+    place = Path(checkout.folder, address.path) if checkout is not None and address is not None else Path(typed)
+    project = read_project(place) if not request.command else None
+    if project is None:
+        for source in _sources(typed, checkout, name=request.name, command=request.command):
+            yield _narrowed(request, source), source, ""
+        return
+    if request.name:
+        raise errors.BadRequest(f"--name is for a single service, and {place / PROJECT} names several")
+    for part in project.parts:
+        if only in ("", part.name):
+            source = part.complete(_of_part(part, address, checkout, fetched), project.env)
+            version = request.version or part.version
+            asked = msgspec.structs.replace(
+                _narrowed(msgspec.structs.replace(request, version=version), source), sources=(typed,)
+            )
+            yield asked, source, typed
+
+
+def _of_part(part: Part, address: Address | None, checkout: Checkout | None, fetched: Mapping[str, Checkout]) -> Source:
+    command = shlex.join(part.table.command)
+    if part.address is not None:
+        typed, checkout = part.address.text, fetched[part.address.text]
+    elif checkout is not None and address is not None:  # a folder of the repository that the project file lies in
+        typed = address.at(str(Path(part.place).relative_to(checkout.folder))).text
+    else:
+        typed = part.place
+    (source, *more) = _sources(typed, checkout, name="" if command else part.name, command=command)
+    if more:
+        raise errors.BadRequest(f"[services.{part.name}] source: holds several services; name the folder of one")
+    return msgspec.structs.replace(source, name=part.name)
+
+
+def _sources(typed: str, checkout: Checkout | None, *, name: str, command: str) -> tuple[Source, ...]:
     if checkout is None:
         return find_sources(typed, cwd=_HERE, name=name, command=command)
     address = address_of(typed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +13,10 @@ import msgspec
 
 from microlite.core import errors
 from microlite.core.engine.api import Batch, Delete, Put
+from microlite.core.runtime import importing
 from microlite.core.runtime.api import Desired, Happening, ServiceStatus, Topic
+from microlite.core.runtime.dependencies import check_needs, ends_before
+from microlite.core.runtime.gates import Gates
 from microlite.core.runtime.renewal import Renewal
 from microlite.core.runtime.restarts import Cause
 from microlite.core.runtime.runner import Runner
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
     from microlite.core.engine.api import Engine
     from microlite.core.registry.registry import Lease
     from microlite.core.runtime.machinery import Machinery
-    from microlite.core.runtime.watcher import Watch, Watcher
+    from microlite.core.runtime.watcher import Change, Watch, Watcher
 
 BUCKET: Final = "runtime"
 """The records of what is detached, by name and version."""
@@ -37,10 +41,13 @@ log = logging.getLogger(__name__)
 class _Service:
     """A runner with what belongs to it here."""
 
-    def __init__(self, runner: Runner, listeners: set[Callable[[Happening], object]]) -> None:
-        self.runner = runner
-        self.listeners = listeners
+    runner: Runner
+
+    def __init__(self) -> None:
+        self.listeners: set[Callable[[Happening], object]] = set()
         self.watch: Watch | None = None
+        self.watched: importing.Watched | None = None
+        self.looking = False
 
 
 class Runtime:
@@ -60,6 +67,7 @@ class Runtime:
         self._group = group
         self._services: dict[tuple[str, str], _Service] = {}
         self._closing = False
+        self._gates = Gates(self.matching, machinery.registry, machinery.membership)
         machinery.membership.supervise(self._claims)
         self.finder = machinery.finder
         self.clock = machinery.clock
@@ -98,6 +106,7 @@ class Runtime:
 
         Raises:
             Conflict: one runs already.
+            BadRequest: one depends on a service that is not there, or they depend on each other.
             ServiceUnavailable: the platform is stopping.
         """
         while ending := [
@@ -112,6 +121,7 @@ class Runtime:
         for desired in wanted:
             if (present := self._present(desired)) is not None:
                 raise _running_already(present.runner.desired)
+        self._check_needs(wanted)
         # From here to the entering nothing waits: of two requests at a time the second finds what the first has entered.
         services = self._enter(wanted, listener)
         kept = [desired for desired in wanted if desired.detached]
@@ -127,15 +137,23 @@ class Runtime:
     def _present(self, desired: Desired) -> _Service | None:
         return self._services.get((desired.namespace, desired.key))
 
+    def _check_needs(self, wanted: list[Desired]) -> None:
+        for namespace in {desired.namespace for desired in wanted}:
+            others: dict[str, tuple[str, ...]] = {
+                record.name: () for record in self._machinery.registry.services(namespace, built_in=True)
+            }
+            others |= {runner.desired.name: runner.desired.source.depends_on for runner in self.matching(namespace)}
+            check_needs({desired.name: desired.source.depends_on for desired in wanted}, others)
+
     def _enter(self, wanted: list[Desired], listener: Callable[[Happening], object] | None) -> list[_Service]:
         if self._closing:
             raise errors.ServiceUnavailable("the platform is stopping")
         services = []
         for desired in wanted:
-            listeners: set[Callable[[Happening], object]] = set()
+            service = _Service()
             if listener is not None:
-                listeners.add(listener)
-            service = _Service(Runner(desired, self._machinery, _teller(listeners)), listeners)
+                service.listeners.add(listener)
+            service.runner = Runner(desired, self._machinery, self._gates, partial(self._on_happening, service))
             self._services[desired.namespace, desired.key] = service
             services.append(service)
         return services
@@ -155,11 +173,11 @@ class Runtime:
         for service in services:
             desired = service.runner.desired
             if desired.asked.watch:
-                service.watch = await self._watcher.watch(Path(desired.source.folder), extensions=desired.source.watch)
+                await self._watch(service)
         for service in services:
             key = service.runner.desired.key
             if service.watch is not None:
-                self._group.create_task(self._follow(service.runner, service.watch), name=f"microlite: watch {key}")
+                self._group.create_task(self._follow(service), name=f"microlite: watch {key}")
             self._group.create_task(self._reconcile(service), name=f"microlite: run {key}")
 
     async def _reconcile(self, service: _Service) -> None:
@@ -172,10 +190,50 @@ class Runtime:
             if service.watch is not None:
                 service.watch.close()
 
-    async def _follow(self, runner: Runner, watch: Watch) -> None:
-        folder = runner.desired.source.folder
-        async for change in watch:
-            runner.renew(Renewal(Cause.CHANGE, change.at, _relative(change.paths, folder)))
+    async def _watch(self, service: _Service) -> None:
+        """Watch what the service is made of now, if that is not what is watched."""
+        source = service.runner.desired.source
+        watched = await asyncio.to_thread(
+            importing.watched, Path(source.folder), source.entry, source.path, source.root
+        )
+        if watched == service.watched:
+            return
+        folders = [Path(folder) for folder in watched.folders]
+        watch = await self._watcher.watch(*folders, extensions=source.watch, single=watched.files)
+        before, service.watch, service.watched = service.watch, watch, watched
+        if before is not None:
+            last = before.take()  # what was saved until the new one began
+            before.close()
+            if last is not None:
+                self._changed(service.runner, last)
+        if service.runner.finished.done():
+            watch.close()
+
+    async def _watch_again(self, service: _Service) -> None:
+        """New code may import from other places, also if it fails: then saving a file there is what mends it."""
+        try:
+            await self._watch(service)
+        finally:
+            service.looking = False
+
+    def _on_happening(self, service: _Service, happening: Happening) -> None:
+        if happening.topic in (Topic.RELOAD, Topic.FAILED) and service.watch is not None and not service.looking:
+            service.looking = True
+            key = service.runner.desired.key
+            self._group.create_task(self._watch_again(service), name=f"microlite: watch {key} anew")
+        for listener in list(service.listeners):
+            listener(happening)
+
+    async def _follow(self, service: _Service) -> None:
+        watch, following = service.watch, None
+        while watch is not None and watch is not following:
+            following = watch
+            async for change in watch:
+                self._changed(service.runner, change)
+            watch = service.watch  # another one has taken its place, or it was the last
+
+    def _changed(self, runner: Runner, change: Change) -> None:
+        runner.renew(Renewal(Cause.CHANGE, change.at, _relative(change.paths, runner.desired.source.folder)))
 
     async def _keep(self, wanted: Sequence[Desired]) -> None:
         if wanted:
@@ -260,9 +318,21 @@ class Runtime:
         await self._end(found)
         return [runner.desired.key for runner in found]
 
-    async def _end(self, runners: Sequence[Runner]) -> None:
+    def stop(self, runners: Sequence[Runner]) -> None:
+        """Let services end, each when those have that depend on it; their own tasks see to it."""
+        by_name: dict[str, list[Runner]] = {}
         for runner in runners:
-            runner.stop()
+            by_name.setdefault(runner.desired.name, []).append(runner)
+        before = ends_before(
+            {name: {need for one in same for need in one.desired.source.depends_on} for name, same in by_name.items()}
+        )
+        for name, same in by_name.items():
+            ends = [runner.finished for other in before[name] for runner in by_name[other]]
+            for runner in same:
+                runner.stop(ends)
+
+    async def _end(self, runners: Sequence[Runner]) -> None:
+        self.stop(runners)
         if runners:
             await asyncio.wait({runner.finished for runner in runners})
 
@@ -285,14 +355,6 @@ class Runtime:
 
 def _relative(paths: Sequence[str], folder: str) -> list[str]:
     return [os.path.relpath(path, folder) for path in paths]
-
-
-def _teller(listeners: set[Callable[[Happening], object]]) -> Callable[[Happening], None]:
-    def tell(happening: Happening) -> None:
-        for listener in list(listeners):
-            listener(happening)
-
-    return tell
 
 
 def _waiting(desired: Desired, at: float) -> Happening:

@@ -84,7 +84,7 @@ class Session:
     async def _end(self) -> None:
         for runner in self._runners:
             self._runtime.forget(runner, self._feed.put)
-            runner.stop()  # its own task sees to the rest; nobody waits for it here, since the listener is gone
+        self._runtime.stop(self._runners)  # nobody waits for it here, since the listener is gone
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
