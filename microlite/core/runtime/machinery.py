@@ -16,7 +16,9 @@ from microlite.core.runtime.backoff import Policy
 from microlite.core.runtime.expectations import Expectations
 from microlite.core.runtime.finder import Finder
 from microlite.core.runtime.git.address import address_of
+from microlite.core.runtime.importing import VARIABLES
 from microlite.core.runtime.requirements import read_requirements
+from microlite.core.runtime.variables import read_variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -96,17 +98,22 @@ class Machinery:
     async def environment_of(self, desired: Desired, progress: Callable[[str], object]) -> tuple[str, dict[str, str]]:
         """The interpreter for a service, and the variables that its processes see besides those of their own.
 
+        Of a variable that is set in several places that of the user counts before that of a `.env`, then what the
+        project declares, then what was said with the request.
+
         Args:
             desired: the service.
             progress: is called with each line that tells how the installation goes on; not at all if there is none.
 
         Raises:
-            Error: the project's dependencies cannot be installed, or its code was removed and cannot be fetched again.
+            Error: the project's dependencies cannot be installed, a `.env` is malformed, or the code was removed and
+                cannot be fetched again.
         """
         asked, source = desired.asked, desired.source
         if source.commit and not await asyncio.to_thread(Path(source.folder).is_dir):
             await self._fetch_again(source, progress)
-        variables = dict(asked.environment or self._environ)
+        variables = await asyncio.to_thread(_from_files, source)
+        variables |= asked.environment or self._environ
         if source.command:
             variables["HOST"] = http_program.HOST  # a shell may have another one, which means the machine
         variables |= {**source.env, **asked.env}
@@ -124,3 +131,9 @@ class Machinery:
         address = await asyncio.to_thread(address_of, source.origin)
         if address is not None:
             await self.checkouts.restore(address, source.commit, progress)
+
+
+def _from_files(source: Source) -> dict[str, str]:
+    """What the `.env` of the project and that of the service say: the weakest of all variables."""
+    folders = dict.fromkeys(folder for folder in (source.root, source.folder) if folder)
+    return {name: value for folder in folders for name, value in read_variables(Path(folder, VARIABLES)).items()}

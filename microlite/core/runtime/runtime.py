@@ -121,7 +121,7 @@ class Runtime:
         for desired in wanted:
             if (present := self._present(desired)) is not None:
                 raise _running_already(present.runner.desired)
-        self._check_needs(wanted)
+        self.check_needs(wanted)
         # From here to the entering nothing waits: of two requests at a time the second finds what the first has entered.
         services = self._enter(wanted, listener)
         kept = [desired for desired in wanted if desired.detached]
@@ -137,7 +137,12 @@ class Runtime:
     def _present(self, desired: Desired) -> _Service | None:
         return self._services.get((desired.namespace, desired.key))
 
-    def _check_needs(self, wanted: list[Desired]) -> None:
+    def check_needs(self, wanted: Sequence[Desired]) -> None:
+        """Refuse services that could never start.
+
+        Raises:
+            BadRequest: one depends on a service that is neither among them nor runs, or they depend on each other.
+        """
         for namespace in {desired.namespace for desired in wanted}:
             others: dict[str, tuple[str, ...]] = {
                 record.name: () for record in self._machinery.registry.services(namespace, built_in=True)
@@ -246,6 +251,10 @@ class Runtime:
             await self._engine.commit(Batch(PLATFORM_NAMESPACE, deletes))
 
     # -- what runs ------------------------------------------------------------------------------------------------------
+
+    async def watch_file(self, file: Path) -> Watch:
+        """The changes of one file, which may not exist; the caller closes it."""
+        return await self._watcher.watch(single=[str(file)])
 
     def listen(self, runner: Runner, listener: Callable[[Happening], object]) -> None:
         """Tell `listener` what happens to a service, until `forget`."""
