@@ -29,6 +29,8 @@ from microlite.core.network.router import Router
 from microlite.core.registry.registry import Registry
 from microlite.core.rpc.sockets import Listener, private_folder
 from microlite.core.runtime.environments import Environments
+from microlite.core.runtime.git.checkouts import Checkouts
+from microlite.core.runtime.git.program import Git
 from microlite.core.runtime.installer import Installer
 from microlite.core.runtime.launch.fork import ForkLauncher
 from microlite.core.runtime.logs import Logs
@@ -37,6 +39,7 @@ from microlite.core.runtime.runtime import Runtime
 from microlite.core.runtime.watcher import Watcher
 from microlite.core.server_file import remove_server_file, write_server_file
 from microlite.core.settings import DEFAULT_PORT, ServerOptions
+from microlite.core.user_config import UserConfig
 from microlite.onefile.bytecode import compile_in_background
 from microlite.version import __version__
 from microlite.web.dashboard.parts import DashboardParts
@@ -123,6 +126,7 @@ class Platform:
             clock=clock,
             launcher=launcher,
             environments=make_environments(self.options.home, onefile.library_path(), self.clock),
+            checkouts=Checkouts(home / "checkouts", Git(os.environ, UserConfig(home)), clock),
             logs=self.logs,
             registry=self.registry,
             membership=self.membership,
@@ -165,6 +169,7 @@ class Platform:
             # Whoever started it for a session may be gone before it has opened one.
             self._linger = asyncio.get_running_loop().call_later(FIRST_SESSION, self._end_if_idle)
         group.create_task(machinery.environments.prune(keep=()), name="microlite: remove unused environments")
+        group.create_task(self.runtime.prune_checkouts(), name="microlite: remove unused checkouts")
         compilation = compile_in_background()
         if compilation is not None:
             stack.callback(compilation.close)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import shlex
 from collections import deque
 from pathlib import Path
@@ -163,12 +164,16 @@ class NodeRun:
             env["PORT"] = str(self._port)
             # As one string: the launcher puts `$PORT` and other variables into its words.
             command = shlex.join(source.command)
+            if source.path:
+                env["PYTHONPATH"] = os.pathsep.join((*source.path, *filter(None, (env.get("PYTHONPATH"),))))
             return LaunchSpec(name=desired.name, kind=Kind.COMMAND, argv=command, cwd=source.folder, env=env)
         return LaunchSpec(
             name=desired.name,
             script=str(Path(source.folder, source.entry)),
             cwd=source.folder,
             root=source.folder,
+            path=source.path,
+            last=(source.root,) if source.root not in ("", source.folder) else (),
             env=env,
             python=python,
             library=self._machinery.library,

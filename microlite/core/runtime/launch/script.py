@@ -24,9 +24,19 @@ class Script:
         argv: the arguments after it.
         root: the folder whose modules are always compiled from source.
         library: a folder for the end of `sys.path`, or "".
+        folders: further ones for `sys.path`, behind that of the file, whose modules are compiled from source too.
+        last: the same, for its very end.
     """
 
-    def __init__(self, path: str, argv: Sequence[str], root: str, library: str) -> None:
+    def __init__(
+        self,
+        path: str,
+        argv: Sequence[str],
+        root: str,
+        library: str,
+        folders: Sequence[str] = (),
+        last: Sequence[str] = (),
+    ) -> None:
         self._path = path
         self._module = ModuleType("__main__")
         sys.modules["__main__"] = self._module
@@ -35,10 +45,14 @@ class Script:
             sys.orig_argv[:] = [sys.executable, path, *argv]
         folder = os.path.dirname(os.path.realpath(path))
         if not getattr(sys.flags, "safe_path", False):
-            sys.path.insert(0, folder)
+            sys.path[0:0] = [folder, *folders]
+        else:
+            sys.path[0:0] = folders
         if library and library not in sys.path:
             sys.path.append(library)
-        fresh.install(os.path.abspath(root) if root else folder)
+        sys.path.extend(folder for folder in last if folder not in sys.path)
+        for ours in (os.path.abspath(root) if root else folder, *folders, *last):
+            fresh.install(ours)
         _forget_start(sys.modules.get("multiprocessing.process"))
 
     def run(self) -> None:
