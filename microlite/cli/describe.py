@@ -9,10 +9,10 @@ import msgspec
 
 from microlite.cli.described import read_record, split_version
 from microlite.cli.link import connect
-from microlite.cli.options import Options, output_option
+from microlite.cli.options import Options, completes, output_option
 from microlite.cli.output import print_json, print_table
-from microlite.cli.values import alternatives, kind, type_word
 from microlite.core import errors
+from microlite.core.description.type_words import alternatives, kind, type_word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,7 +30,7 @@ _STREAMING: Final = {
 
 
 @click.command
-@click.argument("service", metavar="NAME[@VERSION]")
+@click.argument("service", metavar="NAME[@VERSION]", shell_complete=completes("services"))
 @output_option
 @click.pass_obj
 def describe(options: Options, service: str, output: str) -> None:

@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from microlite.cli.values import alternatives, kind
 from microlite.core.description.naming import DEFAULT_ENDPOINT
+from microlite.core.description.type_words import alternatives, kind
 from microlite.core.description.uploads import takes_files
 
 if TYPE_CHECKING:

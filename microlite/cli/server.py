@@ -30,7 +30,7 @@ def _check_origins(_: click.Context, __: click.Parameter, origins: tuple[str, ..
 
 
 @click.command
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address of the gateway.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address of the gateway and the dashboard.")
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -59,6 +59,13 @@ def _check_origins(_: click.Context, __: click.Parameter, origins: tuple[str, ..
     help="Take staging.shop.example.org for the namespace shop-staging, below an allowed *.example.org.",
 )
 @click.option("--access-log", is_flag=True, help="Write a line for each answer to stderr.")
+@click.option(
+    "--dashboard-port",
+    type=click.IntRange(0, 65535),
+    show_default="two above the gateway's",
+    help="Port of the dashboard; 0 takes any free one.",
+)
+@click.option("--no-dashboard", is_flag=True, help="Start none.")
 @click.option("--session", is_flag=True, hidden=True, help="End two seconds after the last session.")
 @click.option("--ready-fd", type=int, hidden=True, help="Descriptor on which to say that it runs, or why not.")
 @click.pass_context
@@ -72,6 +79,8 @@ def server(
     cors_origins: tuple[str, ...],
     namespace_by_host: bool,
     access_log: bool,
+    dashboard_port: int | None,
+    no_dashboard: bool,
     session: bool,
     ready_fd: int | None,
 ) -> None:
@@ -94,6 +103,8 @@ def server(
         cors_origins=cors_origins or ("*",),
         namespace_by_host=namespace_by_host,
         access_log=access_log,
+        dashboard_port=dashboard_port,
+        dashboard=not no_dashboard,
         session=session,
         ready_fd=ready_fd,
     )

@@ -9,7 +9,7 @@ import msgspec
 
 from microlite.cli.flags import list_flags
 from microlite.cli.root import PROGRAM
-from microlite.cli.values import kind, type_word
+from microlite.core.description.type_words import kind, type_word
 from microlite.core.description.uploads import takes_files
 
 if TYPE_CHECKING:

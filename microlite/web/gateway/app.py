@@ -9,6 +9,7 @@ import msgspec
 
 from microlite.core import errors
 from microlite.core.context import TRACEPARENT
+from microlite.core.description import naming
 from microlite.core.description.structs import Encoding, encoding_of
 from microlite.core.rpc.call import UnaryCall
 from microlite.core.rpc.frames import INITIAL_CREDIT
@@ -19,10 +20,11 @@ from microlite.web.gateway.bodies import Request, read_request
 from microlite.web.gateway.exchange import NO_CACHE, Exchange
 from microlite.web.gateway.forward import Forwarder
 from microlite.web.gateway.media import pump_raw, raw_reply, raw_type
+from microlite.web.gateway.openapi_page import OpenApiPage
 from microlite.web.gateway.output import pump, wants_events
 from microlite.web.gateway.sources import open_source
 from microlite.web.gateway.streams import StreamExchange
-from microlite.web.gateway.table import ALL_METHODS, Target, WrongMethod
+from microlite.web.gateway.table import ALL_METHODS, Target, UnknownService, WrongMethod
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
@@ -46,6 +48,7 @@ class GatewayApp:
             b"/healthz": self._healthz,
             b"/readyz": self._readyz,
             b"/metrics": self._metrics,
+            b"/openapi.json": OpenApiPage(edge),
         }
 
     async def close(self) -> None:
@@ -95,7 +98,7 @@ class GatewayApp:
         try:
             if page is not None:
                 raise WrongMethod(exchange.method, ("GET", "HEAD"))
-            target = edge.table.resolve(exchange.method, exchange.path, edge.access.namespace(exchange.head))
+            target = await self._resolve(exchange)
         except WrongMethod as error:
             if exchange.method != "OPTIONS":
                 raise
@@ -106,6 +109,37 @@ class GatewayApp:
             await self._forwarder.forward_below_path(exchange, target)
         else:
             await self._call(exchange, target)
+
+    async def _resolve(self, exchange: Exchange) -> Target:
+        """What the path stands for; where that is a service which is just being started, once it is there.
+
+        Raises:
+            Error: see `PathTable.resolve` and `Arrivals.wait`.
+        """
+        edge = self._edge
+        namespace = edge.access.namespace(exchange.head)
+        while True:
+            try:
+                return edge.table.resolve(exchange.method, exchange.path, namespace)
+            except UnknownService as error:
+                await self._await_service(exchange, namespace, error)
+
+    async def _await_service(self, exchange: Exchange, namespace: str, missing: UnknownService) -> None:
+        """Return when it is worth looking again.
+
+        Raises:
+            ServiceNotFound: nobody has asked for this service.
+            ServiceUnavailable: the platform, or the service, is not up yet.
+        """
+        edge = self._edge
+        if not edge.ready():
+            raise errors.ServiceUnavailable("the platform is starting; try again", id="gateway") from None
+        patience = exchange.head.timeout(edge.options.call_timeout, edge.options.max_timeout)
+        if not await edge.table.arrivals.wait(namespace, missing.names, patience or edge.options.call_timeout):
+            names = [service.name for service in edge.table.services(namespace)]
+            raise errors.ServiceNotFound(
+                f"{missing.detail}{naming.did_you_mean(missing.names[-1], names)}", id="gateway"
+            ) from None
 
     # -- calls ---------------------------------------------------------------------------------------------------------
 
@@ -225,6 +259,9 @@ class GatewayApp:
     async def _forward_to_origin(self, exchange: Exchange, name: str) -> None:
         namespace = self._edge.access.namespace(exchange.head)
         target = self._edge.table.program(namespace, name)
+        if target is None:
+            await self._await_service(exchange, namespace, UnknownService(name))
+            target = self._edge.table.program(namespace, name)
         if target is None:
             raise errors.ServiceNotFound(f'no HTTP program is called "{name}"', id="gateway")
         exchange.target = target
