@@ -74,10 +74,18 @@ async def read_request(exchange: Exchange, target: Target) -> Request:
         return merge(target, exchange.query, form_fields(parts, target.endpoint.request))
     if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
         raise refuse_type(kind, "application/json or a form")
-    document = await exchange.body()
-    if not exchange.query and not target.params:
+    return read_document(target, exchange.query, await exchange.body())
+
+
+def read_document(target: Target, query: bytes, document: bytes) -> Request:
+    """The fields of a JSON document with those of query and path; the document as it came where there are no others.
+
+    Raises:
+        BadRequest: the query is malformed; or fields have to be merged, and the document is no JSON object.
+    """
+    if not query and not target.params:
         return Request(document or _EMPTY)
-    return merge(target, exchange.query, _object(document))
+    return merge(target, query, _object(document))
 
 
 def merge(target: Target, query: bytes, body: Mapping[str, Any] | None = None, *, as_msgpack: bool = False) -> Request:
