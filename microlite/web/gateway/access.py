@@ -1,4 +1,4 @@
-"""Who may ask, and under which name: allowed hosts, the admin's token, namespaces, foreign origins."""
+"""Who may ask, and under which name: allowed hosts, the admin's token, namespaces."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from microlite.core import errors
 from microlite.core.context import DEFAULT_NAMESPACE, Account
 from microlite.core.description.structs import Role
 from microlite.web.gateway.refusals import MisdirectedRequest
+from microlite.web.gateway.resolver import host_namespace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from microlite.web.gateway.head import Head
     from microlite.web.gateway.options import GatewayOptions
     from microlite.web.gateway.table import Target
@@ -31,16 +30,16 @@ class Access:
     """The checks that come before a call.
 
     Args:
-        options: allowed hosts and origins.
+        options: allowed hosts, and whether they name namespaces.
         admin_token: what `Authorization: Bearer …` must carry for built-in endpoints; empty opens them to nobody.
     """
 
     def __init__(self, options: GatewayOptions, admin_token: str) -> None:
-        self._options = options
         self._token = admin_token.encode()
         self._exact = {"localhost", "127.0.0.1", "::1"}
         self._exact.update(name.lower() for name in options.allowed_hosts if not name.startswith("*."))
         self._suffixes = tuple(name[1:].lower() for name in options.allowed_hosts if name.startswith("*."))
+        self._domains = tuple(suffix[1:] for suffix in self._suffixes) if options.namespace_by_host else ()
         self._any_address = options.host in _ANY
         if not self._any_address:
             self._exact.add(options.host.lower())
@@ -101,59 +100,26 @@ class Access:
             )
         return account
 
+    def home(self, host: bytes | None) -> str:
+        """The namespace in which requests to a host ask that name none: the one of its subdomain, if that is set so."""
+        if not self._domains or host is None:
+            return DEFAULT_NAMESPACE
+        match = _HOST.fullmatch(host.decode("latin-1"))
+        return (host_namespace(match[1], self._domains) if match else "") or DEFAULT_NAMESPACE
+
     def namespace(self, head: Head) -> str:
         """The namespace in which the request asks.
 
         Raises:
             Forbidden: it names another than its own, and the caller is no admin.
         """
+        home = self.home(head.fields.get(b"host"))
         name = head.text(b"micro-namespace")
-        if not name or name == DEFAULT_NAMESPACE:
-            return DEFAULT_NAMESPACE
+        if not name or name == home:
+            return home
         if not self.is_admin(head.fields.get(b"authorization")):
             raise errors.Forbidden(f'the namespace "{name}" is not yours', id="gateway")
         return name
-
-    def check_origin(self, fields: Mapping[bytes, bytes]) -> None:
-        """Let a page open a WebSocket here: one of this origin, or of an allowed one.
-
-        For WebSockets it is the server that has to look: a browser neither asks before it opens one, nor keeps what comes
-        from the page (RFC 6455, section 10.2).
-
-        Args:
-            fields: of the request. Without `Origin` it comes from no page.
-
-        Raises:
-            Forbidden: the page is of another origin.
-        """
-        origin = fields.get(b"origin")
-        if origin is None or origin.lower().partition(b"://")[2] == fields.get(b"host", b"").lower():
-            return
-        if not self._allows(origin):
-            name = origin.decode("latin-1")
-            raise errors.Forbidden(
-                f'pages of the origin "{name}" may not open WebSockets here; allow it in the settings (CORS origins)',
-                id="gateway",
-            )
-
-    def _allows(self, origin: bytes) -> bool:
-        allowed = self._options.cors_origins
-        return "*" in allowed or origin.decode("latin-1") in allowed
-
-    def origin_headers(self, origin: bytes | None) -> list[tuple[bytes, bytes]]:
-        """What lets a page of this origin read the answer. Cookies and other credentials are never allowed.
-
-        (https://fetch.spec.whatwg.org/#http-cors-protocol)
-        """
-        if origin is None:
-            return []
-        if not self._allows(origin):
-            return [(b"vary", b"Origin")]
-        return [
-            (b"access-control-allow-origin", origin),
-            (b"access-control-expose-headers", b"traceparent, retry-after"),
-            (b"vary", b"Origin"),
-        ]
 
 
 def _is_address(name: str) -> bool:

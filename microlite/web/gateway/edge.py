@@ -10,6 +10,8 @@ from microlite.core import errors
 from microlite.web.gateway.access import Access
 from microlite.web.gateway.answers import Answers
 from microlite.web.gateway.metrics import EndpointStats
+from microlite.web.gateway.origins import Origins
+from microlite.web.gateway.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +81,9 @@ class Edge:
         self.clock = clock
         self.ready = ready
         self.access = Access(options, admin_token)
+        self.origins = Origins(options)
         self.answers = Answers(clock.now())
+        self.workers = Workers()
         self.active = 0
         """Requests that are being answered."""
         self.stopping = False

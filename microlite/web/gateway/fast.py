@@ -7,15 +7,22 @@ from typing import TYPE_CHECKING, Final
 from microlite.core import errors
 from microlite.core.description.structs import Encoding
 from microlite.core.rpc.call import Call
-from microlite.web.gateway.answers import STATUS_LINES, content_length
+from microlite.web.gateway import codings, conditional
+from microlite.web.gateway.answers import STATUS_LINES, VARY_CODING, content_length
 from microlite.web.gateway.head import next_traceparent
 
 if TYPE_CHECKING:
+    import asyncio
+
     from microlite.core.context import Account, Trace
     from microlite.web.gateway.protocol import GatewayProtocol
     from microlite.web.gateway.table import Target
 
 JSON: Final = int(Encoding.JSON)
+
+
+_NOTHING: Final = (b"", b"null")
+"""Replies that are answered with 204."""
 
 
 class PlainRequest:
@@ -30,6 +37,7 @@ class PlainRequest:
         version: of the path table that named the target.
         head: the bytes of the head, empty while they are unknown.
         length: of head and body together.
+        reads: whether the method is one whose answer can be kept and asked for again.
     """
 
     __slots__ = (
@@ -40,6 +48,7 @@ class PlainRequest:
         "metadata",
         "method",
         "parent",
+        "reads",
         "size",
         "target",
         "timeout",
@@ -63,6 +72,7 @@ class PlainRequest:
     ) -> None:
         self.target = target
         self.method = method
+        self.reads = method == "GET"
         self.url = url
         self.account = account
         self.metadata = metadata
@@ -73,6 +83,20 @@ class PlainRequest:
         self.version = version
         self.head = b""
         self.length = 0
+
+
+def _prepare(payload: bytes, coding: str, reads: bool) -> tuple[bytes, bytes]:
+    """The body of an answer, and the lines of its head that say what was done to it."""
+    lines = b""
+    if len(payload) >= codings.MIN_SIZE:
+        lines += b"%b: %b\r\n" % VARY_CODING
+    if reads:
+        tag = conditional.etag(payload)
+        lines += b"etag: %b\r\n" % (conditional.weak(tag) if coding else tag).encode()
+    if coding:
+        lines += b"content-encoding: %b\r\n" % coding.encode()
+        payload = codings.compress(coding, payload)
+    return payload, lines
 
 
 class _NoEvent:
@@ -129,7 +153,9 @@ class FastCall(Call):
         if self.response_complete:
             return
         answers = self.protocol.edge.answers
-        if payload and payload != b"null":
+        if len(payload) >= codings.MIN_SIZE or (self.request.reads and payload not in _NOTHING):
+            self._reply_with_care(payload)
+        elif payload and payload != b"null":
             parts = (
                 answers.ok,
                 content_length(len(payload)),
@@ -149,6 +175,37 @@ class FastCall(Call):
                 b"",
             )
             self._finish(204, b"".join(parts))
+
+    def _reply_with_care(self, payload: bytes) -> None:
+        """Write an answer that has a tag, or is large enough to be compressed. `Exchange.reply` does the same."""
+        request = self.request
+        workers = self.protocol.edge.workers
+        size = len(payload)
+        coding = ""
+        if size >= codings.MIN_SIZE and not workers.is_busy:
+            coding = codings.choose(request.metadata.get("accept-encoding", ""))
+        if (coding and size > codings.INLINE) or (request.reads and size > conditional.INLINE):
+            workers.run(_prepare, payload, coding, request.reads).add_done_callback(self._on_prepared)
+        else:
+            self._write_reply(*_prepare(payload, coding, request.reads))
+
+    def _on_prepared(self, prepared: asyncio.Future[tuple[bytes, bytes]]) -> None:
+        if not prepared.cancelled():
+            self._write_reply(*prepared.result())
+
+    def _write_reply(self, body: bytes, lines: bytes) -> None:
+        if self.response_complete:
+            return  # the client went away meanwhile
+        parts = (
+            self.protocol.edge.answers.ok,
+            lines,
+            content_length(len(body)),
+            b"traceparent: ",
+            self.traceparent.encode(),
+            b"\r\n\r\n" if self.keep_alive else b"\r\nconnection: close\r\n\r\n",
+            body,
+        )
+        self._finish(200, b"".join(parts))
 
     def on_error(self, error: errors.Error) -> None:
         """Write the error as JSON."""

@@ -55,7 +55,7 @@ def open_websocket(exchange: Exchange) -> WebSocket:
     key = exchange.head.text(b"sec-websocket-key")
     if not _is_key(key):
         raise errors.BadRequest("Sec-WebSocket-Key must be 16 bytes in base64", id="gateway")
-    edge.access.check_origin(fields)
+    edge.origins.check_websocket(exchange.head)
     agreed, extensions = negotiate(fields.get(b"sec-websocket-extensions"))
     headers: Headers = [(b"upgrade", b"websocket"), (b"sec-websocket-accept", accept_key(key).encode())]
     if agreed:
