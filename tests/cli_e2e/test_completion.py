@@ -148,6 +148,15 @@ def test_nothing_disturbs_the_line_that_is_typed(tmp_path: Path) -> None:
         assert "Traceback" not in done.stdout
 
 
+def test_completion_loads_no_event_loop(shop: Live) -> None:
+    script = "import sys\nfrom microlite.cli.entry import run\nrun([])\nprint(*sys.modules)"
+    asked = {"_MICROLITE_COMPLETE": "bash_complete", "_MICROLITE_LINE": "microlite shop-2 order --"}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, env={**shop.environment, **asked}, capture_output=True, text=True, check=True)
+    assert "--item" in done.stdout
+    assert not set(done.stdout.split()) & {"asyncio", "ssl", "logging", "microlite.core.registry.api", "subprocess"}
+
+
 def prompt(shell: str, live: Live, folder: Path, *, before: str = "") -> Terminal:
     """An interactive shell with completion as the help says to install it."""
     script = {

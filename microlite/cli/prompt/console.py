@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from microlite.cli.prompt.line import Line
     from microlite.core.library.loop_thread import LoopThread
 
+_PATIENCE: Final = 2.0
+"""Seconds that the list of services may take, which is asked for with each statement and each Tab."""
+
 _HELP: Final = """\
 Each service is an object here, and each of its endpoints a method:
 
@@ -229,7 +232,7 @@ class Console(code.InteractiveConsole):
 
 
 def _services(link: Link, line: Line) -> dict[str, ServiceObject]:
-    records = link.ask("registry", "list", built_in=True)
+    records = link.ask("registry", "list", timeout=_PATIENCE, built_in=True)
     records.sort(key=lambda record: (record.get("built_in", False), record["name"]))
     versions: dict[str, list[Any]] = {}
     for record in records:
