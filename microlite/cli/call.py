@@ -69,7 +69,7 @@ def _send(
 ) -> None:
     target, document = _split(words)
     seconds = _seconds(timeout) if timeout is not None else None
-    extra = pairs(metadata, "--metadata")
+    extra = {key.lower(): value for key, value in pairs(metadata, "--metadata").items()}  # as HTTP and Python have it
     service, endpoint = read_target(target)
     request = read_json(document)
     with connect(options) as link:
@@ -77,7 +77,7 @@ def _send(
         documents = answer(
             link, service, endpoint, request, described, timeout=seconds, metadata=extra or None, stream=stream
         )
-        print_answers(documents, output)
+        print_answers(documents, described, output)
 
 
 def _split(words: Sequence[str]) -> tuple[Sequence[str], str]:

@@ -76,7 +76,7 @@ def _run(link: Link, typed: str, names: Sequence[str], flags: Sequence[str]) -> 
         versions = describe(link, service)
     except errors.ServiceNotFound as error:
         close = _closest(typed)
-        if close:
+        if close and "did you mean" not in error.detail:
             raise errors.ServiceNotFound(f"{error.detail}; did you mean '{PROGRAM} {close}'?") from None
         raise
     wants_help = any(flag in _HELP for flag in flags)
@@ -97,7 +97,7 @@ def _run(link: Link, typed: str, names: Sequence[str], flags: Sequence[str]) -> 
         print_endpoint(service, found)
         return
     request = msgspec.json.encode(read_request(flags, found.request))
-    print_answers(answer(link, service, endpoint, request, found), silent=found.response.get("type") == "null")
+    print_answers(answer(link, service, endpoint, request, found), found, silent=found.response.get("type") == "null")
 
 
 def _explain_missing(

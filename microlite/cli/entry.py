@@ -80,7 +80,8 @@ def _explain_usage(error: click.ClickException) -> tuple[str, int]:
 
 
 def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    """The text with a capital, but where it begins with a name: `shop.buy failed`, `--name: expected str`."""
+    return text[:1].upper() + text[1:] if text.partition(" ")[0].isalpha() else text
 
 
 def _drop_output() -> None:

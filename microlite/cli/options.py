@@ -27,6 +27,20 @@ class Options(NamedTuple):
     """`text` or `json`, where the command does not say otherwise."""
 
 
+class Ports(NamedTuple):
+    """The ports of a platform that a command may have to start; None for the usual ones."""
+
+    gateway: int | None = None
+    dashboard: int | None = None
+
+    def arguments(self) -> list[str]:
+        """The same, for the command line of `microlite server`."""
+        words = []
+        for option, port in (("--port", self.gateway), ("--dashboard-port", self.dashboard)):
+            words += [] if port is None else [option, str(port)]
+        return words
+
+
 def output_option(command: Command) -> Command:
     """Give a command `--output`; it gets `output`, which holds `text` or `json`."""
 

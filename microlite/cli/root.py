@@ -30,7 +30,7 @@ class Entry(NamedTuple):
 COMMANDS: Final = {
     "new": Entry("new:new", "Create a service in a new folder, with a test that passes and a README."),
     "server": Entry("server:server", "Start the platform and keep it running."),
-    "run": Entry("run:run", "Run services from folders or files; each save swaps in the new code."),
+    "run": Entry("run:run", "Run services from folders, files or git repositories; each save swaps in the new code."),
     "update": Entry("update:update", "Load the code of running services anew."),
     "kill": Entry("kill:kill", "Drain and end services."),
     "status": Entry("status:status", "Show what runs: state, nodes, restarts, errors."),
@@ -40,7 +40,9 @@ COMMANDS: Final = {
     "call": Entry("call:call", "Call an endpoint with a JSON document."),
     "stream": Entry("call:stream", "Call an endpoint and print each message of its stream."),
     "shell": Entry("shell:shell", "Call services from a Python prompt, with completion."),
+    "web": Entry("web:web", "Open the dashboard, logged in."),
     "test": Entry("test:test", "Run the tests of a project with pytest."),
+    "user": Entry("user:user", "Look after what is set for you, on this machine."),
     "doctor": Entry("doctor:doctor", "Find out what is wrong here, and how to mend it."),
     "version": Entry("version:version", "Print the version."),
     "cache": Entry("cache:cache", "Look after what the one file has unpacked."),

@@ -89,6 +89,7 @@ def values(line: str, live: Live) -> list[str]:
         ("logs shop-2 --node ", ["shop-2-1"]),
         ("new --kind h", ["handler", "http"]),
         ("cache c", ["clean"]),
+        ("user config set git.", ["git.baseurl", "git.credentials."]),
         ("completion ", ["bash", "zsh", "fish"]),
         ("nobody ", []),
         ("describe 'open quote", []),

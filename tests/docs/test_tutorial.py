@@ -19,6 +19,7 @@ PAGES = (
     "docs/howto/start-a-new-service.md",
     "docs/howto/stream.md",
     "docs/howto/test-a-service.md",
+    "docs/howto/upload-files.md",
 )
 
 

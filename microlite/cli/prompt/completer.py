@@ -7,7 +7,8 @@ import rlcompleter
 from typing import TYPE_CHECKING, Any, Final
 
 from microlite.cli.prompt.objects import Endpoint, ServiceObject
-from microlite.cli.values import alternatives, choices, is_boolean, kind
+from microlite.cli.values import is_boolean
+from microlite.core.description.type_words import alternatives, choices, kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
