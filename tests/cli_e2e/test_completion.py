@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from microlite.cli.root import COMMANDS
 from microlite.core.rpc.paths import socket_path
 from tests.cli.conftest import Microlite
 from tests.cli_e2e.conftest import PROGRAM, Live
@@ -102,9 +103,7 @@ def test_what_can_stand_at_the_cursor_is_offered(shop: Live, line: str, expected
 def test_names_come_with_what_is_said_of_them(shop: Live) -> None:
     assert ("plain", "shop-2", "Sells things.") in candidates("", shop.environment)
     assert candidates("shop-2 order --i", shop.environment) == [("plain", "--item", "what is wanted.")]
-    assert ("plain", "run", "Run services from folders or files; each save swaps in the new code.") in candidates(
-        "", shop.environment
-    )
+    assert ("plain", "kill", COMMANDS["kill"].text) in candidates("", shop.environment)
 
 
 @pytest.mark.parametrize(("line", "kind"), [("--home /t", "dir"), ("run ./", "file"), ("kill ./x", "file")])

@@ -6,8 +6,8 @@ import inspect
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from microlite.core.description.type_words import type_word
 from microlite.core.description.naming import DEFAULT_ENDPOINT, normalise_endpoint
+from microlite.core.description.type_words import type_word
 from microlite.core.errors import Error
 
 if TYPE_CHECKING:
