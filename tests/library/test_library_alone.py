@@ -183,6 +183,17 @@ async def test_several_at_once_share_one_platform(bench: Bench) -> None:
         assert len({node["pid"] for node in record["nodes"]}) == 3
 
 
+async def test_a_server_that_starts_at_the_same_time_is_joined(bench: Bench) -> None:
+    command = [sys.executable, "-m", "microlite", "--home", str(bench.home), "server", "--port", "0"]
+    server = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=ROOT
+    )
+    bench.programs.append(Program(server))
+    bench.platforms.add(server.pid)
+    program = await bench.run()
+    await program.says("is running")
+
+
 async def test_sigterm_lets_it_finish_what_it_does(bench: Bench) -> None:
     program = await bench.run()
     await program.says("is running")
