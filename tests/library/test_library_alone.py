@@ -184,7 +184,7 @@ async def test_several_at_once_share_one_platform(bench: Bench) -> None:
 
 
 async def test_a_server_that_starts_at_the_same_time_is_joined(bench: Bench) -> None:
-    command = [sys.executable, "-m", "microlite", "--home", str(bench.home), "server", "--port", "0"]
+    command = [sys.executable, "-m", "microlite", "server", "--home", str(bench.home), "--port", "0"]
     server = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=ROOT
     )
