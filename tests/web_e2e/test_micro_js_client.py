@@ -52,7 +52,7 @@ if __name__ == "__main__":
 
 CALL = """\
 const micro = require("micro-js-client");
-const [address, service, endpoint, request, token] = process.argv.slice(2);
+const [address, service, endpoint, request, token] = process.argv.slice(1);
 const say = (kind) => (value) => console.log(JSON.stringify([kind, value === undefined ? null : value]));
 new micro.Client({ address, token: token || undefined })
   .call(service, endpoint, request ? JSON.parse(request) : undefined)
@@ -61,7 +61,7 @@ new micro.Client({ address, token: token || undefined })
 
 STREAM = """\
 const micro = require("micro-js-client");
-const [address, service, endpoint, request, count] = process.argv.slice(2);
+const [address, service, endpoint, request, count] = process.argv.slice(1);
 new micro.Client({ address }).stream(service, endpoint, JSON.parse(request)).then((stream) => {
   const messages = [];
   stream.recv((message) => {

@@ -164,7 +164,8 @@ class GatewayApp:
 
     async def _call_unary(self, exchange: Exchange, target: Target, account: Account | None) -> None:
         request = await read_request(exchange, target)
-        terms = self._terms(exchange, target, account, request, unary=True)
+        raw = target.endpoint is not None and bool(target.endpoint.produces)
+        terms = self._terms(exchange, target, account, request, unary=True, raw=raw)
         call = UnaryCall(*self._address(target), request.payload, **terms)
         with exchange.giving_up(lambda: call.on_error(errors.Canceled("the client went away", id="gateway"))):
             try:
@@ -195,7 +196,7 @@ class GatewayApp:
         metadata: Mapping[str, str] | None = None,
     ) -> StreamExchange:
         assert target.endpoint is not None  # no program
-        terms = self._terms(exchange, target, account, request, unary=False)
+        terms = self._terms(exchange, target, account, request, unary=False, raw=bool(target.endpoint.produces))
         terms["metadata"].update(metadata or {})
         credit = INITIAL_CREDIT if target.endpoint.streaming.from_server else 0
         call = StreamExchange(*self._address(target), request.payload, credit=credit, **terms)
@@ -223,12 +224,19 @@ class GatewayApp:
         return target.service, target.endpoint.name
 
     def _terms(
-        self, exchange: Exchange, target: Target, account: Account | None, request: Request, *, unary: bool
+        self,
+        exchange: Exchange,
+        target: Target,
+        account: Account | None,
+        request: Request,
+        *,
+        unary: bool,
+        raw: bool = False,
     ) -> dict[str, Any]:
-        """What a call needs beside its address and payload."""
+        """What a call needs beside its address and payload. `raw` asks for bytes as they are, in place of JSON."""
         assert target.endpoint is not None  # no program
         options = self._edge.options
-        answered = Encoding.MSGPACK if target.endpoint.produces else Encoding.JSON
+        answered = Encoding.MSGPACK if raw else Encoding.JSON
         return {
             "encoding": int(encoding_of(request.encoding, answered)),
             "namespace": target.namespace,

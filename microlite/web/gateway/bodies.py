@@ -68,16 +68,24 @@ async def read_request(exchange: Exchange, target: Target) -> Request:
         return merge(target, exchange.query)
     kind = media_type(exchange)
     if kind == FORM:
-        return merge(target, exchange.query, parse_query(await exchange.body(), target.endpoint.request, "form"))
+        return merge(target, exchange.query, parse_query(_form(await exchange.body()), target.endpoint.request, "form"))
     if kind == MULTIPART:
         parts = await _read_parts(exchange)
         return merge(target, exchange.query, form_fields(parts, target.endpoint.request))
     if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
         raise refuse_type(kind, "application/json or a form")
-    document = await exchange.body()
-    if not exchange.query and not target.params:
+    return read_document(target, exchange.query, await exchange.body())
+
+
+def read_document(target: Target, query: bytes, document: bytes) -> Request:
+    """The fields of a JSON document with those of query and path; the document as it came where there are no others.
+
+    Raises:
+        BadRequest: the query is malformed; or fields have to be merged, and the document is no JSON object.
+    """
+    if not query and not target.params:
         return Request(document or _EMPTY)
-    return merge(target, exchange.query, _object(document))
+    return merge(target, query, _object(document))
 
 
 def merge(target: Target, query: bytes, body: Mapping[str, Any] | None = None, *, as_msgpack: bool = False) -> Request:
@@ -100,6 +108,17 @@ def merge(target: Target, query: bytes, body: Mapping[str, Any] | None = None, *
     if as_msgpack or _holds_bytes(fields):
         return Request(msgspec.msgpack.encode(fields), Encoding.MSGPACK)
     return Request(_encode(fields))
+
+
+def _form(body: bytes) -> bytes:
+    """The body, if it is not JSON that goes by the name of a form, as `curl -d` sends it."""
+    if body.lstrip()[:1] in (b"{", b"["):
+        raise errors.UnsupportedMediaType(
+            "the body is JSON, and its content type says that it is a form; send it as application/json "
+            "(curl -H 'Content-Type: application/json')",
+            id="gateway",
+        )
+    return body
 
 
 def _object(document: bytes) -> dict[str, Any]:
