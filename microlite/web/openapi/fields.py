@@ -88,11 +88,11 @@ def _parameters(name: str, field: Schema, root: Schema, *, required: bool, depth
 
 
 def _is_flat(schema: Schema, *, required: bool, depth: int) -> bool:
-    """Whether an object can be said field by field: also where none of them is given, it is then right or left out."""
+    """Whether an object can be said field by field, so that it is left out exactly where no field needs to be said."""
     properties = schema.get("properties")
     if not properties or depth >= _DEPTH or any("." in name for name in properties):
         return False
-    return required or not schema.get("required")
+    return required is bool(schema.get("required"))
 
 
 def _is_textual(schema: Any, root: Schema) -> bool:
