@@ -176,7 +176,7 @@ def everything() -> Service:
         w: str | Item = "w",
     ) -> Page[Item]:
         """Take one of each."""
-        raise NotImplementedError
+        return Page(items=[*f, i, t])
 
     @service.endpoint
     async def bounds(
@@ -210,7 +210,7 @@ def everything() -> Service:
     @service.endpoint(route="GET /every-thing/items/{id}")
     async def read(id: uuid.UUID, deep: bool = False) -> Item:
         """Read."""
-        raise NotImplementedError
+        return Item(str(id), quantity=1 + deep)
 
     @service.endpoint(route="PUT /every-thing/items/{item}")
     async def put(item: uuid.UUID, content: Item) -> Item:

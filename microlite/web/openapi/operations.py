@@ -149,7 +149,7 @@ class _Call:
         endpoint = self._endpoint
         if endpoint.items is not None:
             items = {"schema": self._adopt("items", endpoint.items), **example_of(endpoint.items, endpoint.items)}
-            return {"description": "A stream: one JSON document a line.", "required": True, "content": {LINES: items}}
+            return {"description": "A stream: one JSON document a line, or none at all.", "content": {LINES: items}}
         schema = None if self._query_only else body_schema(endpoint.request, self._in_path)
         if schema is None:
             return None
