@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from microlite.core import errors
@@ -11,8 +12,8 @@ from microlite.core.description import Role
 from microlite.core.library.context import Context
 from microlite.core.library.service import Service
 from microlite.core.runtime.api import Happening, NodeStatus, RunRequest, ServiceStatus
-from microlite.core.runtime.desired import find_desired
 from microlite.core.runtime.lines import Line
+from microlite.core.runtime.preparation import Preparation
 from microlite.core.runtime.session import Session
 from microlite.core.runtime.states import State
 
@@ -35,7 +36,7 @@ def runtime_service(runtime: Runtime, registry: Registry, logs: Logs) -> Service
         Args:
             request: what to run, and how.
         """
-        wanted = await asyncio.to_thread(find_desired, request, ctx.namespace, detached=True, owner=_owner(ctx))
+        wanted = await runtime.finder.find(request, ctx.namespace, detached=True, owner=_owner(ctx))
         runners = await runtime.run(wanted)
         await asyncio.gather(*(runner.settled() for runner in runners))
         return [runner.status() for runner in runners]
@@ -47,8 +48,12 @@ def runtime_service(runtime: Runtime, registry: Registry, logs: Logs) -> Service
         Args:
             request: what to run, and how.
         """
-        wanted = await asyncio.to_thread(find_desired, request, ctx.namespace, detached=False, owner=_owner(ctx))
-        async with Session(runtime, logs, wanted) as happenings:
+        find = partial(runtime.finder.find, request, ctx.namespace, detached=False, owner=_owner(ctx))
+        finding = Preparation(find, runtime.clock)
+        async with finding as happenings:
+            async for happening in happenings:
+                yield happening
+        async with Session(runtime, logs, finding.found, find) as happenings:
             async for happening in happenings:
                 yield happening
 
@@ -82,37 +87,36 @@ def runtime_service(runtime: Runtime, registry: Registry, logs: Logs) -> Service
             service: only this one; all without it.
             version: only this version of it.
         """
-        found = [runner.status() for runner in runtime.matching(ctx.namespace, service, version)]
-        managed = {node.id for status in found for node in status.nodes}
-        for record in registry.services(ctx.namespace):
-            if service in ("", record.name) and version in ("", record.version):
-                nodes = tuple(
-                    NodeStatus(
-                        id=node.id,
-                        generation=node.generation,
-                        state=State.RUNNING,
-                        pid=node.pid,
-                        started=node.started,
-                        healthy=node.started,
-                    )
-                    for node in record.nodes
-                    if node.id not in managed
-                )
-                if nodes:
-                    found.append(
-                        ServiceStatus(
-                            name=record.name,
-                            version=record.version,
-                            state=State.RUNNING,
-                            nodes=nodes,
-                            updated=max(node.started for node in nodes),
-                            metadata=record.metadata,
-                            managed=False,
-                        )
-                    )
+        found = _statuses(runtime, registry, ctx.namespace, service, version)
         if service and not found:
             raise errors.ServiceNotFound(f'Service "{service}" not found')
-        return sorted(found, key=lambda status: (status.name, status.version))
+        return found
+
+    @service.endpoint(role=Role.ADMIN, reads=True)
+    async def watch(ctx: Context, service: str = "") -> AsyncIterator[list[ServiceStatus]]:
+        """Stream what runs: the list as `status` gives it, now and after each change; changes that come together make one.
+
+        Args:
+            service: only this one; all without it. A service that is gone leaves the list empty.
+        """
+        changed = asyncio.Event()
+
+        def on_change(namespace: str, name: str) -> None:
+            if namespace == ctx.namespace and service in ("", name):
+                changed.set()
+
+        stops = [
+            runtime.observe(on_change),
+            registry.watch(lambda namespace, event: on_change(namespace, event.service.name)),
+        ]
+        try:
+            while True:
+                changed.clear()
+                yield _statuses(runtime, registry, ctx.namespace, service)
+                await changed.wait()
+        finally:
+            for stop in stops:
+                stop()
 
     @service.endpoint(role=Role.ADMIN, reads=True, name="logs")
     async def read_logs(
@@ -146,6 +150,41 @@ def runtime_service(runtime: Runtime, registry: Registry, logs: Logs) -> Service
                 yield line
 
     return service
+
+
+def _statuses(
+    runtime: Runtime, registry: Registry, namespace: str, service: str = "", version: str = ""
+) -> list[ServiceStatus]:
+    """What the platform runs, and what was started by hand, by name and version."""
+    found = [runner.status() for runner in runtime.matching(namespace, service, version)]
+    managed = {node.id for status in found for node in status.nodes}
+    for record in registry.services(namespace):
+        if service in ("", record.name) and version in ("", record.version):
+            nodes = tuple(
+                NodeStatus(
+                    id=node.id,
+                    generation=node.generation,
+                    state=State.RUNNING,
+                    pid=node.pid,
+                    started=node.started,
+                    healthy=node.started,
+                )
+                for node in record.nodes
+                if node.id not in managed
+            )
+            if nodes:
+                found.append(
+                    ServiceStatus(
+                        name=record.name,
+                        version=record.version,
+                        state=State.RUNNING,
+                        nodes=nodes,
+                        updated=max(node.started for node in nodes),
+                        metadata=record.metadata,
+                        managed=False,
+                    )
+                )
+    return sorted(found, key=lambda status: (status.name, status.version))
 
 
 def _owner(ctx: Context) -> str:

@@ -203,6 +203,8 @@ class ForkServer:
             env={os.fsencode(key): os.fsencode(value) for key, value in {**spec.env, MARKER: self.marker}.items()},
             root=os.fsencode(spec.root or ""),
             library=os.fsencode(spec.library or ""),
+            path=[os.fsencode(folder) for folder in spec.path],
+            last=[os.fsencode(folder) for folder in spec.last],
         )
         reader, writer = os.pipe()
         try:
