@@ -38,6 +38,9 @@ NUMBERS = {
     "$defs": {"Customer": {"type": "object", "properties": {"age": {"type": "integer"}, "zip": {"type": "string"}}}},
 }
 
+LARGE = msgspec.json.encode({"text": "wörter " * 200_000})
+"""So large that nothing is done with it on the loop."""
+
 
 def describe(name: str, *endpoints: EndpointDescription, metadata: Mapping[str, str] | None = None) -> Any:
     return ServiceDescription(name=name, metadata=dict(metadata or {}), endpoints=endpoints)
@@ -48,6 +51,7 @@ ECHO = describe(
     EndpointDescription(name="call", request=NUMBERS),
     EndpointDescription(name="later"),
     EndpointDescription(name="hold"),
+    EndpointDescription(name="large"),
     EndpointDescription(name="nothing"),
     EndpointDescription(name="fail"),
     EndpointDescription(name="crash"),
@@ -112,6 +116,8 @@ class Services:
             loop.call_soon(inbound.reply, call.payload)
         elif name in ("hold", "tick", "flood", "sum", "chat"):
             self.held.put_nowait(Held(inbound))
+        elif name == "large":
+            inbound.reply(LARGE)
         elif name == "nothing":
             inbound.reply(b"null")
         elif name == "fail":

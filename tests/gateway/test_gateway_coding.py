@@ -11,10 +11,9 @@ import zstandard
 
 from microlite.web.gateway.codings import INLINE, MIN_SIZE, choose, is_compressible
 from microlite.web.gateway.conditional import etag, is_known
-from tests.gateway.gateway_bench import TOKEN, Answer, Bench, Start, Wire
+from tests.gateway.gateway_bench import LARGE, TOKEN, Answer, Bench, Start, Wire
 
 SMALL = msgspec.json.encode({"text": "x" * 2000})
-LARGE = msgspec.json.encode({"text": "wörter " * 200_000})
 ADMIN = {"Authorization": f"Bearer {TOKEN}"}
 
 
@@ -214,6 +213,16 @@ async def test_a_compressed_answer_has_a_weak_tag(start: Start, way: str) -> Non
     again = {"If-None-Match": packed.headers["etag"], "Accept-Encoding": "gzip"}
     answer = await wire.request("GET", path, headers=again)
     assert (answer.status, answer.headers["vary"]) == (304, "Accept-Encoding")
+
+
+async def test_a_large_reply_has_a_tag_too(wire: Wire) -> None:
+    """It is hashed on a thread, and is the same for both ways."""
+    whole = await wire.request("GET", "/echo/large")
+    packed = await wire.request("GET", "/echo/large", headers={"Accept-Encoding": "zstd"})
+    assert (whole.body, plain(packed)) == (LARGE, LARGE)
+    assert (whole.headers["etag"], packed.headers["etag"]) == (etag(LARGE), f"W/{etag(LARGE)}")
+    again = await wire.request("GET", "/echo/large", headers={"If-None-Match": whole.headers["etag"]})
+    assert again.status == 304
 
 
 async def test_a_post_is_never_304(wire: Wire) -> None:

@@ -54,6 +54,8 @@ CASES = [
          json={}),
     Case("a form sets fields", body=b"count=1", headers={"Content-Type": "application/x-www-form-urlencoded"},
          json={"count": 1}),
+    Case("JSON that goes by the name of a form, as curl sends it", body=b' {"count":1}',
+         headers={"Content-Type": "application/x-www-form-urlencoded"}, status=415),
     Case("text is not JSON", body=b"{}", headers={"Content-Type": "text/plain"}, status=415),
     Case("another charset is not understood", body=b"{}", headers={"Content-Type": "application/json; charset=latin-1"},
          status=415),

@@ -68,7 +68,7 @@ async def read_request(exchange: Exchange, target: Target) -> Request:
         return merge(target, exchange.query)
     kind = media_type(exchange)
     if kind == FORM:
-        return merge(target, exchange.query, parse_query(await exchange.body(), target.endpoint.request, "form"))
+        return merge(target, exchange.query, parse_query(_form(await exchange.body()), target.endpoint.request, "form"))
     if kind == MULTIPART:
         parts = await _read_parts(exchange)
         return merge(target, exchange.query, form_fields(parts, target.endpoint.request))
@@ -100,6 +100,17 @@ def merge(target: Target, query: bytes, body: Mapping[str, Any] | None = None, *
     if as_msgpack or _holds_bytes(fields):
         return Request(msgspec.msgpack.encode(fields), Encoding.MSGPACK)
     return Request(_encode(fields))
+
+
+def _form(body: bytes) -> bytes:
+    """The body, if it is not JSON that goes by the name of a form, as `curl -d` sends it."""
+    if body.lstrip()[:1] in (b"{", b"["):
+        raise errors.UnsupportedMediaType(
+            "the body is JSON, and its content type says that it is a form; send it as application/json "
+            "(curl -H 'Content-Type: application/json')",
+            id="gateway",
+        )
+    return body
 
 
 def _object(document: bytes) -> dict[str, Any]:

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import zlib
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from microlite.core import errors
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 MIN_SIZE: Final = 1024
 """Bytes of the smallest body that is worth it."""
 
 INLINE: Final = 32 * 1024
-"""Bytes of the largest body that is compressed at once; the loop is held for half a millisecond at most."""
-
-THREADS: Final = 2
-MAX_WAITING: Final = 64
-"""Bodies that wait for a thread before further ones go out as they are."""
+"""Bytes of the largest body that is compressed on the loop, which it holds for half a millisecond at most."""
 
 _PREFERRED: Final = ("zstd", "gzip")
 """What is offered, the better first."""
@@ -141,45 +132,3 @@ def _read_zstd(body: bytes, size: int) -> bytes | None:
     except zstandard.ZstdError:
         return None
     return bytes(expanded)
-
-
-class Compressor:
-    """Compresses bodies: small ones at once, others on a few threads, so that the loop goes on meanwhile."""
-
-    def __init__(self) -> None:
-        self._threads: ThreadPoolExecutor | None = None
-        self._waiting = 0
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether so much waits that a body had better go out as it is."""
-        return self._waiting >= MAX_WAITING
-
-    def submit(self, coding: str, body: bytes) -> asyncio.Future[bytes]:
-        """Begin with a body that is too large to be compressed at once."""
-        return self._run(compress, coding, body)
-
-    async def compress(self, coding: str, body: bytes) -> bytes:
-        """The body in a coding that `choose` gave."""
-        return compress(coding, body) if len(body) <= INLINE else await self.submit(coding, body)
-
-    async def expand(self, coding: str, body: bytes, limit: int) -> bytes:
-        """See `expand`."""
-        return await self._run(expand, coding, body, limit)
-
-    def close(self) -> None:
-        """End the threads."""
-        if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
-            self._threads = None
-
-    def _run(self, function: Callable[..., bytes], *arguments: object) -> asyncio.Future[bytes]:
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="microlite gateway compression")
-        self._waiting += 1
-        future = asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
-        future.add_done_callback(self._on_done)
-        return future
-
-    def _on_done(self, _: object) -> None:
-        self._waiting -= 1

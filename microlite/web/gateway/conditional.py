@@ -6,6 +6,9 @@ import re
 from hashlib import blake2b
 from typing import Final
 
+INLINE: Final = 256 * 1024
+"""Bytes of the largest body that is hashed on the loop, which it holds for a quarter of a millisecond at most."""
+
 _TAG: Final = re.compile(r'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 
 

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from microlite.core import errors
+from microlite.web.gateway import codings, conditional
 from microlite.web.gateway.answers import JSON, NO_SNIFF, VARY_CODING, Headers, error_body, error_headers
-from microlite.web.gateway.codings import choose, is_compressible
-from microlite.web.gateway.conditional import etag, is_known, weak
+from microlite.web.gateway.conditional import is_known, weak
 from microlite.web.gateway.head import Head, next_traceparent
 from microlite.web.gateway.ranges import Unsatisfiable, read_range
 from microlite.web.gateway.refusals import ExpectationFailed, RangeNotSatisfiable, ResponseAborted
@@ -134,7 +134,7 @@ class Exchange:
         body = b"".join(pieces)
         if self.is_compressed:
             coding = self.head.text(b"content-encoding").lower()
-            return await self.edge.compressor.expand(coding, body, limit)
+            return await self.edge.workers.run(codings.expand, coding, body, limit)
         return body
 
     @staticmethod
@@ -216,14 +216,14 @@ class Exchange:
         told = self.head.metadata
         headers = list(headers or ())
         reads = self.method in ("GET", "HEAD")
-        tag = etag(body) if reads else ""
+        tag = await self._tag(body) if reads else ""
         ranges = in_parts and self.method == "GET"
         wanted = told.get("range", "") if ranges else ""
         coding = ""
-        if is_compressible(content_type, len(body)):
+        if codings.is_compressible(content_type, len(body)):
             headers.append(VARY_CODING)
-            if not wanted and not self.edge.compressor.is_busy:
-                coding = choose(told.get("accept-encoding", ""))
+            if not wanted and not self.edge.workers.is_busy:
+                coding = codings.choose(told.get("accept-encoding", ""))
         if reads:
             headers.append((b"etag", (weak(tag) if coding else tag).encode()))
             if is_known(tag, told.get("if-none-match", "")):
@@ -236,8 +236,18 @@ class Exchange:
             return
         if coding:
             headers.append((b"content-encoding", coding.encode()))
-            body = await self.edge.compressor.compress(coding, body)
+            body = await self._compress(coding, body)
         await self.respond(200, body, content_type=content_type, headers=headers)
+
+    async def _tag(self, body: bytes) -> str:
+        if len(body) <= conditional.INLINE:
+            return conditional.etag(body)
+        return await self.edge.workers.run(conditional.etag, body)
+
+    async def _compress(self, coding: str, body: bytes) -> bytes:
+        if len(body) <= codings.INLINE:
+            return codings.compress(coding, body)
+        return await self.edge.workers.run(codings.compress, coding, body)
 
     async def _respond_part(self, wanted: str, body: bytes, content_type: bytes, headers: Headers) -> None:
         try:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Final
 from microlite.core import errors
 from microlite.core.description.structs import Encoding
 from microlite.core.rpc.call import Call
+from microlite.web.gateway import codings, conditional
 from microlite.web.gateway.answers import STATUS_LINES, VARY_CODING, content_length
-from microlite.web.gateway.codings import INLINE, MIN_SIZE, choose, compress
-from microlite.web.gateway.conditional import etag, weak
 from microlite.web.gateway.head import next_traceparent
 
 if TYPE_CHECKING:
+    import asyncio
+
     from microlite.core.context import Account, Trace
     from microlite.web.gateway.protocol import GatewayProtocol
     from microlite.web.gateway.table import Target
@@ -84,6 +85,20 @@ class PlainRequest:
         self.length = 0
 
 
+def _prepare(payload: bytes, coding: str, reads: bool) -> tuple[bytes, bytes]:
+    """The body of an answer, and the lines of its head that say what was done to it."""
+    lines = b""
+    if len(payload) >= codings.MIN_SIZE:
+        lines += b"%b: %b\r\n" % VARY_CODING
+    if reads:
+        tag = conditional.etag(payload)
+        lines += b"etag: %b\r\n" % (conditional.weak(tag) if coding else tag).encode()
+    if coding:
+        lines += b"content-encoding: %b\r\n" % coding.encode()
+        payload = codings.compress(coding, payload)
+    return payload, lines
+
+
 class _NoEvent:
     """Where an ASGI cycle wakes its application, a fast call has nobody to wake."""
 
@@ -138,7 +153,7 @@ class FastCall(Call):
         if self.response_complete:
             return
         answers = self.protocol.edge.answers
-        if len(payload) >= MIN_SIZE or (self.request.reads and payload not in _NOTHING):
+        if len(payload) >= codings.MIN_SIZE or (self.request.reads and payload not in _NOTHING):
             self._reply_with_care(payload)
         elif payload and payload != b"null":
             parts = (
@@ -164,32 +179,27 @@ class FastCall(Call):
     def _reply_with_care(self, payload: bytes) -> None:
         """Write an answer that has a tag, or is large enough to be compressed. `Exchange.reply` does the same."""
         request = self.request
-        compressor = self.protocol.edge.compressor
+        workers = self.protocol.edge.workers
+        size = len(payload)
         coding = ""
-        more: list[tuple[bytes, bytes]] = []
-        if len(payload) >= MIN_SIZE:
-            more.append(VARY_CODING)
-            if not compressor.is_busy:
-                coding = choose(request.metadata.get("accept-encoding", ""))
-        if request.reads:
-            tag = etag(payload)
-            more.append((b"etag", (weak(tag) if coding else tag).encode()))
-        if not coding:
-            self._write_reply(payload, more)
-            return
-        more.append((b"content-encoding", coding.encode()))
-        if len(payload) <= INLINE:
-            self._write_reply(compress(coding, payload), more)
+        if size >= codings.MIN_SIZE and not workers.is_busy:
+            coding = codings.choose(request.metadata.get("accept-encoding", ""))
+        if (coding and size > codings.INLINE) or (request.reads and size > conditional.INLINE):
+            workers.run(_prepare, payload, coding, request.reads).add_done_callback(self._on_prepared)
         else:
-            compressor.submit(coding, payload).add_done_callback(lambda done: self._write_reply(done.result(), more))
+            self._write_reply(*_prepare(payload, coding, request.reads))
 
-    def _write_reply(self, body: bytes, more: list[tuple[bytes, bytes]]) -> None:
+    def _on_prepared(self, prepared: asyncio.Future[tuple[bytes, bytes]]) -> None:
+        if not prepared.cancelled():
+            self._write_reply(*prepared.result())
+
+    def _write_reply(self, body: bytes, lines: bytes) -> None:
         if self.response_complete:
             return  # the client went away meanwhile
         parts = (
             self.protocol.edge.answers.ok,
+            lines,
             content_length(len(body)),
-            *(b"%b: %b\r\n" % header for header in more),
             b"traceparent: ",
             self.traceparent.encode(),
             b"\r\n\r\n" if self.keep_alive else b"\r\nconnection: close\r\n\r\n",

@@ -21,6 +21,9 @@ MAX_PART_HEADERS: Final = 8
 MAX_PART_HEADER: Final = 4096
 """Bytes of one header of a part."""
 
+MAX_PREAMBLE: Final = 64 * 1024
+"""Bytes that may stand before the first boundary, where nobody has put anything for decades."""
+
 _MAX_BOUNDARY: Final = 70
 """Characters (RFC 2046, section 5.1.1)."""
 
@@ -87,10 +90,11 @@ class FormReader:
             max_header_size=MAX_PART_HEADER,
             max_header_count=MAX_PART_HEADERS,
             max_segment_count=MAX_FIELDS,
-            strict=True,
         )
         self._events: deque[MultipartSegment | bytes | bytearray | None] = deque()
         self._ended = False
+        self._preamble = 0
+        """Bytes before the first part; negative once that was there."""
 
     async def next_part(self) -> PartHead | None:
         """The head of the next part; None after the last. What is left of the part before it is skipped.
@@ -138,20 +142,28 @@ class FormReader:
                 return _END
             piece = await self._read()
             self._ended = not piece
+            self._count_preamble(piece)
             try:
                 self._events.extend(self._parser.parse(piece))
             except multipart.ParserLimitReached as error:
                 raise errors.PayloadTooLarge(f"the form: {_reason(error)}", id="gateway") from None
             except multipart.MultipartError as error:
                 raise errors.BadRequest(f"the form is malformed: {_reason(error)}", id="gateway") from None
+        self._preamble = -1
         return self._events.popleft()
+
+    def _count_preamble(self, piece: bytes) -> None:
+        """Refuse what may never become a form."""
+        if self._preamble >= 0:
+            if self._preamble > MAX_PREAMBLE:
+                raise errors.BadRequest("the form is malformed: it does not begin with its boundary", id="gateway")
+            self._preamble += len(piece)
 
 
 _END: Final = object()
 
 _REASONS: Final = {
     "Unexpected end of multipart stream (parser closed)": "it ends before its last boundary",
-    "Boundary not found in first chunk": "it does not begin with its boundary",
     "Missing Content-Disposition segment header": "a part has no Content-Disposition",
     "Maximum segment count exceeded": f"it has more than {MAX_FIELDS:,} parts",
     "Maximum segment header length exceeded": f"a part has a header of more than {MAX_PART_HEADER:,} bytes",

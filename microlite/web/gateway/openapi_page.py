@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
@@ -52,13 +51,7 @@ class OpenApiPage:
         is_admin = access.is_admin(exchange.head.fields.get(b"authorization"))
         parts = await self._parts(namespace, _asked(exchange.query), is_admin=is_admin)
         body = _encode({"openapi": parts["openapi"], "info": parts["info"], "servers": _servers(exchange), **parts})
-        tag = b'"%b"' % blake2b(body, digest_size=12).hexdigest().encode()
-        headers = [(b"etag", tag), NO_CACHE, _VARY]
-        if tag in (known.strip() for known in exchange.head.metadata.get("if-none-match", "").encode().split(b",")):
-            await exchange.start(304, headers)
-            await exchange.write(b"", more=False)
-        else:
-            await exchange.respond(200, body, headers=headers)
+        await exchange.reply(body, headers=[NO_CACHE, _VARY])
 
     async def _parts(self, namespace: str, names: tuple[str, ...], *, is_admin: bool) -> dict[str, msgspec.Raw]:
         """The members of a document, encoded."""

@@ -74,9 +74,9 @@ class Origins:
         text = origin.decode("latin-1")
         if not self.is_trusted(text, head.text(b"host")):
             what = f'"{kind}"' if kind else "a request without a content type"
+            listed = f"start the platform with --cors-origin {text}, or " if "://" in text else ""
             raise errors.Forbidden(
-                f"{what} is not taken from pages of the origin {text}: list it in the settings (cors origins), "
-                "or send application/json",
+                f'{what} is not taken from a page of the origin "{text}"; {listed}send application/json',
                 id="gateway",
             )
 

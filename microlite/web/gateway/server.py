@@ -137,7 +137,7 @@ class Gateway:
             self._round.cancel()
         if self._app is not None:
             await self._app.close()
-        self.edge.compressor.close()
+        self.edge.workers.close()
 
     def _connections(self) -> list[GatewayProtocol]:
         return list(self._state.connections)

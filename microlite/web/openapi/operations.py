@@ -11,6 +11,7 @@ from microlite.core.description.structs import Role
 from microlite.web.openapi.components import Components, Part, list_parts
 from microlite.web.openapi.errors import error_answers, header_references
 from microlite.web.openapi.fields import Parameter, body_schema, example_of, path_parameters, query_parameters
+from microlite.web.openapi.media import FORM, form_of, reply_media, stream_media
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -149,12 +150,16 @@ class _Call:
         endpoint = self._endpoint
         if endpoint.items is not None:
             items = {"schema": self._adopt("items", endpoint.items), **example_of(endpoint.items, endpoint.items)}
-            return {"description": "A stream: one JSON document a line, or none at all.", "content": {LINES: items}}
+            content = {LINES: items, **stream_media(endpoint.items)}
+            return {"description": "A stream: one JSON document a line, or none at all.", "content": content}
         schema = None if self._query_only else body_schema(endpoint.request, self._in_path)
         if schema is None:
             return None
         media = {"schema": self._adopt("request", schema), **example_of(schema, endpoint.request)}
         body: dict[str, Any] = {"content": {JSON: media}}
+        form = form_of(schema, endpoint.request)
+        if form is not None:
+            body["content"][FORM] = {"schema": self._adopt("request", form)}
         if schema.get("required"):
             body["required"] = True
         return body
@@ -167,7 +172,10 @@ class _Call:
             return {"200": self._stream(schema)}
         answers: dict[str, Any] = {}
         reply = _without_null(schema)
-        if reply is not None:
+        raw = reply_media(self._endpoint)
+        if raw:
+            answers["200"] = {"description": "The reply.", "headers": header_references(), "content": raw}
+        elif reply is not None:
             media = {"schema": self._adopt("response", reply), **example_of(reply, schema, complete=True)}
             answers["200"] = {"description": "The reply.", "headers": header_references(), "content": {JSON: media}}
         if _may_be_null(schema, schema):
@@ -175,6 +183,9 @@ class _Call:
         return answers
 
     def _stream(self, schema: Schema) -> dict[str, Any]:
+        if raw := reply_media(self._endpoint):
+            text = "A stream, its items one behind the other. An error on the way cuts the connection."
+            return {"description": text, "headers": header_references(), "content": raw}
         item = self._adopt("response", schema)
         lines = {"schema": item, **example_of(schema, schema, complete=True)}
         event = {
