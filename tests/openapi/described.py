@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import importlib.util
+import inspect
 import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -269,4 +270,4 @@ def example(name: str) -> Service:
 def built_in() -> list[Service]:
     """The platform's own services, described only."""
     nothing = cast("Any", None)
-    return built_in_services(Parts(registry=nothing, membership=nothing, runtime=nothing, logs=nothing))
+    return built_in_services(Parts(**dict.fromkeys(inspect.signature(Parts).parameters, nothing)))
