@@ -61,7 +61,11 @@ async def test_services_can_be_asked_for_by_name(start: Start) -> None:
     [
         ("service=nobody", 404, 'Service "nobody" not found'),
         ("service=", 404, 'Service "" not found'),
-        ("service=store", 401, '"store" is a service of the platform: send Authorization: Bearer with the admin\'s token'),
+        (
+            "service=store",
+            401,
+            '"store" is a service of the platform: send Authorization: Bearer with the admin\'s token',
+        ),
         ("servic=echo", 400, "servic: unknown; write ?service=name, as often as needed, or nothing"),
     ],
 )
