@@ -199,6 +199,8 @@ def test_types_of_one_name_are_told_apart(whole: Any) -> None:
     schemas = whole["components"]["schemas"]
     assert {"orders.Item", "every-thing.Item", "Error", "every-thing.Error"} <= set(schemas)
     assert "Item" not in schemas
+    assert schemas["orders.Item"]["title"] == "orders.Item", "generators name classes by the title"
+    assert schemas["Order"]["title"] == "Order"
     assert schemas["Error"]["required"] == ["id", "code", "detail", "status"]
     assert "Item" in document([example("orders").describe()])["components"]["schemas"]
 

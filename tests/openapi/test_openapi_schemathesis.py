@@ -94,6 +94,8 @@ def send(running: Running, operation: str, mode: GenerationMode, wanted: list[An
         case.headers["Authorization"] = f"Bearer {running.token}"
         if "/ticks" in operation or "/logs" in operation:
             case.headers["Timeout"] = "200ms"  # a stream may be longer than a test has time
+        elif mode is GenerationMode.POSITIVE:
+            case.headers["Timeout"] = "20s"  # a shorter one may be over before the answer
         answer = case.call(base_url=running.url, timeout=10)
         case.validate_response(answer, checks=wanted)
         if "application/x-ndjson" in answer.headers.get("content-type", [""])[0]:
