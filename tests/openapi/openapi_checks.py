@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # no stubs are installed
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from referencing import Registry, Resource
+from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 METHODS = ("get", "put", "post", "delete", "patch")
@@ -41,7 +41,7 @@ def media(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def validator(document: dict[str, Any], schema: Any) -> Any:
     """Checks values against a schema within the document, formats included."""
-    registry: Any = Registry().with_resource("urn:document", Resource(document, DRAFT202012))
+    registry: Any = Registry().with_resource("urn:document", DRAFT202012.create_resource(document))
     return Draft202012Validator(
         _absolute(schema), registry=registry, format_checker=Draft202012Validator.FORMAT_CHECKER
     )

@@ -8,7 +8,7 @@ import string
 from collections.abc import Callable
 from datetime import datetime, time
 from decimal import Decimal
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import msgspec
 import pytest
@@ -318,7 +318,7 @@ _types = st.recursive(st.one_of(_scalars, _enums), _larger, max_leaves=4)
 
 @st.composite
 def _endpoints(draw: st.DrawFn) -> EndpointDescription:
-    fields = draw(st.dictionaries(_names, _types, max_size=3))
+    fields: dict[str, Any] = draw(st.dictionaries(_names, _types, max_size=3))
     optional = draw(st.sets(st.sampled_from(sorted(fields)))) if fields else set()
     streaming = draw(st.sampled_from(list(Streaming)))
     read = [
@@ -359,9 +359,7 @@ def test_any_services_have_a_valid_document(services: list[ServiceDescription]) 
 def test_a_document_travels() -> None:
     """A description that came over the wire gives the document that the service itself would give."""
     service = everything().describe()
-    travelled = cast(
-        "ServiceDescription", msgspec.msgpack.decode(msgspec.msgpack.encode(service), type=ServiceDescription)
-    )
+    travelled = msgspec.msgpack.decode(msgspec.msgpack.encode(service), type=ServiceDescription)
     assert plain(document([travelled])) == plain(document([service]))
 
 
