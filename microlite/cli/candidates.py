@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from microlite.cli.described import Described, DescribedEndpoint
     from microlite.cli.flags import Flag
     from microlite.cli.link import Link
+    from microlite.cli.options import Options
 
     Candidates = list[CompletionItem[str]]
 
@@ -45,21 +46,23 @@ def _ask(context: click.Context, question: Callable[[Link], T], otherwise: T) ->
 
     A platform that hangs is given up also in the middle of connecting, where no time-out of a socket holds.
     """
-    parameters = context.find_root().params
-    home = parameters.get("home")
-    options = read_options(
-        home if isinstance(home, Path) else None, parameters.get("namespace") or "default", OUTPUTS[0]
-    )
     before = signal.signal(signal.SIGALRM, _give_up)
     signal.setitimer(signal.ITIMER_REAL, PATIENCE)
     try:
-        with connect(options) as link:
+        with connect(_options(context)) as link:
             return question(link)
     except (errors.Error, CommandError):
         return otherwise
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def _options(context: click.Context) -> Options:
+    """The global options of the line up to here."""
+    parameters = context.find_root().params
+    home = parameters.get("home")
+    return read_options(home if isinstance(home, Path) else None, parameters.get("namespace") or "default", OUTPUTS[0])
 
 
 def _give_up(*_: object) -> None:
@@ -89,6 +92,18 @@ def managed_or_places(context: click.Context, incomplete: str) -> Candidates:
 def places(*_: object) -> Candidates:
     """Folders and files."""
     return [CompletionItem("", type="file")]
+
+
+def settings(context: click.Context, incomplete: str) -> Candidates:
+    """Keys of a user's settings: those that are set, and those that can be."""
+    from microlite.core.user_config import BASE_URL, CREDENTIALS, UserConfig
+
+    keys = {BASE_URL: "where short names lead", CREDENTIALS: "a host follows: what opens it"}
+    try:
+        keys |= dict.fromkeys(UserConfig(_options(context).home).all(), "is set")
+    except (errors.Error, OSError):
+        pass  # the command itself says what is wrong with the file
+    return _beginning([CompletionItem(key, help=text) for key, text in keys.items()], incomplete)
 
 
 def _statuses(context: click.Context, service: str = "") -> list[dict[str, Any]]:

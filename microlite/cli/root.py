@@ -40,6 +40,7 @@ COMMANDS: Final = {
     "openapi": Entry("openapi:openapi", "Print the OpenAPI document of services, for generators and other tools."),
     "call": Entry("call:call", "Call an endpoint with a JSON document."),
     "stream": Entry("call:stream", "Call an endpoint and print each message of its stream."),
+    "shell": Entry("shell:shell", "Call services from a Python prompt, with completion."),
     "web": Entry("web:web", "Open the dashboard, logged in."),
     "test": Entry("test:test", "Run the tests of a project with pytest."),
     "user": Entry("user:user", "Look after what is set for you, on this machine."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Final
 
 import click
@@ -66,6 +67,7 @@ def _check_origins(_: click.Context, __: click.Parameter, origins: tuple[str, ..
     help="Port of the dashboard; 0 takes any free one.",
 )
 @click.option("--no-dashboard", is_flag=True, help="Start none.")
+@click.option("--home", type=click.Path(path_type=Path), help="Folder of the platform, as before the command.")
 @click.option("--session", is_flag=True, hidden=True, help="End two seconds after the last session.")
 @click.option("--ready-fd", type=int, hidden=True, help="Descriptor on which to say that it runs, or why not.")
 @click.pass_context
@@ -81,6 +83,7 @@ def server(
     access_log: bool,
     dashboard_port: int | None,
     no_dashboard: bool,
+    home: Path | None,
     session: bool,
     ready_fd: int | None,
 ) -> None:
@@ -96,7 +99,7 @@ def server(
             "--namespace-by-host needs the domain below which names lie: --allowed-host '*.example.org'"
         )
     settings = ServerOptions(
-        home=options.home,
+        home=options.home if home is None else home.expanduser().absolute(),
         host=host,
         port=port,
         allowed_hosts=allowed_hosts,

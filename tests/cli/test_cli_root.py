@@ -77,7 +77,7 @@ def test_a_group_alone_shows_its_help(microlite: Microlite) -> None:
 def test_each_shell_gets_its_completion_script(microlite: Microlite, shell: str) -> None:
     said = microlite("completion", shell)
     assert said.code == 0
-    assert f"_MICROLITE_COMPLETE={shell}_complete" in said.out
+    assert f"{shell}_complete" in said.out
 
 
 def test_completion_offers_commands_and_services(home: Path, platform: StandIn) -> None:

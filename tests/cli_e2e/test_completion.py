@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from microlite.cli.root import COMMANDS
 from microlite.core.rpc.paths import socket_path
 from tests.cli.conftest import Microlite
 from tests.cli_e2e.conftest import PROGRAM, Live
@@ -89,6 +90,7 @@ def values(line: str, live: Live) -> list[str]:
         ("logs shop-2 --node ", ["shop-2-1"]),
         ("new --kind h", ["handler", "http"]),
         ("cache c", ["clean"]),
+        ("user config set git.", ["git.baseurl", "git.credentials."]),
         ("completion ", ["bash", "zsh", "fish"]),
         ("nobody ", []),
         ("describe 'open quote", []),
@@ -101,9 +103,7 @@ def test_what_can_stand_at_the_cursor_is_offered(shop: Live, line: str, expected
 def test_names_come_with_what_is_said_of_them(shop: Live) -> None:
     assert ("plain", "shop-2", "Sells things.") in candidates("", shop.environment)
     assert candidates("shop-2 order --i", shop.environment) == [("plain", "--item", "what is wanted.")]
-    assert ("plain", "run", "Run services from folders or files; each save swaps in the new code.") in candidates(
-        "", shop.environment
-    )
+    assert ("plain", "kill", COMMANDS["kill"].text) in candidates("", shop.environment)
 
 
 @pytest.mark.parametrize(("line", "kind"), [("--home /t", "dir"), ("run ./", "file"), ("kill ./x", "file")])
@@ -146,6 +146,15 @@ def test_nothing_disturbs_the_line_that_is_typed(tmp_path: Path) -> None:
         done = subprocess.run(PROGRAM, env=environment, capture_output=True, text=True, check=False)
         assert done.stderr == ""
         assert "Traceback" not in done.stdout
+
+
+def test_completion_loads_no_event_loop(shop: Live) -> None:
+    script = "import sys\nfrom microlite.cli.entry import run\nrun([])\nprint(*sys.modules)"
+    asked = {"_MICROLITE_COMPLETE": "bash_complete", "_MICROLITE_LINE": "microlite shop-2 order --"}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, env={**shop.environment, **asked}, capture_output=True, text=True, check=True)
+    assert "--item" in done.stdout
+    assert not set(done.stdout.split()) & {"asyncio", "ssl", "logging", "microlite.core.registry.api", "subprocess"}
 
 
 def prompt(shell: str, live: Live, folder: Path, *, before: str = "") -> Terminal:

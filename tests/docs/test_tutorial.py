@@ -14,6 +14,7 @@ PAGES = (
     "docs/tutorial/first-service.md",
     "docs/howto/call-from-scripts.md",
     "docs/howto/openapi.md",
+    "docs/howto/explore-in-a-shell.md",
     "docs/howto/run-any-http-program.md",
     "docs/howto/run-several-services.md",
     "docs/howto/start-a-new-service.md",

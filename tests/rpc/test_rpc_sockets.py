@@ -192,6 +192,28 @@ async def test_a_queue_that_is_full_counts_as_nobody(tmp_path: Path) -> None:
         await waiting.closed
 
 
+async def test_who_leaves_lets_its_callers_close(tmp_path: Path) -> None:
+    """What they send until they have read that it leaves would break the connection, and with it the answers on it."""
+    service = Service()
+    listener = Listener(tmp_path / "x.s", service, role="node")
+    await listener.start()
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.connect(str(listener.path))
+        caller.sendall(encode(HELLO))
+        await listener.leave("the node is stopping")
+        parting = asyncio.ensure_future(listener.part())
+        decoder = frames.FrameDecoder()
+        heard: list[object] = []
+        while frames.Drained() not in heard:
+            heard += decoder.feed(await asyncio.to_thread(caller.recv, 65536))
+        assert not parting.done()
+        await asyncio.to_thread(caller.sendall, encode(frames.Call(1, "s", "echo", bytes(1_000_000))))
+    await parting
+    assert not listener.connections
+    assert service.seen == []
+    await listener.close()
+
+
 async def test_a_full_listener_is_closed_within_its_second(tmp_path: Path) -> None:
     arrived: asyncio.Queue[Connection] = asyncio.Queue()
     listener = Listener(tmp_path / "x.s", Service(), role="platform", on_hello=arrived.put_nowait)

@@ -25,7 +25,7 @@ from microlite.core.library.placement import Placement
 from microlite.core.registry.api import Node, Registration
 from microlite.core.rpc.call import UnaryCall
 from microlite.core.rpc.paths import socket_path
-from microlite.core.rpc.sockets import Listener, dial
+from microlite.core.rpc.sockets import PARTING, Listener, dial
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,6 +122,7 @@ class RunningNode:
         self._front = front
         self._acceptor: Acceptor | None = None
         self._draining: asyncio.Task[None] | None = None
+        self._finished = asyncio.Event()
         self._listener: Listener | None = None
         self._scope: Scope | None = None
         self.name = placement.service or service.name
@@ -162,6 +163,8 @@ class RunningNode:
             if self._draining is not None:
                 self._draining.cancel()
                 await asyncio.gather(self._draining, return_exceptions=True)
+            if self._finished.is_set():
+                await listener.part()
             await listener.close()
             await dispatcher.stop()
             if started:
@@ -209,6 +212,9 @@ class RunningNode:
         if self._peers is not None:
             await self._peers.close()
         if self._platform is not None:
+            if self._finished.is_set():
+                self._platform.say_drained()
+                await asyncio.wait([self._platform.closed], timeout=PARTING)
             self._platform.close()
             await asyncio.wait([self._platform.closed], timeout=1)
             self._platform.abort()
@@ -242,19 +248,21 @@ class RunningNode:
 
     async def _until_stopped(self, listener: Listener) -> int:
         stopping = asyncio.ensure_future(self.stopping.wait())
+        finished = asyncio.ensure_future(self._finished.wait())
         try:
             while True:
                 assert self._platform is not None
-                await _first(stopping, self._platform.closed)
+                await _first(stopping, finished, self._platform.closed)
                 if self.stopping.is_set():
                     await self._leave()
                     return 0
                 if self._placement.supervised or self._draining is not None:
-                    return 0  # the platform is gone, or has drained this node
+                    return 0  # this node is drained, or the platform is gone
                 self.registered.clear()
                 await self._come_back(listener)
         finally:
             stopping.cancel()
+            finished.cancel()
 
     async def _come_back(self, listener: Listener) -> None:
         """The platform ended under a node that was started by hand: find it again, or start it."""
@@ -273,7 +281,7 @@ class RunningNode:
                 return
 
     def _on_drain(self, grace: float) -> None:
-        """The platform sends no more calls: finish, tell the direct callers, and say so."""
+        """The platform sends no more calls: tell the direct callers, finish, run the stop hooks, and say so."""
         if self._draining is not None:
             self._hurry.set()
             return
@@ -281,8 +289,7 @@ class RunningNode:
 
     async def _drain(self, grace: float) -> None:
         assert self._platform is not None
-        if await self._finish_calls([self._platform], grace):
-            self._platform.say_drained()
+        await self._finish_calls([self._platform], grace)
 
     async def _leave(self) -> None:
         """Asked to stop from outside: what was not started goes elsewhere, what was is finished."""
@@ -290,8 +297,8 @@ class RunningNode:
         self._platform.go_away("the node is stopping")
         await self._finish_calls([self._platform], GRACE)
 
-    async def _finish_calls(self, connections: list[Connection], grace: float) -> bool:
-        """Let what was called finish, streams for a shorter while. Returns whether all of it has."""
+    async def _finish_calls(self, connections: list[Connection], grace: float) -> None:
+        """Let what was called finish, streams for a shorter while; `_finished` is set when all of it has."""
         listener = self._listener
         if listener is not None:
             await listener.leave("the node is stopping")
@@ -308,7 +315,8 @@ class RunningNode:
                     connection.end_streams(errors.ServiceUnavailable("the node was replaced; call again"))
                 rest = asyncio.ensure_future(self._clock.sleep(max(0.0, grace - streams)))
                 await _first(finished, rest)
-            return finished.done()
+            if finished.done():
+                self._finished.set()
         finally:
             for future in (finished, hurry, pause, rest):
                 if future is not None:

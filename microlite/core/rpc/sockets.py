@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Listener", "dial", "peer_uid", "private_folder"]
 
+PARTING: Final = 2.0
+"""Seconds that the other side has to close, once it was told that all its calls are answered."""
+
 _LET_IN: Final = 1.0
 """Seconds in which whoever has connected must have become a connection; out of descriptors, one may never."""
 _TURNS: Final = 3
@@ -164,6 +167,13 @@ class Listener:
             await asyncio.sleep(0)
         for _ in range(_TURNS):
             await asyncio.sleep(0)
+
+    async def part(self) -> None:
+        """After leaving, when all calls are answered: let each caller close, who then has read every answer."""
+        for connection in self.connections:
+            connection.say_drained()
+        if self.connections:
+            await asyncio.wait([connection.closed for connection in self.connections], timeout=PARTING)
 
     async def close(self) -> None:
         """Leave, and close what is open; who does not read what was sent within a second is cut off."""

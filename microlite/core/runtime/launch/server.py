@@ -175,7 +175,11 @@ class ForkServer:
                 if isinstance(error, BrokenPipeError | ConnectionResetError):
                     raise ServerGone from error
                 raise LaunchError(f"{spec.name} was not started: {error.strerror}") from error
-            await answer
+            try:
+                await answer
+            except asyncio.CancelledError:
+                launched.kill()  # it may have been forked in this very turn
+                raise
 
     def retire(self) -> None:
         """Take no more starts, and end when the last node has."""
