@@ -37,6 +37,7 @@ COMMANDS: Final = {
     "logs": Entry("logs:logs", "Print what a service writes."),
     "services": Entry("services:services", "List the services that can be called."),
     "describe": Entry("describe:describe", "Show the endpoints of a service with their fields."),
+    "openapi": Entry("openapi:openapi", "Print the OpenAPI document of services, for generators and other tools."),
     "call": Entry("call:call", "Call an endpoint with a JSON document."),
     "stream": Entry("call:stream", "Call an endpoint and print each message of its stream."),
     "shell": Entry("shell:shell", "Call services from a Python prompt, with completion."),

@@ -13,6 +13,7 @@ PAGES = (
     "README.md",
     "docs/tutorial/first-service.md",
     "docs/howto/call-from-scripts.md",
+    "docs/howto/openapi.md",
     "docs/howto/explore-in-a-shell.md",
     "docs/howto/run-any-http-program.md",
     "docs/howto/run-several-services.md",
