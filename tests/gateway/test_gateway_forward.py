@@ -25,6 +25,9 @@ class Address:
         self._programs = programs
         programs.leased += 1
 
+    def begin_stream(self) -> None:
+        raise AssertionError("a request is no WebSocket")
+
     def release(self) -> None:
         self._programs.leased -= 1
 
@@ -275,12 +278,15 @@ async def test_pages_below_a_path_are_in_a_sandbox(kind: str, site: Site, wire: 
         ("//other.example/x", "//other.example/x"),
         ("https://other.example/x", "https://other.example/x"),
         ("{base}/login?x=1", "/site/login?x=1"),
+        ("http://localhost/login", "/site/login"),
+        ("http://localhost/site/login", "/site/login"),
+        ("http://localhost:1/login", "http://localhost:1/login"),
     ],
 )
 async def test_redirections_stay_below_the_path(
     location: str, arrives: str, site: Site, programs: Programs, wire: Wire
 ) -> None:
-    """They are passed on, not followed."""
+    """They are passed on, not followed; the program's own address, which nobody else knows, is left out anywhere."""
     target = location.replace("{base}", programs.urls[0])
 
     async def handler(request: web.Request) -> web.Response:
@@ -289,7 +295,30 @@ async def test_redirections_stay_below_the_path(
     site.handler = handler
     answer = await wire.request("GET", "/site/")
     assert (answer.status, answer.headers["location"]) == (302, arrives)
-    assert (await wire.request("GET", "/", headers=ORIGIN)).headers["location"] == target
+    own = (await wire.request("GET", "/", headers=ORIGIN)).headers["location"]
+    assert own == target.replace(programs.urls[0], "")
+
+
+@pytest.mark.parametrize(
+    ("cookie", "arrives"),
+    [
+        ("a=1; Path=/; HttpOnly", "a=1; Path=/site/; HttpOnly"),
+        ("a=1; path=/x", "a=1; path=/site/x"),
+        ("a=1; Path=/site/x", "a=1; Path=/site/x"),
+        ("a=1; Secure", "a=1; Secure"),
+        ("a=/; Path=", "a=/; Path="),
+        ("__Host-a=1; Secure; Path=/", "__Host-a=1; Secure; Path=/"),
+    ],
+)
+async def test_cookies_stay_below_the_path(cookie: str, arrives: str, site: Site, wire: Wire) -> None:
+    """No other program gets them; at its own origin a program sets them as it likes."""
+
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(headers={"Set-Cookie": cookie})
+
+    site.handler = handler
+    assert (await wire.request("GET", "/site/")).headers["set-cookie"] == arrives
+    assert (await wire.request("GET", "/", headers=ORIGIN)).headers["set-cookie"] == cookie
 
 
 async def test_an_answer_streams(site: Site, wire: Wire) -> None:

@@ -260,16 +260,6 @@ async def test_an_upgrade_to_http_2_is_ignored(wire: Wire) -> None:
     assert (await wire.answer()).json() == {"n": 3}
 
 
-async def test_websockets_are_refused(wire: Wire) -> None:
-    await wire.request("POST", "/echo", b"{}")
-    wire.send(
-        "GET /echo HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    )
-    assert (await wire.answer()).status == 501
-    assert await wire.closed()
-
-
 async def test_a_client_that_goes_away_cancels_its_call(bench: Bench, wire: Wire) -> None:
     wire.send(post("{}", "/echo/hold"))
     held = await bench.services.held.get()

@@ -155,7 +155,9 @@ def test_uvicorn_is_whole_for_whoever_asks() -> None:
 import sys
 from microlite.web.gateway.embedded import prepare_uvicorn
 prepare_uvicorn()
+import microlite.web.gateway.app
 import microlite.web.gateway.protocol
+assert "websockets" not in sys.modules
 assert "uvicorn.main" not in sys.modules and "aiohttp" not in sys.modules and "prometheus_client" not in sys.modules
 import uvicorn
 assert uvicorn.run and uvicorn.Config and uvicorn.__version__

@@ -273,13 +273,35 @@ async def test_http_programs_are_lent_and_given_back(router: Router, make_node: 
     link = make_node().undialled()
     router.switch("default", "shop", [link], [])
     assert await asking is link
-    assert not await link.idle(0.01)
+    assert not await link.idle(0.01, 0.01)
     router.release(link)
-    assert await link.idle(0.01)
+    assert await link.idle(0.01, 0.01)
     router.expect("default", "shop", True)
     router.remove_link(link)
     with pytest.raises(errors.Timeout):
         await router.acquire("default", "shop", timeout=0.01)
+
+
+async def test_websockets_of_a_program_have_less_time_than_requests(make_node: MakeNode) -> None:
+    """Nothing tells when they will end; where there is hurry they have none at all."""
+    link = make_node().undialled()
+    link.leases = 2
+    link.begin_stream()
+    assert (link.leases, link.streams, link.load) == (1, 1, 2)
+    assert not await link.idle(0.01, 60.0)
+    link.release()
+    assert await link.idle(60.0, 0.01)
+    waiting = asyncio.ensure_future(link.idle(60.0, 60.0))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    link.end_stream()
+    assert await waiting
+    link.leases = 1
+    link.begin_stream()
+    waiting = asyncio.ensure_future(link.idle(60.0, 60.0))
+    await asyncio.sleep(0)
+    link.hurry()
+    assert await waiting
 
 
 # -- nodes that are dialled when they are needed -------------------------------------------------------------------------

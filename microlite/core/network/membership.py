@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from microlite.core.network.api import Route, RouteNode
 from microlite.core.network.table import Link
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from microlite.core.description import ServiceDescription
     from microlite.core.network.router import Router
     from microlite.core.registry.registry import Lease, Registry
+
+STREAM_GRACE: Final = 10.0
+"""Seconds that the WebSockets of a program have when it is to end: as many as the streams of a service."""
 
 
 class Membership:
@@ -68,7 +71,7 @@ class Membership:
 
         Args:
             link: to the node.
-            grace: seconds that unary calls have.
+            grace: seconds that unary calls and HTTP requests have.
             hurry: streams end at once, instead of after their own grace.
 
         Returns:
@@ -76,7 +79,7 @@ class Membership:
         """
         connection = link.connection
         if connection is None:
-            return await link.idle(grace)
+            return await link.idle(grace, 0.0 if hurry else STREAM_GRACE)
         finished = await connection.drain(grace, hurry=hurry)
         connection.close()
         return finished
@@ -85,6 +88,8 @@ class Membership:
         """Let a node that drains end its streams now."""
         if link.connection is not None:
             link.connection.hurry()
+        else:
+            link.hurry()
 
     def expect(self, namespace: str, service: str, expected: bool, reason: str = "") -> None:
         """Say whether a node of a service is on its way; see `Router.expect`."""

@@ -12,15 +12,24 @@ if TYPE_CHECKING:
 class ProgramLease:
     """A program that stays up, at its address, until the lease is released."""
 
-    __slots__ = ("_link", "base_url")
+    __slots__ = ("_is_stream", "_link", "base_url")
 
     def __init__(self, link: Link) -> None:
         self._link = link
+        self._is_stream = False
         self.base_url = link.address
 
+    def begin_stream(self) -> None:
+        """The request has become a WebSocket: a program that is to end gives it the time of streams."""
+        self._is_stream = True
+        self._link.begin_stream()
+
     def release(self) -> None:
-        """The request is over. To be called once."""
-        self._link.release()
+        """The request or WebSocket is over. To be called once."""
+        if self._is_stream:
+            self._link.end_stream()
+        else:
+            self._link.release()
 
 
 class Programs:

@@ -20,13 +20,15 @@ class Link:
         generation: grows with each start of the same node; a later one supersedes an earlier one.
         idempotent: services and endpoints that may be called again when it is not known whether a first call ran.
         leases: HTTP requests that run on it.
+        streams: WebSockets that are open to it, of which no end is to be expected.
         chosen: loop time at which it was last chosen among several.
         ejected_until: loop time up to which it is left out; 0 when it is not.
         ejections: how often in a row it was left out.
     """
 
     __slots__ = (
-        "_idle",
+        "_hurried",
+        "_news",
         "address",
         "chosen",
         "connection",
@@ -36,6 +38,7 @@ class Link:
         "idempotent",
         "leases",
         "node",
+        "streams",
         "version",
     )
 
@@ -59,28 +62,61 @@ class Link:
         self.ejections = 0
         self.ejected_until = 0.0
         self.leases = 0
-        self._idle: asyncio.Event | None = None
+        self.streams = 0
+        self._hurried = False
+        self._news: asyncio.Event | None = None
 
     def release(self) -> None:
         """An HTTP request on this node has ended."""
         self.leases -= 1
-        if self.leases == 0 and self._idle is not None:
-            self._idle.set()
+        self._tell()
 
-    async def idle(self, grace: float) -> bool:
-        """Wait until no HTTP request runs on it. Returns whether that came to be within `grace` seconds."""
-        if self.leases:
-            self._idle = asyncio.Event()
+    def begin_stream(self) -> None:
+        """An HTTP request on this node has become a WebSocket."""
+        self.leases -= 1
+        self.streams += 1
+        self._tell()
+
+    def end_stream(self) -> None:
+        """A WebSocket on this node has ended."""
+        self.streams -= 1
+        self._tell()
+
+    def hurry(self) -> None:
+        """Whoever waits until it is idle waits for WebSockets no longer."""
+        self._hurried = True
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._news is not None:
+            self._news.set()
+
+    async def idle(self, grace: float, streams: float) -> bool:
+        """Wait until no HTTP request runs on it, and for some time until no WebSocket is open.
+
+        Args:
+            grace: seconds that requests have.
+            streams: seconds that WebSockets have, which are not expected to end by themselves.
+
+        Returns:
+            Whether all requests ended in their time.
+        """
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        while self.leases or (self.streams and not self._hurried):
+            until = begun + (grace if self.leases else min(grace, streams))
+            self._news = asyncio.Event()
             try:
-                await asyncio.wait_for(self._idle.wait(), grace)
+                async with asyncio.timeout_at(until):
+                    await self._news.wait()
             except TimeoutError:
-                return False
-        return True
+                break
+        return not self.leases
 
     @property
     def load(self) -> int:
         """How many calls or requests wait for an answer from it."""
-        return self.connection.load if self.connection is not None else self.leases
+        return self.connection.load if self.connection is not None else self.leases + self.streams
 
     def cost(self, now: float) -> float:
         """What a call more would wait here, in seconds, give or take.

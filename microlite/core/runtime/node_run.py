@@ -354,7 +354,7 @@ class NodeRun:
 
         Args:
             grace: seconds that unary calls and HTTP requests have; streams have ten.
-            hurry: streams have no time, and HTTP requests, of which nobody can tell which are streams, less.
+            hurry: streams have no time, and HTTP requests, which may be streams for all that is known, less.
 
         Returns:
             False if something was cut off by that.

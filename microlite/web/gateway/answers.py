@@ -56,6 +56,8 @@ def error_headers(error: errors.Error) -> Headers:
         headers.append((b"retry-after", b"1"))
     if error.code == 401:
         headers.append((b"www-authenticate", b'Bearer realm="microlite"'))
+    if error.code == 426:
+        headers += [(b"upgrade", b"websocket"), (b"sec-websocket-version", b"13")]
     allow = getattr(error, "allow", None)
     if allow:
         headers.append((b"allow", ", ".join((*allow, "OPTIONS")).encode()))

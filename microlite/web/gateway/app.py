@@ -10,13 +10,13 @@ import msgspec
 from microlite.core import errors
 from microlite.core.context import TRACEPARENT
 from microlite.core.description import naming
-from microlite.core.description.structs import Encoding, encoding_of
+from microlite.core.description.structs import Encoding, Streaming, encoding_of
 from microlite.core.rpc.call import UnaryCall
 from microlite.core.rpc.frames import INITIAL_CREDIT
 from microlite.version import __version__
 from microlite.web.gateway import metrics
 from microlite.web.gateway.answers import EVENT_STREAM, NDJSON
-from microlite.web.gateway.bodies import Request, read_request
+from microlite.web.gateway.bodies import Request, read_document, read_request
 from microlite.web.gateway.exchange import NO_CACHE, Exchange
 from microlite.web.gateway.forward import Forwarder
 from microlite.web.gateway.media import pump_raw, raw_reply, raw_type
@@ -24,6 +24,7 @@ from microlite.web.gateway.openapi_page import OpenApiPage
 from microlite.web.gateway.output import pump, wants_events
 from microlite.web.gateway.sources import open_source
 from microlite.web.gateway.streams import StreamExchange
+from microlite.web.gateway.subprotocols import adopt_token
 from microlite.web.gateway.table import ALL_METHODS, Target, UnknownService, WrongMethod
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ class GatewayApp:
         edge = self._edge
         exchange.read_head()
         fields = exchange.head.fields
+        if exchange.wants_websocket:
+            adopt_token(exchange.head)
         host = fields.get(b"host")
         program = ""
         if host is not None or exchange.scope["http_version"] != "1.0":
@@ -120,6 +123,8 @@ class GatewayApp:
         namespace = edge.access.namespace(exchange.head)
         while True:
             try:
+                if exchange.wants_websocket:
+                    return edge.table.resolve_any(exchange.path, namespace)
                 return edge.table.resolve(exchange.method, exchange.path, namespace)
             except UnknownService as error:
                 await self._await_service(exchange, namespace, error)
@@ -149,7 +154,9 @@ class GatewayApp:
         edge.origins.check_unasked(exchange.method, exchange.head, has_body=exchange.has_body)
         account = edge.access.authorise(target, exchange.head.fields.get(b"authorization"))
         streaming = target.endpoint.streaming
-        if streaming.from_client:
+        if exchange.wants_websocket:
+            await self._call_over_websocket(exchange, target, account)
+        elif streaming.from_client:
             await self._call_with_source(exchange, target, account)
         elif streaming.from_server:
             if exchange.method == "HEAD":
@@ -186,6 +193,37 @@ class GatewayApp:
                 while await call.take() is not None:
                     pass
                 await self._reply(exchange, target, call.reply)
+
+    async def _call_over_websocket(self, exchange: Exchange, target: Target, account: Account | None) -> None:
+        """A call whose request is the first message of a WebSocket, merged with query and path as a body is."""
+        from microlite.web.gateway.websocket import open_websocket  # late, for what it costs
+        from microlite.web.gateway.websocket_call import listen, speak
+
+        assert target.endpoint is not None  # no program
+        streaming = target.endpoint.streaming
+        unary = streaming is Streaming.UNARY
+        terms = self._terms(exchange, target, account, read_document(target, exchange.query, b""), unary=unary)
+        credit = INITIAL_CREDIT if streaming.from_server else 0
+        call = StreamExchange(*self._address(target), credit=credit, **terms)
+        socket = open_websocket(exchange)
+
+        def start(document: bytes) -> None:
+            request = read_document(target, exchange.query, document)
+            call.payload = request.payload
+            call.encoding = int(encoding_of(request.encoding, Encoding.JSON))
+            if not call.ended:
+                self._send(call)
+
+        listening = listen(socket, call, start, streaming, self._edge.options.keep_alive)
+        async with _Watch(self._edge, listening, call):
+            code, reason = await speak(socket, call, streaming)
+        await socket.close(code, reason)
+
+    def _send(self, call: StreamExchange) -> None:
+        try:
+            self._edge.send(call)
+        except Exception:  # noqa: BLE001 - an edge: it is logged, and ends the call
+            call.on_error(self._edge.failed(f"{call.service}.{call.endpoint}"))
 
     def _stream_call(
         self,
@@ -271,7 +309,10 @@ class GatewayApp:
             await self._await_service(exchange, namespace, UnknownService(name))
             target = self._edge.table.program(namespace, name)
         if target is None:
-            raise errors.ServiceNotFound(f'no HTTP program is called "{name}"', id="gateway")
+            raise errors.ServiceNotFound(
+                f'no HTTP program is called "{name}"; services have no host of their own, but a path: /{name}/…',
+                id="gateway",
+            )
         exchange.target = target
         await self._forwarder.forward_to_origin(exchange, target)
 
@@ -299,7 +340,7 @@ class GatewayApp:
             raise errors.Unauthorized("send Authorization: Bearer with the admin's token", id="gateway")
         gauges = (
             ("microlite_http_active_requests", "Requests that are being answered.", float(edge.active)),
-            ("microlite_http_streams", "Streams that are open.", float(len(edge.streams))),
+            ("microlite_http_streams", "Streams that are open.", float(len(edge.streams) + len(edge.tunnels))),
         )
         body = metrics.render(metrics.GatewayCollector(edge.table.stats, gauges))
         await exchange.reply(body, content_type=_METRICS_TYPE, headers=[NO_CACHE])

@@ -2,7 +2,7 @@
 
 uvicorn's protocol leaves some of that open; it is closed here for whatever answers the requests: bounds on heads and
 trailers, slow heads and bodies, clients that do not read, malformed bytes behind answers in flight, upgrades that nobody
-serves, versions that nobody speaks.
+serves, versions that nobody speaks. Where a WebSocket is asked for, what follows the request goes into a channel.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from microlite.core import errors
+from microlite.web.gateway.channel import Channel
 from microlite.web.gateway.refusals import HeadTooLarge, UriTooLong, VersionNotSupported
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class BoundedConnection(HttpToolsProtocol):
         self.cycle: Any = None
         """The request that was read last, as uvicorn has it; not every one is of uvicorn's class."""
         self.client_name = ""
+        self.channel: Channel | None = None
+        """What comes after the request that asked for a WebSocket, the last one on its connection."""
         self._chunk: bytes | None = None
         """What was received last, if it began with the message that is being parsed."""
         self._parsing = False
@@ -100,8 +103,12 @@ class BoundedConnection(HttpToolsProtocol):
         if now - self._stuck_since > options.write_timeout:
             self.transport.abort()  # closing would wait until all is written
         elif self._linger_since:
-            if now - self._linger_since > options.linger:
+            if waiting:
+                self._linger_since = now
+            elif now - self._linger_since > options.linger:
                 self.transport.abort()
+        elif self.channel is not None:
+            self.channel.sweep(now)
         elif self._deaf or self.flow.read_paused:
             return
         elif self._head_since and now - self._head_since > options.head_timeout:
@@ -113,7 +120,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def hang_up(self) -> None:
         """Close after the last answer, without a reset where the client is still sending."""
-        if self._parsing:
+        if self._parsing or self.channel is not None:
             self._linger()
         else:
             self.transport.close()
@@ -132,6 +139,9 @@ class BoundedConnection(HttpToolsProtocol):
     # -- parsing -------------------------------------------------------------------------------------------------------
 
     def _parse(self, data: bytes) -> None:
+        if self.channel is not None:
+            self.channel.feed(data)
+            return
         while data and not self._deaf:
             began = self._parsing
             self._chunk = None if began else data
@@ -139,7 +149,11 @@ class BoundedConnection(HttpToolsProtocol):
             try:
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
-                data = self._without_upgrade(data[upgrade.args[0] :])
+                data = data[upgrade.args[0] :]
+                if not self._upgrading:
+                    self._parse(data)  # into the channel
+                    return
+                data = self._without_upgrade(data)
                 continue
             except httptools.HttpParserError as error:
                 if not self._deaf:
@@ -228,16 +242,27 @@ class BoundedConnection(HttpToolsProtocol):
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
                 self._stop(errors.MethodNotAllowed("this is no proxy", id="gateway"))
-            if any(name == b"upgrade" and value.lower() == b"websocket" for name, value in self.headers):
-                self._stop(errors.NotImplemented("WebSocket is not served here", id="gateway"))
-            self._upgrading = True
-            return
+            if not self._asks_for_websocket(version):
+                self._upgrading = True
+                return
+            self.channel = Channel(self.transport, self.flow, self.loop)
         try:
             self.begin(version)
         except Stop:
             raise
         except Exception:  # noqa: BLE001 - an edge: the parser would make a 400 of it; it is logged and answered
             self._stop(self.edge.failed("the head of a request"))
+
+    def _asks_for_websocket(self, version: str) -> bool:
+        """Whether the upgrade is to the one protocol that there is (RFC 6455, section 4.2.1); any other is ignored."""
+        fields = dict(self.headers)
+        return (
+            self.parser.get_method() == b"GET"
+            and version == "1.1"
+            and fields[b"upgrade"].lower() == b"websocket"
+            and b"transfer-encoding" not in fields
+            and not fields.get(b"content-length", b"").strip(b"0")
+        )
 
     # -- refusing ------------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from microlite.web.gateway.refusals import ResponseAborted
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 
+    from microlite.web.gateway.channel import Channel
     from microlite.web.gateway.protocol import GatewayProtocol
 
     Message = MutableMapping[str, Any]
@@ -50,6 +51,7 @@ class Cycle:
         "response_complete",
         "response_started",
         "scope",
+        "upgraded",
     )
 
     def __init__(
@@ -71,6 +73,8 @@ class Cycle:
         self._head = b""
         self._left: int | None = 0
         """Bytes that the announced length still wants; None where none was announced."""
+        self.upgraded = False
+        """The connection has left HTTP, for as long as the application runs."""
 
     # -- what the connection tells -------------------------------------------------------------------------------------
 
@@ -115,7 +119,9 @@ class Cycle:
         except Exception:  # noqa: BLE001 - an edge: it is logged and answered
             await self._fail(self._protocol.edge.failed(self.scope["path"]))
         else:
-            if not self.response_complete and not self.disconnected:
+            if self.upgraded:
+                self._end_upgraded()
+            elif not self.response_complete and not self.disconnected:
                 await self._fail(errors.InternalServerError("the gateway found no answer", id="gateway"))
 
     async def _fail(self, error: errors.Error) -> None:
@@ -157,6 +163,33 @@ class Cycle:
         else:
             raise RuntimeError("the answer is complete already")
 
+    def upgrade(self, headers: Iterable[tuple[bytes, bytes]]) -> Channel:
+        """Answer that the connection goes on in another protocol; it does so while the application runs.
+
+        The application finds this as the scope's extension `microlite.upgrade`, where the client asks for a WebSocket.
+
+        Returns:
+            What the client sends, and the way to it.
+        """
+        channel = self._protocol.channel
+        assert channel is not None  # the extension is not there without it
+        self.response_started = self.upgraded = True
+        lines = [STATUS_LINES[101], self._protocol.edge.answers.common, b"connection: Upgrade\r\n"]
+        for name, value in headers:
+            _check_header(name, value)
+            lines.append(b"%b: %b\r\n" % (name, value))
+        channel.write(b"".join((*lines, b"\r\n")))
+        self.gone = channel.feed_eof
+        if self.disconnected:
+            channel.feed_eof()
+        return channel
+
+    def _end_upgraded(self) -> None:
+        self.response_complete = True
+        if not self.disconnected:
+            self._protocol.hang_up()
+            self._protocol.on_response_complete()
+
     def _start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self.response_started = True
         if self._must_ask:
@@ -166,8 +199,7 @@ class Cycle:
         parts = [STATUS_LINES[status], self._protocol.edge.answers.common]
         length: int | None = None
         for name, value in headers:
-            if _BAD_NAME.search(name) or _BAD_VALUE.search(value):
-                raise RuntimeError(f"the header {name!r} is malformed")
+            _check_header(name, value)
             if name == b"connection":
                 self.keep_alive = self.keep_alive and b"close" not in value.lower()
                 continue
@@ -221,3 +253,8 @@ class Cycle:
             if not self.keep_alive:
                 self._protocol.hang_up()
             self._protocol.on_response_complete()
+
+
+def _check_header(name: bytes, value: bytes) -> None:
+    if _BAD_NAME.search(name) or _BAD_VALUE.search(value):
+        raise RuntimeError(f"the header {name!r} is malformed")

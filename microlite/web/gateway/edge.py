@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from microlite.web.gateway.options import GatewayOptions
     from microlite.web.gateway.streams import StreamExchange
     from microlite.web.gateway.table import PathTable, Target
+    from microlite.web.gateway.tunnel import Tunnel
 
 
 class Lease(Protocol):
@@ -29,8 +30,12 @@ class Lease(Protocol):
     base_url: str
     """Scheme, host and port, without a slash at the end."""
 
+    def begin_stream(self) -> None:
+        """The request has become a WebSocket, for whose end nobody needs to wait. Called once at most."""
+        ...
+
     def release(self) -> None:
-        """The request is over. Called once."""
+        """The request is over, or the WebSocket. Called once."""
         ...
 
 
@@ -83,6 +88,9 @@ class Edge:
         """Requests that are being answered."""
         self.stopping = False
         self.streams: set[StreamExchange] = set()
+        """Calls with streams, and those over WebSockets."""
+        self.tunnels: set[Tunnel] = set()
+        """WebSockets of programs."""
         self._closed = asyncio.Event()
         self.log = logging.getLogger("microlite.gateway")
         self.access_log = logging.getLogger("microlite.access") if options.access_log else None

@@ -17,6 +17,7 @@ from microlite.web.gateway.refusals import ExpectationFailed, RangeNotSatisfiabl
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, MutableMapping
 
+    from microlite.web.gateway.channel import Channel
     from microlite.web.gateway.cycle import Receive, Send
     from microlite.web.gateway.edge import Edge
     from microlite.web.gateway.table import Target
@@ -163,6 +164,24 @@ class Exchange:
         """Return when the client has gone away, or no longer gets this answer. The body must have been read."""
         while not self.gone:
             self.gone = (await self.receive())["type"] == "http.disconnect"
+
+    # -- WebSocket -----------------------------------------------------------------------------------------------------
+
+    @property
+    def wants_websocket(self) -> bool:
+        """Whether the client asks to go on as a WebSocket."""
+        return "microlite.upgrade" in self.scope["extensions"]
+
+    def switch(self, headers: Headers) -> Channel:
+        """Grant that. No other answer follows.
+
+        Args:
+            headers: of the answer, without date, `Connection` and trace, which are added.
+        """
+        self.started = True
+        self.status = 101
+        upgrade: Callable[[Headers], Channel] = self.scope["extensions"]["microlite.upgrade"]
+        return upgrade([*headers, (b"traceparent", self.traceparent.encode())])
 
     # -- the answer ----------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from microlite.core import errors
 from microlite.web.gateway.forwarded import answer_headers, request_headers
+from microlite.web.gateway.leasing import with_lease
+from microlite.web.gateway.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -18,12 +20,6 @@ if TYPE_CHECKING:
     from microlite.web.gateway.edge import Edge, Lease
     from microlite.web.gateway.exchange import Exchange
     from microlite.web.gateway.table import Target
-
-TRIES: Final = 4
-"""Connections that one request tries to open, each to what is then the program's address."""
-
-PAUSE: Final = 0.05
-"""Seconds between two of them."""
 
 _VERSION: Final = re.compile(rb"[vV][0-9]+")
 _AUTOMATIC: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
@@ -55,15 +51,18 @@ class Forwarder:
         prefix = _prefix(exchange.path)
         path = exchange.path[len(prefix) :]
         query = b"?" + exchange.query if exchange.query else b""
-        if not path and exchange.method in ("GET", "HEAD"):
+        if not path and exchange.method in ("GET", "HEAD") and not exchange.wants_websocket:
             # Relative links of the page would else miss the prefix.
             await exchange.respond(308, headers=[(b"location", prefix + b"/" + query)])
             return
         await self._forward(exchange, target, path or b"/", prefix=prefix)
 
     async def _forward(self, exchange: Exchange, target: Target, path: bytes, *, prefix: bytes) -> None:
-        query = b"?" + exchange.query if exchange.query else b""
-        relay = _Relay(self._edge, exchange, (path + query).decode("latin-1"), prefix)
+        whole = path + b"?" + exchange.query if exchange.query else path
+        if exchange.wants_websocket:
+            await Tunnel(self._edge, exchange, target, whole, prefix).run()
+            return
+        relay = _Relay(self._edge, exchange, whole.decode("latin-1"), prefix)
         self._session = self._session or self._open_session()
         answer = asyncio.create_task(relay.run(target, self._session), name="gateway forward")
         gone = asyncio.create_task(relay.watch(), name="gateway client")
@@ -130,19 +129,16 @@ class _Relay:
         if not exchange.has_body:
             await exchange.body()
             self._sent.set()
-        for attempt in range(TRIES):
-            lease = await self._edge.programs.acquire(target.namespace, target.service)
-            try:
-                response = await self._request(target, session, lease)
-                if response is not None:
-                    async with response:
-                        await self._answer(target, lease, response)
-                    return
-            finally:
-                lease.release()
-            if attempt + 1 < TRIES:
-                await self._edge.clock.sleep(PAUSE)
-        raise errors.BadGateway(f'the program "{target.service}" accepts no connections', id="gateway")
+
+        async def use(lease: Lease) -> bool:
+            response = await self._request(target, session, lease)
+            if response is None:
+                return False
+            async with response:
+                await self._answer(target, lease, response)
+            return True
+
+        await with_lease(self._edge, target, use)
 
     async def _request(
         self, target: Target, session: aiohttp.ClientSession, lease: Lease

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 from microlite.core.context import TRACEPARENT
 from microlite.web.gateway.head import HOP_BY_HOP
+from microlite.web.gateway.subprotocols import Subprotocols
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from microlite.web.gateway.access import Access
     from microlite.web.gateway.answers import Headers
     from microlite.web.gateway.exchange import Exchange
 
@@ -28,8 +30,8 @@ _PREFIX: Final = b"x-forwarded-prefix"
 def request_headers(exchange: Exchange, prefix: bytes) -> list[tuple[str, str]]:
     """The headers that a program gets.
 
-    What concerns one connection stays out, and so do the platform's own credentials: the admin's token, and the cookie
-    of the dashboard.
+    What concerns one connection stays out, and so do the platform's own credentials: the admin's token, wherever it
+    stands, and the cookie of the dashboard.
     """
     edge = exchange.edge
     dropped = _NOT_ON | _named_by_connection(exchange.scope["headers"])
@@ -42,6 +44,10 @@ def request_headers(exchange: Exchange, prefix: bytes) -> list[tuple[str, str]]:
             continue
         if name == b"cookie":
             value = _without_cookie(value, edge.options.dashboard_cookie.encode())
+            if not value:
+                continue
+        if name == b"sec-websocket-protocol":
+            value = _without_admin_token(value, edge.access)
             if not value:
                 continue
         headers.append((name, value))
@@ -63,8 +69,10 @@ def answer_headers(
 ) -> Headers:
     """The headers of a program's answer, as the client gets them.
 
-    Below a path, redirections stay below it, and markup is put into a sandbox.
+    Redirections to the program's own address lead here. Below a path, they stay below it, as cookies do, and markup is put
+    into a sandbox.
     """
+    here = exchange.scope["scheme"].encode() + b"://" + exchange.head.fields.get(b"host", b"localhost")
     lowered = [(name.lower(), value) for name, value in received]
     dropped = HOP_BY_HOP | _named_by_connection(lowered) | {b"date", TRACEPARENT.encode()}
     cookie = exchange.edge.options.dashboard_cookie.encode()
@@ -75,8 +83,10 @@ def answer_headers(
             continue
         if name == b"content-type":
             kind = value.partition(b";")[0].strip().lower()
-        if name == b"location" and prefix:
-            value = _below(value, prefix, base_url)
+        if name == b"location":
+            value = _below(value, prefix, (base_url, here))
+        if name == b"set-cookie" and prefix:
+            value = _cookie_below(value, prefix)
         headers.append((name, value))
     if prefix and (not kind or kind in MARKUP):
         headers.append((b"content-security-policy", SANDBOX))
@@ -96,6 +106,14 @@ def _without_cookie(value: bytes, cookie: bytes) -> bytes:
     return b"; ".join(pair for pair in pairs if pair and pair.partition(b"=")[0].strip() != cookie)
 
 
+def _without_admin_token(value: bytes, access: Access) -> bytes:
+    """A header `Sec-WebSocket-Protocol` without the subprotocol that carries the admin's token, if one does."""
+    protocols = Subprotocols(value)
+    if not access.is_admin(b"Bearer " + protocols.token.encode()):
+        return value
+    return ", ".join(protocols.without_token()).encode()
+
+
 def _append(headers: Headers, name: bytes, value: bytes) -> Headers:
     """The headers with one more value at the end of a list that may be there already."""
     earlier = [given for key, given in headers if key == name]
@@ -103,14 +121,42 @@ def _append(headers: Headers, name: bytes, value: bytes) -> Headers:
     return [*rest, (name, b", ".join((*earlier, value)))]
 
 
-def _below(location: bytes, prefix: bytes, base_url: bytes) -> bytes:
-    """The target of a redirection, moved below the prefix unless it lies there already or elsewhere."""
-    path = location.removeprefix(base_url)
+def _below(location: bytes, prefix: bytes, origins: Iterable[bytes]) -> bytes:
+    """The target of a redirection, moved below the prefix unless it lies there already or elsewhere.
+
+    Args:
+        location: as the program wrote it.
+        prefix: empty at the program's own origin.
+        origins: what the program may take for its own: its address, and the host that it was asked for.
+    """
+    path = location
+    for origin in origins:
+        if location.startswith(origin + b"/"):
+            path = location.removeprefix(origin)
     if not path.startswith(b"/") or path.startswith(b"//"):
         return location
     if path == prefix or path.startswith(prefix + b"/"):
         return path
     return prefix + path
+
+
+def _cookie_below(cookie: bytes, prefix: bytes) -> bytes:
+    """A header `Set-Cookie` whose path is below the prefix, so that no other program gets the cookie.
+
+    One that is named `__Host-` is left alone, since it would be none with a path.
+    """
+    first, *attributes = cookie.split(b";")
+    if first.lstrip().startswith(b"__Host-"):
+        return cookie
+    parts = [first]
+    for attribute in attributes:
+        name, _, value = attribute.partition(b"=")
+        if name.strip().lower() == b"path" and value.strip().startswith(b"/"):
+            path = value.strip()
+            if path != prefix and not path.startswith(prefix + b"/"):
+                attribute = b"%b=%b" % (name, prefix + path)
+        parts.append(attribute)
+    return b";".join(parts)
 
 
 def _text(value: bytes) -> str:

@@ -107,7 +107,7 @@ def next_traceparent(parent: Trace | None) -> str:
 
 def _learn(name: bytes) -> str:
     """The metadata key of a header's name, remembered for the next request."""
-    own = name in _OWN or name.startswith((b"content-", b"microlite-"))
+    own = name in _OWN or name.startswith((b"content-", b"microlite-", b"sec-websocket-"))
     key = "" if own else name.decode("latin-1")
     if len(_keys) < _MAX_KEYS:
         _keys[name] = key

@@ -21,7 +21,8 @@ class GatewayOptions(msgspec.Struct, frozen=True, kw_only=True):
         dashboard_cookie: the cookie that is taken out of all that is passed on.
         access_log: write a line for each answer to the logger `microlite.access`.
         fast: answer plain calls from the parser's callbacks; off, the ASGI application answers all.
-        max_body: the largest body of a request, expanded where it is compressed, and the largest line of a streamed one.
+        max_body: the largest body of a request, expanded where it is compressed, line of a streamed one, and message of a
+            WebSocket.
         max_head: the largest head of a request: request line, headers, and trailers.
         max_headers: header lines of a request.
         max_url: the longest request target.
@@ -31,11 +32,13 @@ class GatewayOptions(msgspec.Struct, frozen=True, kw_only=True):
         head_timeout: from the first byte of a request to the end of its head.
         body_timeout: without a byte of a body that is still to come.
         write_timeout: without a byte taken by a client for which bytes are waiting.
-        keep_alive: that a connection may rest between requests.
-        linger: that what a refused client still sends is read and dropped, so that it sees the answer.
+        keep_alive: that a connection may rest between requests, and a WebSocket before its first message.
+        linger: that what a refused client still sends is read and dropped, so that it sees the answer; and that a
+            WebSocket's client has to answer when it is closed.
         call_timeout: of a call whose client sends no `Timeout`.
         max_timeout: the longest `Timeout` that is granted.
-        ping: between the comments that keep a silent event stream open.
+        ping: between the comments that keep a silent event stream open, and between the pings of a WebSocket.
+        pong: that a WebSocket may be silent, pongs included, before its client counts as gone.
         opening: how long the head of a streamed answer waits for the first item, which decides about the status.
         connect_timeout: until a program has accepted a connection.
         program_timeout: until a program has sent the head of its answer.
@@ -66,6 +69,7 @@ class GatewayOptions(msgspec.Struct, frozen=True, kw_only=True):
     call_timeout: float = 30.0
     max_timeout: float = 3600.0
     ping: float = 15.0
+    pong: float = 60.0
     opening: float = 0.1
     connect_timeout: float = 5.0
     program_timeout: float = 60.0

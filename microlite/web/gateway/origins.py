@@ -80,6 +80,25 @@ class Origins:
                 id="gateway",
             )
 
+    def check_websocket(self, head: Head) -> None:
+        """Let a page open a WebSocket that may also read answers.
+
+        A browser neither asks before it opens one, nor keeps from the page what comes (RFC 6455, section 10.2), so that it
+        is here that somebody has to look.
+
+        Raises:
+            Forbidden: the page is of another origin.
+        """
+        origin = head.fields.get(b"origin")
+        if origin is None or self._may_read(origin):
+            return
+        text = origin.decode("latin-1")
+        if not self.is_trusted(text, head.text(b"host")):
+            raise errors.Forbidden(
+                f"pages of the origin {text} may not open WebSockets here: list it in the settings (cors origins)",
+                id="gateway",
+            )
+
     def headers(self, origin: bytes | None) -> Headers:
         """What lets a page of this origin read an answer."""
         if origin is None:

@@ -149,7 +149,7 @@ class GatewayProtocol(BoundedConnection):
                 self.cycle.end()
             elif not self.pipeline:
                 self._idle_since = self.loop.time()
-            if not self.cycle.keep_alive:
+            if not self.cycle.keep_alive and self.channel is None:
                 self._deaf = True
             return
         self._collecting = None
@@ -257,10 +257,15 @@ class GatewayProtocol(BoundedConnection):
         self.cycle = cycle = Cycle(
             self,
             scope,
-            keep_alive=version == "1.1" and self.parser.should_keep_alive() and not self.edge.stopping,
+            keep_alive=version == "1.1"
+            and self.parser.should_keep_alive()
+            and not self.edge.stopping
+            and self.channel is None,
             expects=version == "1.1" and any(name == b"expect" for name, _ in self.headers),
         )
         scope["extensions"] = {"microlite.gone": cycle.on_gone}
+        if self.channel is not None:
+            scope["extensions"]["microlite.upgrade"] = cycle.upgrade
         application: Any = self.app
         if waits:
             self.flow.pause_reading()

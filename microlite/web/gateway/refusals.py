@@ -29,6 +29,12 @@ class MisdirectedRequest(errors.Error):
     code, status = 421, "Misdirected Request"
 
 
+class UpgradeRequired(errors.Error):
+    """A WebSocket is asked for in a version that is not spoken here."""
+
+    code, status = 426, "Upgrade Required"
+
+
 class HeadTooLarge(errors.Error):
     """The headers or trailers are more or larger than the limit."""
 

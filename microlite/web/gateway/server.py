@@ -108,7 +108,8 @@ class Gateway:
     async def stop(self, grace: float = 10.0) -> None:
         """Take no more connections, let requests under way finish, then close. Idempotent.
 
-        Streams are ended at once, with an error that tells their clients to connect again.
+        Streams are ended at once, with an error that tells their clients to connect again. WebSockets of programs are
+        cut; a program that has ended before has said its own farewell through them.
 
         Args:
             grace: seconds that requests under way may still take; what is left then is cut off.
@@ -123,6 +124,8 @@ class Gateway:
         ending = errors.ServiceUnavailable("the platform is stopping; connect again", id="gateway")
         for stream in list(self.edge.streams):
             stream.give_up(ending)
+        for tunnel in list(self.edge.tunnels):
+            tunnel.cut()
         try:
             async with asyncio.timeout(grace):
                 await self.edge.emptied(self._state.connections)
@@ -150,6 +153,7 @@ class Gateway:
         for connection in self._connections():
             connection.sweep(now)
         shortest = min(
-            options.head_timeout, options.body_timeout, options.write_timeout, options.keep_alive, options.linger
+            *(options.head_timeout, options.body_timeout, options.write_timeout, options.keep_alive, options.linger),
+            *(options.ping, options.pong),
         )
         self._round = self.edge.clock.call_later(min(1.0, shortest / 4), self._go_round)

@@ -102,7 +102,7 @@ class _Lines:
                 rest += piece
             self._check(rest)
         await self._send_line(call, rest)
-        call.send_end()
+        await call.send_end()
         await self._exchange.until_gone()
 
     async def _send_line(self, call: StreamExchange, line: bytearray) -> None:
@@ -129,7 +129,7 @@ class _Octets:
         """See `Source`."""
         while piece := await self._exchange.next_piece(None):
             await call.send_item(_encode(piece))
-        call.send_end()
+        await call.send_end()
         await self._exchange.until_gone()
 
 
@@ -153,7 +153,7 @@ class _File:
                 f'the form: "{behind.name}" stands behind the file, which is streamed; put it before the file',
                 id="gateway",
             )
-        call.send_end()
+        await call.send_end()
         await self._exchange.until_gone()
 
 

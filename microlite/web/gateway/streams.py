@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from microlite.core import errors
 from microlite.core.rpc.call import Call
 from microlite.core.rpc.flow import CreditGate
 from microlite.core.rpc.frames import INITIAL_CREDIT, ITEM_OVERHEAD
+
+if TYPE_CHECKING:
+    from microlite.core.rpc.call import Channel
 
 
 class StreamExchange(Call):
@@ -19,9 +22,10 @@ class StreamExchange(Call):
     client, so no more than that is ever held here, however slowly the client reads.
     """
 
-    __slots__ = ("_error", "_gate", "_items", "_owed", "_waiter", "ended", "held", "reply")
+    __slots__ = ("_channel", "_error", "_gate", "_items", "_owed", "_started", "_waiter", "ended", "held", "reply")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._started = asyncio.Event()
         super().__init__(*args, **kwargs)
         self._items: deque[bytes] = deque()
         self._gate = CreditGate(INITIAL_CREDIT)
@@ -33,6 +37,17 @@ class StreamExchange(Call):
         self.reply = b""
         """The answer of a client-streaming call."""
         self.ended = False
+
+    @property
+    def channel(self) -> Channel | None:
+        """See `Call`. None while the call waits for a node."""
+        return self._channel
+
+    @channel.setter
+    def channel(self, channel: Channel | None) -> None:
+        self._channel = channel
+        if channel is not None:
+            self._started.set()
 
     # -- what the callee sends -----------------------------------------------------------------------------------------
 
@@ -65,6 +80,7 @@ class StreamExchange(Call):
             self.ended = True
             self._error = error
             self._gate.close(errors.Canceled("the callee ended the call and reads no further"))
+            self._started.set()
             self._wake()
 
     def _wake(self) -> None:
@@ -120,15 +136,17 @@ class StreamExchange(Call):
         Raises:
             Error: the call has ended.
         """
+        await self._started.wait()
         await self._gate.wait()
         if self.channel is None:
-            raise errors.ServiceUnavailable("the call is not started yet", id="gateway")
+            raise errors.ServiceUnavailable("the call goes to another node", id="gateway")
         self._gate.take(len(payload))
         self.streamed = True
         self.channel.send_item(self, payload)
 
-    def send_end(self) -> None:
+    async def send_end(self) -> None:
         """The client's stream is complete."""
+        await self._started.wait()
         if self.channel is not None and not self.ended:
             self.streamed = True
             self.channel.send_end(self)

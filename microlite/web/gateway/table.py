@@ -202,6 +202,17 @@ class PathTable:
             known[path] = target
         return target
 
+    def resolve_any(self, path: bytes, namespace: str = DEFAULT_NAMESPACE) -> Target:
+        """What a WebSocket is for, which has no method of its own: what answers to POST, else to any other method.
+
+        Raises:
+            Error: as `resolve`, `WrongMethod` aside.
+        """
+        try:
+            return self.resolve("POST", path, namespace)
+        except WrongMethod as error:
+            return self.resolve(error.allow[0], path, namespace)
+
     def _resolve(self, method: str, segments: tuple[str, ...], namespace: str) -> Target:
         if segments and segments[0].lower() == "api":
             segments = segments[1:]
