@@ -1,0 +1,26 @@
+"""What is vendored is what the table says, and all of it has its licence."""
+
+import hashlib
+
+from microlite.web.dashboard.static import StaticFiles
+from scripts import vendor
+
+
+def test_the_files_are_those_of_the_table() -> None:
+    """A file that was edited, or replaced by hand, does not pass."""
+    wanted = {file.name: file.sha256 for package in vendor.PACKAGES for file in package.files}
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in vendor.TARGET.iterdir()}
+    assert found == wanted
+
+
+def test_every_package_brings_its_licence() -> None:
+    for package in vendor.PACKAGES:
+        assert any(file.name.endswith(".LICENSE") for file in package.files), package.name
+
+
+def test_the_dashboard_serves_them() -> None:
+    static = StaticFiles(vendor.TARGET.parent)
+    for package in vendor.PACKAGES:
+        for file in package.files:
+            if file.name.endswith((".js", ".css")):
+                assert static.url(f"vendor/{file.name}")
