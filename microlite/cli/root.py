@@ -40,7 +40,7 @@ COMMANDS: Final = {
     "describe": Entry("describe:describe", "Show the endpoints of a service with their fields."),
     "call": Entry("call:call", "Call an endpoint with a JSON document."),
     "stream": Entry("call:stream", "Call an endpoint and print each message of its stream."),
-    "web": Entry("web:web", "Open the dashboard, logged in."),
+    "web": Entry("web:web", "Open the dashboard in a browser, logged in."),
     "doctor": Entry("doctor:doctor", "Find out what is wrong here, and how to mend it."),
     "version": Entry("version:version", "Print the version."),
     "cache": Entry("cache:cache", "Look after what the one file has unpacked."),
