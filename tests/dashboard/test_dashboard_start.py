@@ -15,7 +15,9 @@ import pytest
 from microlite.core.app import Platform
 from microlite.core.settings import ServerOptions
 from microlite.testing import platform
+from microlite.web.dashboard.options import DashboardOptions
 from microlite.web.dashboard.server import bind_dashboard
+from microlite.web.gateway.options import GatewayOptions
 from microlite.web.gateway.ports import PortTaken
 
 
@@ -93,6 +95,10 @@ async def test_the_end_does_not_wait_for_live_pages() -> None:
             rest = await stream.content.read()
             assert b"event: services" in rest or not rest.strip(b"\n")
             stream.close()
+
+
+def test_the_gateway_knows_the_cookie_that_it_must_not_pass_on() -> None:
+    assert DashboardOptions().cookie == GatewayOptions().dashboard_cookie
 
 
 def test_nothing_of_the_dashboard_is_loaded_before_the_platform_is_ready(tmp_path: Path) -> None:
