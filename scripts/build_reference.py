@@ -22,9 +22,9 @@ import msgspec  # noqa: E402
 
 import microlite  # noqa: E402
 from microlite.cli.root import COMMANDS, root  # noqa: E402
-from microlite.cli.values import alternatives, kind, type_word  # noqa: E402
 from microlite.core import errors  # noqa: E402
 from microlite.core.catalog import Parts, built_in_services  # noqa: E402
+from microlite.core.description.type_words import alternatives, kind, type_word  # noqa: E402
 from microlite.core.runtime.manifest import Manifest  # noqa: E402
 from microlite.core.settings import ServerOptions  # noqa: E402
 from microlite.web.dashboard.options import DashboardOptions  # noqa: E402

@@ -58,6 +58,21 @@ def output_option(command: Command) -> Command:
     return option(command)
 
 
+def completes(what: str) -> Callable[[click.Context, click.Parameter, str], Any]:
+    """The `shell_complete` of an argument or option, in a module that only completion imports.
+
+    Args:
+        what: a function of `microlite.cli.candidates`.
+    """
+
+    def complete(context: click.Context, _: click.Parameter, incomplete: str) -> Any:
+        from microlite.cli import candidates
+
+        return getattr(candidates, what)(context, incomplete)
+
+    return complete
+
+
 def pairs(texts: Iterable[str], option: str) -> dict[str, str]:
     """Read `key=value` pairs; a value may hold further equals signs.
 

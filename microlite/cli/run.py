@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING
 import click
 
 from microlite.cli.failure import CommandError
-from microlite.cli.options import Options, Ports, pairs
-from microlite.core import errors
+from microlite.cli.options import Options, Ports, completes, pairs
+from microlite.cli.places import find_source
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from microlite.core.runtime.api import RunRequest
+    from microlite.core.runtime.api import RunRequest, ServiceStatus
 
 
 @click.command
-@click.argument("sources", nargs=-1, metavar="[FOLDER | FILE]...")
+@click.argument("sources", nargs=-1, metavar="[FOLDER | FILE | GIT-ADDRESS]...", shell_complete=completes("places"))
 @click.option("--name", default="", help="Name of the service, in place of the one that is found.")
 @click.option("--version", default="", help="Version, in place of the one that the code says.")
 @click.option("-i", "--instances", type=click.IntRange(1), help="How many nodes of each service.")
@@ -53,16 +51,18 @@ def run(
     port: int | None,
     dashboard_port: int | None,
 ) -> None:
-    """Run services from folders or files; each save swaps in the new code.
+    """Run services from folders, files or git repositories; each save swaps in the new code.
 
-    Without a source it is the folder you are in. It can hold one service, in main.py, or several in folders below it.
+    Without a source it is the folder you are in. It can hold one service, in main.py, or several: in folders below it, or
+    named by its microlite.toml. A git address is github.com/owner/repository/folder@ref, with any host, or a short name
+    below `microlite user config get git.baseurl`; a folder or file of that name goes first.
     Shows what happens to them and what they write, until Ctrl-C; a second Ctrl-C does not wait until calls have ended.
     Where no platform runs, one is started for as long as it is needed.
     """
     from microlite.core.runtime.api import RunRequest
 
     request = RunRequest(
-        sources=_paths(sources or (".",)),
+        sources=tuple(find_source(source, options.home) for source in sources or (".",)),
         name=name,
         version=version,
         instances=instances or 0,
@@ -91,20 +91,12 @@ def _run_detached(options: Options, request: RunRequest, ports: Ports) -> None:
         statuses: list[ServiceStatus] = link.ask("runtime", "run", list[ServiceStatus], timeout=None, request=request)
     failed = [one for one in statuses if one.state not in SERVING]
     if failed:
-        raise CommandError("\n".join(f"service {one.name} does not run: {one.error or one.state}" for one in failed))
+        raise CommandError("\n".join(f"service {one.name} does not run: {_why(one)}" for one in failed))
 
 
-def _paths(sources: Sequence[str]) -> tuple[str, ...]:
-    """The absolute paths of what was typed.
-
-    Raises:
-        NotFound: one does not exist; better said before a platform is started for it.
-    """
-    paths = tuple(os.path.abspath(os.path.expanduser(source)) for source in sources)  # noqa: PTH100, PTH111 - keeps links
-    for path in paths:
-        if not os.path.exists(path):  # noqa: PTH110 - as above
-            raise errors.NotFound(f"there is no folder or file {path}")
-    return paths
+def _why(status: ServiceStatus) -> str:
+    """Why a service does not run; its error may have lines of its own."""
+    return f"it waits for {' and '.join(status.waiting_for)}" if status.waiting_for else status.error or status.state
 
 
 def _python() -> str:

@@ -106,8 +106,10 @@ class _Ending:
         try:
             with connect(self._options) as link:
                 wanted = self._own(link.ask("runtime", "status", list[ServiceStatus]))
-                if wanted:
-                    link.ask("runtime", "kill", timeout=None, services=wanted)
+                if not wanted:
+                    _thread.interrupt_main()  # nothing of it runs yet: what is just being fetched ends with the session
+                    return
+                link.ask("runtime", "kill", timeout=None, services=wanted)
         except (errors.Error, CommandError):
             _thread.interrupt_main()  # it cannot be done in order: closing the connection ends them too
 

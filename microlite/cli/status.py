@@ -10,7 +10,7 @@ import click
 
 from microlite.cli.described import split_version
 from microlite.cli.link import connect
-from microlite.cli.options import Options, output_option
+from microlite.cli.options import Options, completes, output_option
 from microlite.cli.output import print_document, print_table
 from microlite.core.durations import format_duration
 
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
 _COLUMNS: Final = ("NAME", "VERSION", "SOURCE", "STATE", "NODES", "PID", "UPTIME", "RESTARTS", "ERROR")
 _MOST_PIDS: Final = 3
+_COMMIT: Final = 7
 
 
 @click.command
-@click.argument("service", required=False, metavar="[NAME[@VERSION]]")
+@click.argument("service", required=False, metavar="[NAME[@VERSION]]", shell_complete=completes("managed"))
 @click.argument("version", required=False)
 @output_option
 @click.pass_obj
@@ -48,18 +49,25 @@ def _row(one: Mapping[str, Any], now: float) -> Sequence[str]:
     nodes: Sequence[Mapping[str, Any]] = one.get("nodes", ())
     serving = [node for node in nodes if State(node["state"]) in SERVING]
     pids = [str(node["pid"]) for node in serving or nodes if node.get("pid")]
+    waiting: Sequence[str] = one.get("waiting_for", ())
     since = min((node["healthy"] for node in serving if node.get("healthy")), default=None)
     return (
         one["name"],
         one["version"],
-        _short(one.get("source", "")),
-        word(State(one["state"])),
+        _source(one),
+        f"waiting for {', '.join(waiting)}" if waiting else word(State(one["state"])),
         str(len(nodes)) if len(serving) == len(nodes) else f"{len(serving)}/{len(nodes)}",
         ",".join(pids[:_MOST_PIDS]) + (",…" if len(pids) > _MOST_PIDS else ""),
         format_duration(now - since) if since is not None else "",
         str(one.get("restarts", 0)),
         one.get("error", "").partition("\n")[0],
     )
+
+
+def _source(one: Mapping[str, Any]) -> str:
+    """The folder, or the address with the commit that it stands for."""
+    source, commit = _short(one.get("source", "")), one.get("commit", "")
+    return f"{source} ({commit[:_COMMIT]})" if commit else source
 
 
 def _short(path: str) -> str:

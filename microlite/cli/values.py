@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from microlite.core.description.type_words import alternatives as alternatives
-from microlite.core.description.type_words import choices
-from microlite.core.description.type_words import kind as kind
-from microlite.core.description.type_words import type_word as type_word
+from microlite.core.description.type_words import alternatives, choices, kind, type_word
+from microlite.core.description.uploads import is_bytes, is_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +61,7 @@ def _convert(texts: Sequence[str], schema: Schema, root: Schema) -> Any:
     text = texts[-1]
     match kind(schema):
         case "string":
-            return text
+            return _read_file(text[1:])[1] if is_bytes(schema) and text.startswith("@") else text
         case "integer":
             return _number(int, text, "int")
         case "number":
@@ -135,6 +133,8 @@ def _list(texts: Sequence[str], schema: Schema, root: Schema) -> list[Any]:
 
 
 def _object(text: str, schema: Schema, root: Schema) -> dict[str, Any]:
+    if text.startswith("@") and is_file(schema, root):
+        return _file(text[1:], schema)
     key, equals, value = text.partition("=")
     values = schema.get("additionalProperties")
     if equals and not text.startswith("{") and "properties" not in schema and values is not False:
@@ -143,6 +143,26 @@ def _object(text: str, schema: Schema, root: Schema) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueRefusal(f"expected a JSON object, got {text!r}")
     return found
+
+
+def _file(path: str, schema: Schema) -> dict[str, Any]:
+    """A file as the object that a request holds, with as much as the object has members for."""
+    from mimetypes import guess_type  # 10 ms that few commands need
+
+    name, content = _read_file(path)
+    said = {"name": name, "content_type": guess_type(name)[0]}
+    return {"content": content, **{key: value for key, value in said.items() if value and key in schema["properties"]}}
+
+
+def _read_file(path: str) -> tuple[str, str]:
+    """Name and content of a file, the content as JSON carries it."""
+    import base64
+    from pathlib import Path
+
+    try:
+        return Path(path).name, base64.b64encode(Path(path).read_bytes()).decode()
+    except OSError as error:
+        raise ValueRefusal(f"the file {path!r} cannot be read: {error.strerror}") from None
 
 
 def _read(text: str, what: str) -> Any:

@@ -29,6 +29,8 @@ from microlite.core.network.router import Router
 from microlite.core.registry.registry import Registry
 from microlite.core.rpc.sockets import Listener, private_folder
 from microlite.core.runtime.environments import Environments
+from microlite.core.runtime.git.checkouts import Checkouts
+from microlite.core.runtime.git.program import Git
 from microlite.core.runtime.installer import Installer
 from microlite.core.runtime.launch.fork import ForkLauncher
 from microlite.core.runtime.logs import Logs
@@ -37,6 +39,7 @@ from microlite.core.runtime.runtime import Runtime
 from microlite.core.runtime.watcher import Watcher
 from microlite.core.server_file import remove_server_file, write_server_file
 from microlite.core.settings import DEFAULT_PORT, ServerOptions
+from microlite.core.user_config import UserConfig
 from microlite.onefile.bytecode import compile_in_background
 from microlite.version import __version__
 from microlite.web.dashboard.parts import DashboardParts
@@ -122,7 +125,8 @@ class Platform:
             home=home,
             clock=clock,
             launcher=launcher,
-            environments=self._environments(library),
+            environments=make_environments(self.options.home, onefile.library_path(), self.clock),
+            checkouts=Checkouts(home / "checkouts", Git(os.environ, UserConfig(home)), clock),
             logs=self.logs,
             registry=self.registry,
             membership=self.membership,
@@ -165,6 +169,7 @@ class Platform:
             # Whoever started it for a session may be gone before it has opened one.
             self._linger = asyncio.get_running_loop().call_later(FIRST_SESSION, self._end_if_idle)
         group.create_task(machinery.environments.prune(keep=()), name="microlite: remove unused environments")
+        group.create_task(self.runtime.prune_checkouts(), name="microlite: remove unused checkouts")
         compilation = compile_in_background()
         if compilation is not None:
             stack.callback(compilation.close)
@@ -197,7 +202,13 @@ class Platform:
         options = self.options
         gateway = Gateway(
             GatewayOptions(
-                host=options.host, port=port, allowed_hosts=options.allowed_hosts, dashboard_url=self.dashboard_url
+                host=options.host,
+                port=port,
+                allowed_hosts=options.allowed_hosts,
+                cors_origins=options.cors_origins,
+                namespace_by_host=options.namespace_by_host,
+                access_log=options.access_log,
+                dashboard_url=self.dashboard_url,
             ),
             table=self.table,
             send=self.router.send,
@@ -229,19 +240,6 @@ class Platform:
         description = service.describe()
         self.registry.add_built_in(description)
         self.table.update(BUILT_IN, description)
-
-    def _environments(self, library: str) -> Environments:
-        from pathlib import Path  # at run time, for once
-
-        installer = Installer(pip=_pip_command(), uv=shutil.which("uv") or "", environ=dict(os.environ))
-        return Environments(
-            self.options.home / "environments",
-            library=Path(library),
-            version=__version__,
-            needs=LIBRARY_NEEDS,
-            installer=installer,
-            clock=self.clock,
-        )
 
     # -- connections ----------------------------------------------------------------------------------------------------
 
@@ -291,6 +289,8 @@ def run_server(options: ServerOptions) -> int:
     say = _Announcer(options)
     if not logging.getLogger().handlers:
         logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    if options.access_log:
+        logging.getLogger("microlite.access").setLevel(logging.INFO)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_serve(options, say))
@@ -368,6 +368,25 @@ def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
 
         return uvloop.Loop
     return None
+
+
+def make_environments(home: Path, library: Path, clock: Clock) -> Environments:
+    """The environments of a home, for projects with dependencies of their own.
+
+    Args:
+        home: the folder of the platform.
+        library: the folder that holds microlite and what a service imports of it, and nothing else.
+        clock: for waiting, and for the age of environments.
+    """
+    installer = Installer(pip=_pip_command(), uv=shutil.which("uv") or "", environ=dict(os.environ))
+    return Environments(
+        home / "environments",
+        library=library,
+        version=__version__,
+        needs=LIBRARY_NEEDS,
+        installer=installer,
+        clock=clock,
+    )
 
 
 def _pip_command() -> list[str]:

@@ -24,7 +24,12 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
         dashboard_port: the port of the dashboard; 0 takes any free one. None is two above the gateway's, or any free one
             where that of the gateway is 0 or, for a session, where that port is taken.
         dashboard: whether there is a dashboard.
-        allowed_hosts: names besides those of this machine that a `Host` header may carry.
+        allowed_hosts: names besides those of this machine that a `Host` header may carry; `*.example.org` allows all
+            below it.
+        cors_origins: origins whose pages may read answers, as in `https://example.org`, and send forms; `*` lets the
+            pages of all origins read, and no further one send forms.
+        namespace_by_host: whether a subdomain below an allowed `*.example.org` names the namespace.
+        access_log: whether to write a line for each answer of the gateway to stderr.
         session: whether to end two seconds after the last session.
         ready_fd: a descriptor on which to say `ready`, or why not.
     """
@@ -35,5 +40,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     dashboard_port: int | None = None
     dashboard: bool = True
     allowed_hosts: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ("*",)
+    namespace_by_host: bool = False
+    access_log: bool = False
     session: bool = False
     ready_fd: int | None = None

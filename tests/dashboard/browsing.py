@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 import pytest
-from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]  # no stubs anywhere
+from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]  # it has no stubs
 from playwright.async_api import ConsoleMessage, Locator, Page, Request, expect
 
 from tests.runtime_e2e.runtime_bench import Bench

@@ -13,10 +13,13 @@ PAGES = (
     "README.md",
     "docs/tutorial/first-service.md",
     "docs/howto/call-from-scripts.md",
+    "docs/howto/explore-in-a-shell.md",
     "docs/howto/run-any-http-program.md",
     "docs/howto/run-several-services.md",
+    "docs/howto/start-a-new-service.md",
     "docs/howto/stream.md",
     "docs/howto/test-a-service.md",
+    "docs/howto/upload-files.md",
 )
 
 

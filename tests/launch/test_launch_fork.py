@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import sys
 from pathlib import Path
@@ -223,18 +224,28 @@ async def test_an_idle_server_ends_by_itself_and_comes_back(tmp_path: Path, ende
     assert printed[0] != printed[1]
 
 
-async def test_a_start_that_is_cancelled_leaves_no_process(forks: Bench, ended: Any) -> None:
+@pytest.mark.parametrize("turns", range(1, 5))
+async def test_a_start_that_is_cancelled_leaves_no_process(forks: Bench, ended: Any, turns: int) -> None:
+    """Whenever that is: also when the answer of the server lies there, or was read in the same turn."""
+    assert isinstance(forks.launcher, ForkLauncher)
     await forks.launcher.warm(library=forks.spec().library)
-    source = "import os, signal; print(os.getpid()); signal.pause()"
+    source = "import signal; signal.pause()"
     task = asyncio.create_task(forks.start(source))
-    for _ in range(3):
-        await asyncio.sleep(0)  # until it waits for the server's answer
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    _, other = await forks.run("import os; print(open(f'/proc/self/task/{os.getpid()}/children').read(), os.getppid())")
-    siblings = Path(f"/proc/{int(other.out.split()[-1])}/task/{int(other.out.split()[-1])}/children")
-    for pid in siblings.read_text().split():
+    await asyncio.sleep(0)
+    (server,) = forks.launcher._open
+    children = Path(f"/proc/{server.pid}/task/{server.pid}/children")
+    if turns > 1:
+        select.select([server._channel.socket], [], [])  # blocks the loop until the answer is there
+    for _ in range(turns - 1):
+        await asyncio.sleep(0)
+    if task.cancel():
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    else:
+        (await task).process.kill()
+    other = forks.write("other.py", "print('the server has done what came before')")
+    await forks.run(script=str(other))
+    for pid in children.read_text().split():
         await ended(int(pid))
 
 

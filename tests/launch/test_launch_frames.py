@@ -34,7 +34,7 @@ def content_of(descriptor: int) -> bytes:
 
 
 def start(number: int, size: int = 0) -> Start:
-    return Start(number, "n", b"/\xff.py", [b"\xfe"], b"/", {b"A\xff": b"x" * size}, b"", b"")
+    return Start(number, "n", b"/\xff.py", [b"\xfe"], b"/", {b"A\xff": b"x" * size}, b"", b"", [], [])
 
 
 async def test_descriptors_stay_with_their_frames(pair: tuple[Channel, Channel]) -> None:

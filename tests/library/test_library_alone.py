@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 import shutil
@@ -17,6 +18,8 @@ from typing import Any
 import pytest
 
 import microlite
+from microlite import errors
+from microlite.core.library.caller import Caller
 
 ROOT = Path(__file__).parents[2]
 
@@ -81,7 +84,8 @@ class Bench:
 
     async def run(self, code: str = GREETER, **variables: str) -> Program:
         script = self.folder / "main.py"
-        script.write_text(code)
+        if not script.exists() or script.read_text() != code:  # another process may be about to read it
+            script.write_text(code)
         environment = {key: value for key, value in os.environ.items() if not key.startswith("MICROLITE_")}
         environment |= {"MICROLITE_HOME": str(self.home), "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(self.folder)}
         process = await asyncio.create_subprocess_exec(
@@ -177,6 +181,54 @@ async def test_several_at_once_share_one_platform(bench: Bench) -> None:
         (record,) = await m.call("registry.get", service="greeter")
         assert len(record["nodes"]) == 3
         assert len({node["pid"] for node in record["nodes"]}) == 3
+
+
+async def test_a_server_that_starts_at_the_same_time_is_joined(bench: Bench) -> None:
+    command = [sys.executable, "-m", "microlite", "server", "--home", str(bench.home), "--port", "0"]
+    server = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=ROOT
+    )
+    bench.programs.append(Program(server))
+    bench.platforms.add(server.pid)
+    program = await bench.run()
+    await program.says("is running")
+
+
+async def test_sigterm_lets_it_finish_what_it_does(bench: Bench) -> None:
+    program = await bench.run()
+    await program.says("is running")
+    async with microlite.connect(bench.home) as m:
+        holding = asyncio.ensure_future(m.call("greeter.hold"))
+        await program.says("holding")
+        program.process.terminate()
+        await until(functools.partial(_refused, m))
+        assert not holding.done()
+        program.process.send_signal(signal.SIGUSR1)
+        assert await holding == "released"
+        await program.says("stopped")
+        assert await program.ended() == 0
+
+
+async def test_a_second_sigterm_ends_it_at_once(bench: Bench) -> None:
+    program = await bench.run()
+    await program.says("is running")
+    async with microlite.connect(bench.home) as m:
+        holding = asyncio.ensure_future(m.call("greeter.hold"))
+        await program.says("holding")
+        program.process.terminate()
+        await until(functools.partial(_refused, m))
+        program.process.terminate()
+        assert await program.ended() == 128 + signal.SIGTERM
+        with pytest.raises(errors.OutcomeUnknown):
+            await holding
+
+
+async def _refused(m: Caller) -> bool:
+    try:
+        await m.call("greeter.hello", name="Ann")
+    except errors.ServiceNotFound:
+        return True
+    return False
 
 
 async def test_it_survives_its_platform(bench: Bench) -> None:

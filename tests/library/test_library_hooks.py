@@ -63,8 +63,11 @@ async def test_a_hook_may_call_other_services(platform: RunningPlatform) -> None
 
     await platform.serve(source)
     await platform.serve(reader)
+    await platform.restart(reader)
+    await platform.drained()
+    assert read == ["forty-two"] * 3, "of the second start and of the first stop"
     await platform.stop(reader)
-    assert read == ["forty-two", "forty-two"]
+    assert read == ["forty-two"] * 4
 
 
 async def test_a_service_whose_start_hook_fails_is_never_called(

@@ -187,6 +187,21 @@ async def test_drain_works_after_the_other_side_said_go_away() -> None:
         assert call.ends == [b"done"]
 
 
+async def test_who_leaves_and_has_finished_says_so_and_the_other_side_closes() -> None:
+    service = Service()
+    async with joined(service) as (client, server):
+        call = Watched("hold")
+        client.start(call)
+        hearing = await service.arrived.get()
+        server.go_away("the node is stopping")
+        hearing.inbound.reply(b"done")
+        server.say_drained()
+        await client.closed
+        await server.closed
+        assert call.ends == [b"done"]
+        assert await client.drain(5), "it has finished, as DRAIN would have asked it to"
+
+
 async def test_drain_ends_with_the_connection_and_with_its_grace() -> None:
     async with joined() as (client, server):
         draining = asyncio.create_task(client.drain(30))

@@ -168,7 +168,7 @@ def _judge(bench: Bench, load: Load) -> None:
 async def test_reloads_under_load_lose_no_call(bench: Bench) -> None:
     load = await _reload_under_load(bench, 8, very_long=1.0)
     _judge(bench, load)
-    assert len(load.answered) > 500
+    assert len(load.answered) > 100
     assert load.whole_streams + len(load.cut_streams) > 4
 
 

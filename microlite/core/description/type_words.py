@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from microlite.core.description.schema_path import dereference
+from microlite.core.description.uploads import is_bytes
 
 if TYPE_CHECKING:
     from microlite.core.description.structs import Schema
@@ -68,8 +69,7 @@ def _word(schema: Schema, root: Schema) -> str:
         case "boolean":
             return "bool"
         case "string":
-            encoding = "base64" if schema.get("contentEncoding") == "base64" else ""
-            return encoding or _FORMATS.get(schema.get("format", ""), "string")
+            return "base64" if is_bytes(schema) else _FORMATS.get(schema.get("format", ""), "string")
         case "array":
             parts = schema.get("prefixItems") or [schema.get("items") or {}]
             return f"list[{', '.join(type_word(part, root) for part in parts)}]"

@@ -8,22 +8,24 @@ import logging
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from microlite.core import errors
 from microlite.core.clock import SystemClock
+from microlite.core.library import made
 from microlite.core.library.context import Context, Scope
 from microlite.core.library.dispatch import Dispatcher
-from microlite.core.library.failure import report
+from microlite.core.library.failure import report, user_frames, user_traceback
 from microlite.core.library.log_format import write_to_stderr
 from microlite.core.library.peers import Peers
 from microlite.core.library.placement import Placement
 from microlite.core.registry.api import Node, Registration
 from microlite.core.rpc.call import UnaryCall
 from microlite.core.rpc.paths import socket_path
-from microlite.core.rpc.sockets import Listener, dial
+from microlite.core.rpc.sockets import PARTING, Listener, dial
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,13 +47,22 @@ def run(service: Service) -> None:
 
     SIGTERM and SIGINT drain; a second one ends at once.
     """
+    if not made.begin(service):
+        return  # it was said when the other one began
     try:
         placement = Placement.from_environment(os.environ)
         write_to_stderr(placement.log_level)
+        for other in made.siblings(service):
+            logging.getLogger(service.name).warning(
+                "%s does not run: a process serves one service, which is %s; put the other into a folder of its own",
+                other.place,
+                service.name,
+            )
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             code = runner.run(_serve(service, placement))
     except errors.Error as error:
-        print(f"{service.name}: {error.detail}", file=sys.stderr)  # noqa: T201 - this is the program's own last word
+        name = os.environ.get("MICROLITE_SERVICE") or service.name
+        print(f"{name}: {error.detail}", file=sys.stderr)  # noqa: T201 - this is the program's own last word
         code = errors.exit_code(error)
     except KeyboardInterrupt:
         code = 130
@@ -111,6 +122,7 @@ class RunningNode:
         self._front = front
         self._acceptor: Acceptor | None = None
         self._draining: asyncio.Task[None] | None = None
+        self._finished = asyncio.Event()
         self._listener: Listener | None = None
         self._scope: Scope | None = None
         self.name = placement.service or service.name
@@ -151,6 +163,8 @@ class RunningNode:
             if self._draining is not None:
                 self._draining.cancel()
                 await asyncio.gather(self._draining, return_exceptions=True)
+            if self._finished.is_set():
+                await listener.part()
             await listener.close()
             await dispatcher.stop()
             if started:
@@ -169,7 +183,9 @@ class RunningNode:
             for hook in self._service.start_hooks:
                 await hook.run(context)
         except Exception as error:
-            raise errors.InternalServerError(f"on_start failed: {report(error, context, None).detail}") from error
+            logging.getLogger(self._service.name).error("on_start failed\n%s", user_traceback(error))
+            said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            raise errors.InternalServerError(f"on_start failed: {said}{_where(error)}") from error
 
     async def _stop_hooks(self, context: Context) -> None:
         for hook in self._service.stop_hooks:
@@ -196,6 +212,9 @@ class RunningNode:
         if self._peers is not None:
             await self._peers.close()
         if self._platform is not None:
+            if self._finished.is_set():
+                self._platform.say_drained()
+                await asyncio.wait([self._platform.closed], timeout=PARTING)
             self._platform.close()
             await asyncio.wait([self._platform.closed], timeout=1)
             self._platform.abort()
@@ -229,19 +248,21 @@ class RunningNode:
 
     async def _until_stopped(self, listener: Listener) -> int:
         stopping = asyncio.ensure_future(self.stopping.wait())
+        finished = asyncio.ensure_future(self._finished.wait())
         try:
             while True:
                 assert self._platform is not None
-                await _first(stopping, self._platform.closed)
+                await _first(stopping, finished, self._platform.closed)
                 if self.stopping.is_set():
                     await self._leave()
                     return 0
                 if self._placement.supervised or self._draining is not None:
-                    return 0  # the platform is gone, or has drained this node
+                    return 0  # this node is drained, or the platform is gone
                 self.registered.clear()
                 await self._come_back(listener)
         finally:
             stopping.cancel()
+            finished.cancel()
 
     async def _come_back(self, listener: Listener) -> None:
         """The platform ended under a node that was started by hand: find it again, or start it."""
@@ -260,7 +281,7 @@ class RunningNode:
                 return
 
     def _on_drain(self, grace: float) -> None:
-        """The platform sends no more calls: finish, tell the direct callers, and say so."""
+        """The platform sends no more calls: tell the direct callers, finish, run the stop hooks, and say so."""
         if self._draining is not None:
             self._hurry.set()
             return
@@ -268,8 +289,7 @@ class RunningNode:
 
     async def _drain(self, grace: float) -> None:
         assert self._platform is not None
-        if await self._finish_calls([self._platform], grace):
-            self._platform.say_drained()
+        await self._finish_calls([self._platform], grace)
 
     async def _leave(self) -> None:
         """Asked to stop from outside: what was not started goes elsewhere, what was is finished."""
@@ -277,13 +297,11 @@ class RunningNode:
         self._platform.go_away("the node is stopping")
         await self._finish_calls([self._platform], GRACE)
 
-    async def _finish_calls(self, connections: list[Connection], grace: float) -> bool:
-        """Let what was called finish, streams for a shorter while. Returns whether all of it has."""
+    async def _finish_calls(self, connections: list[Connection], grace: float) -> None:
+        """Let what was called finish, streams for a shorter while; `_finished` is set when all of it has."""
         listener = self._listener
         if listener is not None:
-            listener.stop_accepting()
-            for connection in listener.connections:
-                connection.go_away("the node is stopping")
+            await listener.leave("the node is stopping")
             connections = [*connections, *listener.connections]
         finished: asyncio.Future[Any] = asyncio.gather(*(connection.settled() for connection in connections))
         streams = min(grace, STREAM_GRACE)
@@ -297,7 +315,8 @@ class RunningNode:
                     connection.end_streams(errors.ServiceUnavailable("the node was replaced; call again"))
                 rest = asyncio.ensure_future(self._clock.sleep(max(0.0, grace - streams)))
                 await _first(finished, rest)
-            return finished.done()
+            if finished.done():
+                self._finished.set()
         finally:
             for future in (finished, hurry, pause, rest):
                 if future is not None:
@@ -308,6 +327,14 @@ class RunningNode:
         if connection.peer is not None and connection.peer.properties.get("namespace") != self._placement.namespace:
             connection.go_away("another namespace")
             connection.close()
+
+
+def _where(error: BaseException) -> str:
+    """File and line of the user's code at which it was raised, in brackets."""
+    trace = user_frames(error.__traceback__)
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f" ({Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno})" if trace is not None else ""
 
 
 async def _first(*futures: asyncio.Future[Any]) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PATIENCE: Final = 5.0
-"""Seconds that a platform on the same home has to end before another is started."""
+"""Seconds that a platform on the same home has to end before another is started, or to take connections itself."""
 
 MAX_LOG = 1024 * 1024
 """Bytes of the platform's own log at which it is begun anew."""
@@ -53,7 +53,7 @@ def ensure_platform_blocking(home: Path, arguments: Sequence[str] = (), *, sessi
     with _turn(home):
         if answers(home):
             return False  # somebody else has started it meanwhile
-        _let_end(home)
+        _let_settle(home)
         _start(home, arguments, session=session)
     return True
 
@@ -86,6 +86,9 @@ def _start(home: Path, arguments: Sequence[str], *, session: bool) -> None:
         process.returncode = 0  # it is nobody's child to wait for
         return
     process.wait()
+    _let_settle(home)
+    if answers(home):
+        return  # it was faster indeed, and only now takes connections
     raise errors.ServiceUnavailable(
         answer or f"the platform ended with exit code {process.returncode} before it was ready"
     )
@@ -100,8 +103,8 @@ def _turn(home: Path) -> Iterator[None]:
         yield
 
 
-def _let_end(home: Path) -> None:
-    """Wait for a platform that is about to end, and takes no more connections: the home is free again after it."""
+def _let_settle(home: Path) -> None:
+    """Wait for a platform that takes no connections because it is about to end, or has just begun."""
     patience = time.monotonic() + PATIENCE
     while time.monotonic() < patience and not answers(home):
         try:

@@ -103,7 +103,7 @@ class Connection(Outgoing):
             Whether it said so; False when the connection broke or `grace` seconds (and one) passed before.
         """
         if not self._connected:
-            return False
+            return self._drained is not None and self._drained.done()
         self._open = False
         if self._drained is None:
             self._drained = self.loop.create_future()
@@ -123,7 +123,11 @@ class Connection(Outgoing):
         self._on_drain = callback
 
     def say_drained(self) -> None:
-        """All calls that came on this connection are finished."""
+        """All calls that came on this connection are finished; who has not asked by `Drain` closes at that.
+
+        Whoever leaves says it and lets the other side close. Closing himself, over frames that are still under way, he would
+        break the connection for the other side before that has read what was said to it.
+        """
         self.send(pack(frames.Drained()))
 
     def go_away(self, reason: str) -> None:
@@ -311,7 +315,10 @@ class Connection(Outgoing):
                 if self._on_drain is not None:
                     self._on_drain(frame.grace / 1000)
             case frames.Drained():
-                if self._drained is not None and not self._drained.done():
+                if self._drained is None:
+                    self._drained = self.loop.create_future()
+                    self.close()
+                if not self._drained.done():
                     self._drained.set_result(None)
             case _:
                 raise frames.ProtocolError(f"{type(frame).__name__.upper()} is out of place")

@@ -15,12 +15,12 @@ from microlite.core.runtime.states import State
 
 
 class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a user wants to run: folders or files, of which each may hold several services.
+    """What a user wants to run: folders, files or git addresses, of which each may hold several services.
 
     Attributes:
-        sources: absolute paths of folders or files.
+        sources: absolute paths of folders or files, or addresses in git repositories (`github.com/o/r/path@ref`).
         name: in place of the name that is found; only for a single service.
-        version: in place of the one that the code says.
+        version: in place of the one that the code says, and of the ref of an address.
         instances: how many nodes of each; 0 for what the project says, else 1.
         environment: the variables that the nodes see, in place of those of the platform; what the project declares comes
             on top, then `env`.
@@ -47,8 +47,9 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     """One service that is to run: what the platform keeps across its own restarts, if it is detached.
 
     Attributes:
-        asked: what the user said of this one service; `sources` is the one path of it.
+        asked: what the user said of this one service; `sources` is the one path or address that leads to it.
         source: the same, completed from the project as it was when it was read last.
+        project: the source whose project file names the service; empty if none does.
         owner: the id of the account that wants it.
     """
 
@@ -57,6 +58,7 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     namespace: str = DEFAULT_NAMESPACE
     detached: bool = False
     owner: str = ""
+    project: str = ""
 
     @property
     def name(self) -> str:
@@ -98,11 +100,13 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         version: what was asked for, else what the code says; `latest` until it has said so.
-        source: the folder or file.
+        source: the folder or file, or the address in a git repository.
+        commit: which commit of the repository that is; empty for a folder or file.
         state: of the service as a whole; one node that serves makes it serve.
         restarts: how often it was started again: after each of its nodes' failures, and with each change of its code. A
             change that did not start is none.
         error: why it, or one of its nodes, does not run, or why the newest code does not; empty when all is well.
+        waiting_for: the services that it depends on and that are not healthy yet; it is started when they are.
         updated: when its state or its code changed last, in seconds since the Unix epoch.
         detached: whether it is kept running without a session, and comes back with the platform.
         managed: whether the platform runs it; false for nodes that were started by hand.
@@ -113,10 +117,12 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     version: str
     source: str = ""
+    commit: str = ""
     state: State
     nodes: tuple[NodeStatus, ...] = ()
     restarts: int = 0
     error: str = ""
+    waiting_for: tuple[str, ...] = ()
     updated: float = 0.0
     metadata: dict[str, str] = {}
     detached: bool = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from microlite.core.runtime.api import Happening, ServiceStatus, Topic
+from microlite.core.runtime.gates import Held
 from microlite.core.runtime.restarts import Restart, Story
 from microlite.core.runtime.states import State
 
@@ -41,6 +42,7 @@ class Chronicle:
         self._log = log
         self._on_happening = on_happening
         self._story = Story()
+        self._held = Held()
         self._updated = clock.now()
         self.state = State.PENDING
         self.version = desired.asked.version or "latest"
@@ -58,6 +60,14 @@ class Chronicle:
         """It takes long, and this is why."""
         self._log.say(text)
         self._tell(Topic.PROGRESS, text=text)
+
+    def waits(self, held: Held) -> None:
+        """It is held back until other services are healthy; by none, it is not."""
+        if held != self._held:
+            self._held = held
+            if held.names:
+                stuck = ", which does not run" if held.stuck and len(held.names) == 1 else ""
+                self.goes_on(f"waits for {' and '.join(held.names)}{stuck}")
 
     def failed(self, failure: NodeFailed, text: str, node: str = "") -> None:
         """A node, or new code, did not work.
@@ -98,11 +108,13 @@ class Chronicle:
         return ServiceStatus(
             name=desired.name,
             version=self.version,
-            source=source.folder if source.entry in ("", "main.py") else f"{source.folder}/{source.entry}",
+            source=source.origin or source.place,
+            commit=source.commit,
             state=self.state,
             nodes=tuple(nodes),
             restarts=self.restarts,
             error=self.error or error,
+            waiting_for=self._held.names,
             updated=self._updated,
             metadata=desired.asked.metadata,
             detached=desired.detached,

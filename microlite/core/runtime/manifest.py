@@ -14,7 +14,7 @@ import msgspec
 from microlite.core import errors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
 NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
@@ -31,7 +31,7 @@ class Reload(enum.StrEnum):
     """The old node ends first and calls wait meanwhile: for programs that hold a port or a lock."""
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
     """The table, checked; every key may be absent.
 
     Attributes:
@@ -45,6 +45,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         reload: how new code takes over.
         preload: modules that the fork server imports beforehand.
         watch: extensions (`.py`) whose files count as source, instead of the usual ones.
+        path: further folders to import from, relative to the folder and inside its project (up to `.git`).
+        depends_on: names of services that have to be healthy before this one is started.
     """
 
     entry: str = ""
@@ -57,6 +59,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     reload: Reload = Reload.OVERLAP
     preload: tuple[str, ...] = ()
     watch: tuple[str, ...] = ()
+    path: tuple[str, ...] = ()
+    depends_on: tuple[str, ...] = ()
 
 
 def normalise(name: str) -> str:
@@ -135,15 +139,33 @@ def read_manifest(folder: Path, pyproject: Mapping[str, Any] | None = None) -> M
     if table is None:
         return None
     where = f"{folder / 'pyproject.toml'}: [tool.microlite]"
+    manifest = read_table(table, folder, where)
+    if manifest.port and not manifest.command:
+        raise errors.BadRequest(f"{where} port: is only for a command; a microlite service needs none")
+    return manifest
+
+
+def read_table(table: object, folder: Path, where: str, *, others: Collection[str] = ()) -> Manifest:
+    """A table, checked.
+
+    Args:
+        table: as it parses.
+        folder: what paths in it are relative to.
+        where: file and table, for errors.
+        others: keys that may stand in it too, and are not looked at.
+
+    Raises:
+        errors.BadRequest: a key is unknown or has a value that does not fit; names file and key.
+    """
     if not isinstance(table, dict):
         raise errors.BadRequest(f"{where} is not a table")
-    known = Manifest.__struct_fields__
+    known = (*others, *Manifest.__struct_encode_fields__)
     for key in table:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"it can have {', '.join(known)}"
             raise errors.BadRequest(f"{where} has no key {key}: {hint}")
-    values = dict(table)
+    values = {key: value for key, value in table.items() if key not in others}
     if isinstance(values.get("command"), str):
         values["command"] = split_command(values["command"], f"{where} command")
     try:
@@ -153,6 +175,22 @@ def read_manifest(folder: Path, pyproject: Mapping[str, Any] | None = None) -> M
         detail, _, path = str(error).partition(" - at `$.")
         raise errors.BadRequest(f"{where} {path.rstrip('`')}: {detail[:1].lower()}{detail[1:]}") from None
     return _checked(manifest, folder, where)
+
+
+def check_variables(table: object, where: str) -> dict[str, str]:
+    """A table of environment variables.
+
+    Raises:
+        errors.BadRequest: it is none.
+    """
+    if not isinstance(table, dict):
+        raise errors.BadRequest(f"{where}: expected a table of variables")
+    for variable, value in table.items():
+        if not _VARIABLE.fullmatch(variable):
+            raise errors.BadRequest(f"{where}: {variable!r} is no name for an environment variable")
+        if not isinstance(value, str):
+            raise errors.BadRequest(f"{where}: {variable}: expected a text in quotes, got {value!r}")
+    return table
 
 
 def _checked(manifest: Manifest, folder: Path, where: str) -> Manifest:
@@ -169,21 +207,19 @@ def _checked(manifest: Manifest, folder: Path, where: str) -> Manifest:
             raise refuse("entry", f"there is no file {manifest.entry!r} in the folder")
     if not 0 <= manifest.port <= 65535:
         raise refuse("port", f"{manifest.port} is no port: 1 to 65535")
-    if manifest.port and not manifest.command:
-        raise refuse("port", "is only for a command; a microlite service needs none")
     if manifest.health and not manifest.health.startswith("/"):
         raise refuse("health", f"{manifest.health!r} is no path: it begins with /")
     if not 0 <= manifest.instances <= _MOST_INSTANCES:
         raise refuse("instances", f"{manifest.instances} is not between 0 and {_MOST_INSTANCES}")
-    for variable in manifest.env:
-        if not _VARIABLE.fullmatch(variable):
-            raise refuse("env", f"{variable!r} is no name for an environment variable")
+    check_variables(manifest.env, f"{where} env")
     for module in manifest.preload:
         if not all(part.isidentifier() for part in module.split(".")):
             raise refuse("preload", f"{module!r} is no name of a module")
     for extension in manifest.watch:
         if not re.fullmatch(r"\.[^./\s]+", extension):
             raise refuse("watch", f"{extension!r} is no extension: write it as .py")
-    if manifest.name:
-        return msgspec.structs.replace(manifest, name=check_name(manifest.name, f"{where} name"))
-    return manifest
+    return msgspec.structs.replace(
+        manifest,
+        name=check_name(manifest.name, f"{where} name") if manifest.name else "",
+        depends_on=tuple(check_name(name, f"{where} depends-on") for name in manifest.depends_on),
+    )

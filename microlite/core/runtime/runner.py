@@ -11,7 +11,6 @@ from microlite.core import errors
 from microlite.core.runtime.backoff import GiveUp
 from microlite.core.runtime.batch import Batch
 from microlite.core.runtime.chronicle import Chronicle
-from microlite.core.runtime.desired import read_again
 from microlite.core.runtime.drains import Drains
 from microlite.core.runtime.launch.api import LaunchError
 from microlite.core.runtime.node_failure import NodeFailed, failure_of
@@ -22,11 +21,12 @@ from microlite.core.runtime.states import SERVING, Event, State, summarise
 from microlite.core.runtime.syntax import syntax_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Collection, Coroutine, Iterable
 
     from microlite.core.registry.registry import Lease
     from microlite.core.runtime.api import Desired, Happening, ServiceStatus
     from microlite.core.runtime.backoff import Retry
+    from microlite.core.runtime.gates import Gates
     from microlite.core.runtime.machinery import Machinery
     from microlite.core.runtime.node_run import NodeRun
 
@@ -43,13 +43,18 @@ class Runner:
     Args:
         desired: what is wanted.
         machinery: what all runners share.
+        gates: hold it back until what it depends on is healthy.
         on_happening: is told each thing that a session wants to know.
     """
 
-    def __init__(self, desired: Desired, machinery: Machinery, on_happening: Callable[[Happening], object]) -> None:
+    def __init__(
+        self, desired: Desired, machinery: Machinery, gates: Gates, on_happening: Callable[[Happening], object]
+    ) -> None:
         self.desired = desired
         self.stopping = False
+        self._end_after: Collection[asyncio.Future[None]] = ()
         self._machinery = machinery
+        self._gates = gates
         self._clock = machinery.clock
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
@@ -81,8 +86,18 @@ class Runner:
         self._newer.set()
         self._wake.set()
 
-    def stop(self) -> None:
-        """Drain and end all nodes; `finished` is set when they are gone. What is being started is given up at once."""
+    def goes_on(self, text: str) -> None:
+        """What is done for it takes long, and this is why."""
+        self._chronicle.goes_on(text)
+
+    def stop(self, after: Collection[asyncio.Future[None]] = ()) -> None:
+        """Drain and end all nodes; `finished` is set when they are gone. What is being started is given up at once.
+
+        Args:
+            after: its nodes serve until these are done: the ends of what depends on it.
+        """
+        if not self.stopping:
+            self._end_after = after
         self.stopping = True
         if self._renewing is not None:
             self._renewing.cancel()
@@ -94,6 +109,10 @@ class Runner:
         self._settled.set()
         if not self.finished.done():
             self.finished.set_result(None)
+
+    def look_again(self) -> None:
+        """What it waits for may have become healthy, or failed."""
+        self._wake.set()
 
     def cut(self) -> None:
         """Kill all nodes now; what they were doing is lost."""
@@ -131,8 +150,14 @@ class Runner:
         return next((slot.error for slot in self._slots.values() if slot.error), "")
 
     @property
-    def _serves(self) -> bool:
+    def serves(self) -> bool:
+        """Whether one of its nodes takes calls."""
         return any(slot.state in SERVING for slot in self._slots.values())
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all that was requested was carried out, for better or worse."""
+        return self._settled.is_set()
 
     # -- the loop -------------------------------------------------------------------------------------------------------
 
@@ -140,6 +165,7 @@ class Runner:
         """Bring what is there to what is wanted, again and again, until `stop`."""
         try:
             self._show()
+            await self._until_released()
             while not self.stopping:
                 if self._renewal is not None:
                     self._renewing = self._task(self._renew(), "renew")
@@ -153,9 +179,38 @@ class Runner:
         finally:
             await self._end_all()
 
+    async def _until_released(self) -> None:
+        """Wait for what it depends on, once: what happens to that later is no reason to restart this one."""
+        try:
+            while not self.stopping:
+                if self._renewal is not None:
+                    await self._redeclare(self._take_renewal())
+                held = self._gates.look(self)
+                self._chronicle.waits(held)
+                if not held.names:
+                    return
+                if held.stuck:
+                    self._settled.set()
+                    self._gates.changed()
+                await self._wake.wait()
+                self._wake.clear()
+        finally:
+            self._gates.leave(self)
+
+    async def _redeclare(self, renewal: Renewal) -> None:
+        """Read the project again before anything was started; the code is read at the start anyway."""
+        try:
+            if renewal.desired is not None:
+                self._adopt(renewal.desired)
+            elif renewal.redeclares:
+                self._adopt(await self._machinery.finder.again(self.desired))
+        except errors.Error as error:
+            self._chronicle.goes_on(error.detail)
+
     def _settle(self) -> None:
-        if self._renewal is None and self._renewing is None and not self._batches:
+        if self._renewal is None and self._renewing is None and not self._batches and not self._settled.is_set():
             self._settled.set()
+            self._gates.changed()
 
     def _adopt(self, desired: Desired) -> list[Slot]:
         """Want this from now on, in as many slots. Returns those that are too many, taken out."""
@@ -251,7 +306,7 @@ class Runner:
             while True:
                 desired = renewal.desired or self.desired
                 if renewal.redeclares:
-                    desired = await asyncio.to_thread(read_again, desired)
+                    desired = await self._machinery.finder.again(desired)
                 prepared = await self._build(desired, self._slots.values())
                 if self._renewal is None:
                     break
@@ -269,7 +324,7 @@ class Runner:
         return renewal
 
     async def _swap(self, renewal: Renewal, desired: Desired, prepared: Prepared) -> None:
-        if desired.exclusive and self._serves:
+        if desired.exclusive and self.serves:
             files = {*renewal.changed, desired.source.entry}
             wrong = await asyncio.to_thread(syntax_error, desired.source.folder, sorted(files))
             if wrong:
@@ -277,7 +332,7 @@ class Runner:
             self._chronicle.goes_on("the old code ends before the new one starts; calls wait")
             await self._retire()
         before = max((run.generation for run in self._runs()), default=0)
-        if not self._serves:
+        if not self.serves:
             self._adopt(desired)  # also if it does not come up: the next try is for this
             for slot in self._slots.values():
                 slot.vacate()
@@ -324,7 +379,7 @@ class Runner:
         story = msgspec.structs.replace(failure.story, changed=tuple(sorted(renewal.changed)))
         failure = NodeFailed(str(failure), story, final=failure.final)
         vacant = [slot for slot in self._slots.values() if slot.run is None]
-        if self._serves:
+        if self.serves:
             self._chronicle.error = str(failure)
             self._chronicle.failed(failure, f"{failure}; the code before serves on")
             for slot in vacant:
@@ -350,6 +405,8 @@ class Runner:
     async def _end_all(self) -> None:
         self.stopping = True
         try:
+            if self._end_after:
+                await asyncio.wait(self._end_after)
             work = {batch.task for batch in self._batches}
             if self._renewing is not None:
                 work.add(self._renewing)
@@ -378,10 +435,11 @@ class Runner:
         slots = self._slots.values()
         state = summarise((slot.state for slot in slots), wanted=len(slots))
         expected = any(slot.state is not State.ERROR for slot in slots)
-        reason = "" if self._serves else self._chronicle.error or self._slot_error
+        reason = "" if self.serves else self._chronicle.error or self._slot_error
         desired = self.desired
         self._machinery.expectations.say(desired.namespace, desired.name, desired.key, expected=expected, reason=reason)
         self._chronicle.reached(state, reason)
+        self._gates.changed()
 
     def _task(self, work: Coroutine[Any, Any, None], what: str) -> asyncio.Task[None]:
         return self._loop.create_task(work, name=f"microlite: {what} {self.desired.key}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,8 +14,10 @@ import msgspec
 from microlite.core import errors
 from microlite.core.context import PLATFORM_NAMESPACE
 from microlite.core.engine.api import Batch, Delete, Put
+from microlite.core.runtime import importing
 from microlite.core.runtime.api import Desired, Happening, ServiceStatus, Topic
-from microlite.core.runtime.desired import read_again
+from microlite.core.runtime.dependencies import check_needs, ends_before
+from microlite.core.runtime.gates import Gates
 from microlite.core.runtime.renewal import Renewal
 from microlite.core.runtime.restarts import Cause
 from microlite.core.runtime.runner import Runner
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from microlite.core.engine.api import Engine
     from microlite.core.registry.registry import Lease
     from microlite.core.runtime.machinery import Machinery
-    from microlite.core.runtime.watcher import Watch, Watcher
+    from microlite.core.runtime.watcher import Change, Watch, Watcher
 
 BUCKET: Final = "runtime"
 """The records of what is detached, by name and version."""
@@ -36,10 +39,13 @@ log = logging.getLogger(__name__)
 class _Service:
     """A runner with what belongs to it here."""
 
-    def __init__(self, runner: Runner, listeners: set[Callable[[Happening], object]]) -> None:
-        self.runner = runner
-        self.listeners = listeners
+    runner: Runner
+
+    def __init__(self) -> None:
+        self.listeners: set[Callable[[Happening], object]] = set()
         self.watch: Watch | None = None
+        self.watched: importing.Watched | None = None
+        self.looking = False
 
 
 class Runtime:
@@ -60,7 +66,10 @@ class Runtime:
         self._services: dict[tuple[str, str], _Service] = {}
         self._observers: set[Callable[[str, str], object]] = set()
         self._closing = False
+        self._gates = Gates(self.matching, machinery.registry, machinery.membership)
         machinery.membership.supervise(self._claims)
+        self.finder = machinery.finder
+        self.clock = machinery.clock
 
     def _claims(self, lease: Lease) -> bool:
         """Whether a node is the runtime's to route: also one that was given up while it registered."""
@@ -96,6 +105,7 @@ class Runtime:
 
         Raises:
             Conflict: one runs already.
+            BadRequest: one depends on a service that is not there, or they depend on each other.
             ServiceUnavailable: the platform is stopping.
         """
         while ending := [
@@ -110,6 +120,7 @@ class Runtime:
         for desired in wanted:
             if (present := self._present(desired)) is not None:
                 raise _running_already(present.runner.desired)
+        self.check_needs(wanted)
         # From here to the entering nothing waits: of two requests at a time the second finds what the first has entered.
         services = self._enter(wanted, listener)
         kept = [desired for desired in wanted if desired.detached]
@@ -125,16 +136,29 @@ class Runtime:
     def _present(self, desired: Desired) -> _Service | None:
         return self._services.get((desired.namespace, desired.key))
 
+    def check_needs(self, wanted: Sequence[Desired]) -> None:
+        """Refuse services that could never start.
+
+        Raises:
+            BadRequest: one depends on a service that is neither among them nor runs, or they depend on each other.
+        """
+        for namespace in {desired.namespace for desired in wanted}:
+            others: dict[str, tuple[str, ...]] = {
+                record.name: () for record in self._machinery.registry.services(namespace, built_in=True)
+            }
+            others |= {runner.desired.name: runner.desired.source.depends_on for runner in self.matching(namespace)}
+            check_needs({desired.name: desired.source.depends_on for desired in wanted}, others)
+
     def _enter(self, wanted: list[Desired], listener: Callable[[Happening], object] | None) -> list[_Service]:
         if self._closing:
             raise errors.ServiceUnavailable("the platform is stopping")
         services = []
         for desired in wanted:
-            listeners: set[Callable[[Happening], object]] = set()
+            service = _Service()
             if listener is not None:
-                listeners.add(listener)
-            listeners.add(self._observer_of(desired.namespace))
-            service = _Service(Runner(desired, self._machinery, _teller(listeners)), listeners)
+                service.listeners.add(listener)
+            service.listeners.add(self._observer_of(desired.namespace))
+            service.runner = Runner(desired, self._machinery, self._gates, partial(self._on_happening, service))
             self._services[desired.namespace, desired.key] = service
             services.append(service)
         return services
@@ -154,11 +178,11 @@ class Runtime:
         for service in services:
             desired = service.runner.desired
             if desired.asked.watch:
-                service.watch = await self._watcher.watch(Path(desired.source.folder), extensions=desired.source.watch)
+                await self._watch(service)
         for service in services:
             key = service.runner.desired.key
             if service.watch is not None:
-                self._group.create_task(self._follow(service.runner, service.watch), name=f"microlite: watch {key}")
+                self._group.create_task(self._follow(service), name=f"microlite: watch {key}")
             self._group.create_task(self._reconcile(service), name=f"microlite: run {key}")
 
     async def _reconcile(self, service: _Service) -> None:
@@ -172,10 +196,50 @@ class Runtime:
             if service.watch is not None:
                 service.watch.close()
 
-    async def _follow(self, runner: Runner, watch: Watch) -> None:
-        folder = runner.desired.source.folder
-        async for change in watch:
-            runner.renew(Renewal(Cause.CHANGE, change.at, _relative(change.paths, folder)))
+    async def _watch(self, service: _Service) -> None:
+        """Watch what the service is made of now, if that is not what is watched."""
+        source = service.runner.desired.source
+        watched = await asyncio.to_thread(
+            importing.watched, Path(source.folder), source.entry, source.path, source.root
+        )
+        if watched == service.watched:
+            return
+        folders = [Path(folder) for folder in watched.folders]
+        watch = await self._watcher.watch(*folders, extensions=source.watch, single=watched.files)
+        before, service.watch, service.watched = service.watch, watch, watched
+        if before is not None:
+            last = before.take()  # what was saved until the new one began
+            before.close()
+            if last is not None:
+                self._changed(service.runner, last)
+        if service.runner.finished.done():
+            watch.close()
+
+    async def _watch_again(self, service: _Service) -> None:
+        """New code may import from other places, also if it fails: then saving a file there is what mends it."""
+        try:
+            await self._watch(service)
+        finally:
+            service.looking = False
+
+    def _on_happening(self, service: _Service, happening: Happening) -> None:
+        if happening.topic in (Topic.RELOAD, Topic.FAILED) and service.watch is not None and not service.looking:
+            service.looking = True
+            key = service.runner.desired.key
+            self._group.create_task(self._watch_again(service), name=f"microlite: watch {key} anew")
+        for listener in list(service.listeners):
+            listener(happening)
+
+    async def _follow(self, service: _Service) -> None:
+        watch, following = service.watch, None
+        while watch is not None and watch is not following:
+            following = watch
+            async for change in watch:
+                self._changed(service.runner, change)
+            watch = service.watch  # another one has taken its place, or it was the last
+
+    def _changed(self, runner: Runner, change: Change) -> None:
+        runner.renew(Renewal(Cause.CHANGE, change.at, _relative(change.paths, runner.desired.source.folder)))
 
     async def _keep(self, wanted: Sequence[Desired]) -> None:
         if wanted:
@@ -188,6 +252,10 @@ class Runtime:
             await self._engine.commit(Batch(PLATFORM_NAMESPACE, deletes))
 
     # -- what runs ------------------------------------------------------------------------------------------------------
+
+    async def watch_file(self, file: Path) -> Watch:
+        """The changes of one file, which may not exist; the caller closes it."""
+        return await self._watcher.watch(single=[str(file)])
 
     def listen(self, runner: Runner, listener: Callable[[Happening], object]) -> None:
         """Tell `listener` what happens to a service, until `forget`."""
@@ -239,12 +307,21 @@ class Runtime:
         runners = [runner for runner in self.matching(namespace, name, version) if not runner.stopping]
         if not runners:
             raise errors.ServiceNotFound(f'Service "{name}" not found')
-        fresh = [await asyncio.to_thread(read_again, runner.desired, instances=instances) for runner in runners]
+        await self.prune_checkouts()
+        fresh = [
+            await self.finder.again(runner.desired, instances=instances, progress=runner.goes_on) for runner in runners
+        ]
         await self._keep([desired for desired in fresh if desired.detached])
         for runner, desired in zip(runners, fresh, strict=True):
             runner.renew(Renewal(Cause.UPDATE, self._machinery.clock.now(), desired=desired))
         await asyncio.gather(*(runner.settled() for runner in runners))
         return [runner.status() for runner in runners]
+
+    async def prune_checkouts(self) -> None:
+        """Remove fetched commits that no service uses, nor used in the last week."""
+        await self._machinery.checkouts.prune(
+            [service.runner.desired.source.folder for service in self._services.values()]
+        )
 
     async def kill(self, namespace: str, names: list[str]) -> list[str]:
         """End services, by `name` or `name@version`, and return when their processes are gone.
@@ -263,9 +340,21 @@ class Runtime:
         await self._end(found)
         return [runner.desired.key for runner in found]
 
-    async def _end(self, runners: Sequence[Runner]) -> None:
+    def stop(self, runners: Sequence[Runner]) -> None:
+        """Let services end, each when those have that depend on it; their own tasks see to it."""
+        by_name: dict[str, list[Runner]] = {}
         for runner in runners:
-            runner.stop()
+            by_name.setdefault(runner.desired.name, []).append(runner)
+        before = ends_before(
+            {name: {need for one in same for need in one.desired.source.depends_on} for name, same in by_name.items()}
+        )
+        for name, same in by_name.items():
+            ends = [runner.finished for other in before[name] for runner in by_name[other]]
+            for runner in same:
+                runner.stop(ends)
+
+    async def _end(self, runners: Sequence[Runner]) -> None:
+        self.stop(runners)
         if runners:
             await asyncio.wait({runner.finished for runner in runners})
 
@@ -290,14 +379,6 @@ def _relative(paths: Sequence[str], folder: str) -> list[str]:
     return [os.path.relpath(path, folder) for path in paths]
 
 
-def _teller(listeners: set[Callable[[Happening], object]]) -> Callable[[Happening], None]:
-    def tell(happening: Happening) -> None:
-        for listener in list(listeners):
-            listener(happening)
-
-    return tell
-
-
 def _waiting(desired: Desired, at: float) -> Happening:
     text = "waits until calls to its last run have ended"
     return Happening(at=at, topic=Topic.PROGRESS, service=desired.name, text=text)
@@ -306,7 +387,7 @@ def _waiting(desired: Desired, at: float) -> Happening:
 def _running_already(present: Desired) -> errors.Conflict:
     how = "detached" if present.detached else "by another session"
     return errors.Conflict(
-        f"{present.key} is running already ({how}, from {present.source.folder}): end it with "
+        f"service {present.key} is running already ({how}, from {present.source.folder}): end it with "
         f"`microlite kill {present.key}`, or load its code anew with `microlite update {present.key}`"
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from microlite.core import errors
@@ -11,8 +12,8 @@ from microlite.core.description import Role
 from microlite.core.library.context import Context
 from microlite.core.library.service import Service
 from microlite.core.runtime.api import Happening, NodeStatus, RunRequest, ServiceStatus
-from microlite.core.runtime.desired import find_desired
 from microlite.core.runtime.lines import Line
+from microlite.core.runtime.preparation import Preparation
 from microlite.core.runtime.session import Session
 from microlite.core.runtime.states import State
 
@@ -35,7 +36,7 @@ def runtime_service(runtime: Runtime, registry: Registry, logs: Logs) -> Service
         Args:
             request: what to run, and how.
         """
-        wanted = await asyncio.to_thread(find_desired, request, ctx.namespace, detached=True, owner=_owner(ctx))
+        wanted = await runtime.finder.find(request, ctx.namespace, detached=True, owner=_owner(ctx))
         runners = await runtime.run(wanted)
         await asyncio.gather(*(runner.settled() for runner in runners))
         return [runner.status() for runner in runners]
@@ -47,8 +48,12 @@ def runtime_service(runtime: Runtime, registry: Registry, logs: Logs) -> Service
         Args:
             request: what to run, and how.
         """
-        wanted = await asyncio.to_thread(find_desired, request, ctx.namespace, detached=False, owner=_owner(ctx))
-        async with Session(runtime, logs, wanted) as happenings:
+        find = partial(runtime.finder.find, request, ctx.namespace, detached=False, owner=_owner(ctx))
+        finding = Preparation(find, runtime.clock)
+        async with finding as happenings:
+            async for happening in happenings:
+                yield happening
+        async with Session(runtime, logs, finding.found, find) as happenings:
             async for happening in happenings:
                 yield happening
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Self
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 from microlite.core.runtime.api import Happening, Topic
 from microlite.core.runtime.feed import Feed
+from microlite.core.runtime.revision import Revision
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
     from types import TracebackType
 
     from microlite.core.runtime.api import Desired
@@ -28,50 +32,68 @@ class Session:
         runtime: runs the services.
         logs: hold what they write.
         wanted: the services, all of one namespace.
+        find: finds them again, when a project file has changed.
     """
 
-    def __init__(self, runtime: Runtime, logs: Logs, wanted: list[Desired]) -> None:
+    def __init__(
+        self, runtime: Runtime, logs: Logs, wanted: list[Desired], find: Callable[[], Awaitable[list[Desired]]]
+    ) -> None:
         self._runtime = runtime
         self._logs = logs
         self._wanted = wanted
         self._feed = Feed()
-        self._followers = contextlib.AsyncExitStack()
+        self._open = contextlib.AsyncExitStack()
+        self._followers: dict[str, Follower] = {}
         self._runners: list[Runner] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._forwarding: list[asyncio.Task[None]] = []
+        self._revision = Revision(runtime, find=find, add=self._add, runners=self._running, tell=self._feed.put)
 
     async def __aenter__(self) -> Self:
         try:
-            await self._start()
+            await self._add(self._wanted)
+            for folder in {desired.project for desired in self._wanted if desired.project.startswith(os.sep)}:
+                self._task(self._revision.follow(Path(folder)), f"project {folder}")
+            self._task(self._close_when_finished(), "end")
         except BaseException:
             await self._end()
             raise
         return self
 
-    async def _start(self) -> None:
+    async def _add(self, wanted: list[Desired]) -> None:
+        """Start services, and give out what they write."""
         loop = asyncio.get_running_loop()
-        forwarding = []
         # First the logs, so that no line is missed.
-        for namespace, name in dict.fromkeys((desired.namespace, desired.name) for desired in self._wanted):
-            follower = await self._followers.enter_async_context(self._logs.of(namespace, name).follow())
-            forwarding.append((name, follower))
-        self._runners = await self._runtime.run(self._wanted, self._feed.put)
-        self._tasks = [
+        new: list[tuple[str, Follower]] = []
+        for namespace, name in dict.fromkeys((desired.namespace, desired.name) for desired in wanted):
+            if name not in self._followers:
+                follower = await self._open.enter_async_context(self._logs.of(namespace, name).follow())
+                self._followers[name] = follower
+                new.append((name, follower))
+        self._runners += await self._runtime.run(wanted, self._feed.put)
+        self._forwarding += [
             loop.create_task(self._forward(name, follower), name=f"microlite: session log of {name}")
-            for name, follower in forwarding
+            for name, follower in new
         ]
-        followers = [follower for _, follower in forwarding]
-        self._tasks.append(loop.create_task(self._close_when_finished(followers), name="microlite: session end"))
+
+    def _running(self) -> list[Runner]:
+        return [runner for runner in self._runners if not runner.finished.done()]
 
     async def _forward(self, name: str, follower: Follower) -> None:
         async for line in follower:
             self._feed.put(Happening(at=line.at, topic=Topic.LOG, service=name, node=line.node, line=line))
 
-    async def _close_when_finished(self, followers: list[Follower]) -> None:
-        await asyncio.wait({runner.finished for runner in self._runners})
-        for follower in followers:
+    async def _close_when_finished(self) -> None:
+        while running := self._running():  # a project file may bring further ones
+            await asyncio.wait({runner.finished for runner in running})
+        for follower in self._followers.values():
             follower.end()
-        await asyncio.gather(*self._tasks[:-1])
+        await asyncio.gather(*self._forwarding)
         self._feed.close()
+
+    def _task(self, work: Coroutine[Any, Any, None], what: str) -> None:
+        name = f"microlite: session {what}"
+        self._tasks.append(asyncio.get_running_loop().create_task(work, name=name))
 
     def __aiter__(self) -> Feed:
         return self._feed
@@ -84,8 +106,9 @@ class Session:
     async def _end(self) -> None:
         for runner in self._runners:
             self._runtime.forget(runner, self._feed.put)
-            runner.stop()  # its own task sees to the rest; nobody waits for it here, since the listener is gone
-        for task in self._tasks:
+        self._runtime.stop(self._runners)  # nobody waits for it here, since the listener is gone
+        tasks = [*self._tasks, *self._forwarding]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._followers.aclose()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._open.aclose()

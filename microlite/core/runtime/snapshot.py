@@ -46,20 +46,25 @@ class Snapshot:
     Args:
         roots: absolute paths of the folders; one that does not exist is empty.
         extensions: of the files that count.
+        single: absolute paths of files elsewhere that count too, whatever their names are; they may not exist.
     """
 
-    def __init__(self, roots: Iterable[str], extensions: frozenset[str]) -> None:
+    def __init__(self, roots: Iterable[str], extensions: frozenset[str], single: Iterable[str] = ()) -> None:
         self.roots = tuple(roots)
         self._extensions = extensions
+        self._single = frozenset(single)
+        self._whole: frozenset[str] = frozenset()
         self._files: dict[str, _File] = {}
         self.folders: frozenset[str] = frozenset()
-        """All source folders at the time of the last `scan`."""
+        """All folders to be watched, as they were at the time of the last `scan`."""
 
     def scan(self) -> Difference:
         """Walk the folders. Files whose size, time and inode are as before are taken to be as before."""
-        self.folders = frozenset(folder for root in self.roots for folder in folders(root))
-        present: set[str] = set()
-        for folder in self.folders:
+        self._whole = frozenset(folder for root in self.roots for folder in folders(root))
+        beside = {os.path.dirname(path) for path in self._single}  # noqa: PTH120 - texts
+        self.folders = self._whole | {folder for folder in beside if os.path.isdir(folder)}  # noqa: PTH112 - as above
+        present = {path for path in self._single if os.path.isfile(path)}  # noqa: PTH113 - as above
+        for folder in self._whole:
             try:
                 with os.scandir(folder) as entries:
                     present.update(entry.path for entry in entries if is_source_file(entry.name, self._extensions))
@@ -73,7 +78,7 @@ class Snapshot:
         changed, missing = set[str](), set[str]()
         for path in paths:
             folder, name = os.path.split(path)
-            source = folder in self.folders and is_source_file(name, self._extensions)
+            source = path in self._single or (folder in self._whole and is_source_file(name, self._extensions))
             if not source and path not in self._files:
                 continue
             if self._differs(path, trust_time=False):

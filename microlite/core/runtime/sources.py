@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from microlite.core import errors
+from microlite.core.runtime.importing import import_folders, project_root
 from microlite.core.runtime.inspection import Inspection, inspect
 from microlite.core.runtime.manifest import (
     Manifest,
@@ -45,7 +46,12 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
         reload: how new code takes over.
         preload: modules that the fork server imports beforehand.
         watch: extensions of the files that count as source; empty for the usual ones.
+        path: further folders to import from, absolute.
+        root: that of the project, from which is imported last; empty if it belongs to none.
+        depends_on: names of services that have to be healthy before it is started.
         broken: the syntax error that the entry had when it was found, if it had one.
+        origin: the address in a git repository from which it was fetched; empty for a folder of the user's own.
+        commit: which commit that was, by its full id.
     """
 
     name: str
@@ -60,7 +66,17 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     reload: Reload = Reload.OVERLAP
     preload: tuple[str, ...] = ()
     watch: tuple[str, ...] = ()
+    path: tuple[str, ...] = ()
+    root: str = ""
+    depends_on: tuple[str, ...] = ()
     broken: str = ""
+    origin: str = ""
+    commit: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where it is: the folder, or the file where it is not the usual one."""
+        return self.folder if self.entry in ("", _ENTRY) else f"{self.folder}/{self.entry}"
 
 
 def find_sources(typed: str = ".", *, cwd: Path, name: str = "", command: str = "") -> tuple[Source, ...]:
@@ -213,6 +229,9 @@ def _of_entry(folder: Path, entry: Path, inspection: Inspection, manifest: Manif
         reload=manifest.reload,
         preload=manifest.preload,
         watch=manifest.watch,
+        path=import_folders(folder, manifest.path, f"{folder / 'pyproject.toml'}: [tool.microlite]"),
+        root=str(project_root(folder) or ""),
+        depends_on=manifest.depends_on,
         broken=inspection.broken,
     )
 
@@ -229,6 +248,9 @@ def _of_command(folder: Path, command: tuple[str, ...], manifest: Manifest) -> S
         instances=manifest.instances,
         reload=manifest.reload,
         watch=manifest.watch,
+        path=import_folders(folder, manifest.path, f"{folder / 'pyproject.toml'}: [tool.microlite]"),
+        root=str(project_root(folder) or ""),
+        depends_on=manifest.depends_on,
     )
 
 

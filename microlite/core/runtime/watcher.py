@@ -73,13 +73,19 @@ class Watch:
         return self
 
     async def __anext__(self) -> Change:
-        while not self._paths:
+        while (change := self.take()) is None:
             if self._failure is not None:
                 raise self._failure
             if self._closed:
                 raise StopAsyncIteration
             self._arrived.clear()
             await self._arrived.wait()
+        return change
+
+    def take(self) -> Change | None:
+        """What has changed and was not read yet."""
+        if not self._paths:
+            return None
         change = Change(tuple(sorted(self._paths)), self._at)
         self._paths.clear()
         return change
@@ -161,16 +167,17 @@ class Watcher:
             self._wake.set()
             await asyncio.to_thread(thread.join)
 
-    async def watch(self, *roots: Path, extensions: Iterable[str] = ()) -> Watch:
+    async def watch(self, *roots: Path, extensions: Iterable[str] = (), single: Iterable[str] = ()) -> Watch:
         """Start to watch folders; returns when every later save is noticed.
 
         Args:
             roots: absolute paths; one may not exist yet.
             extensions: of the files that count, with their dot; the usual ones (`tree.EXTENSIONS`) if none is given.
+            single: absolute paths of files elsewhere that count too; they may not exist.
         """
         if self._thread is None:
             raise RuntimeError("the watcher is not running")
-        snapshot = Snapshot([str(root) for root in roots], frozenset(extensions) or EXTENSIONS)
+        snapshot = Snapshot([str(root) for root in roots], frozenset(extensions) or EXTENSIONS, single)
         watch = Watch(snapshot, self._leave)
         ready: asyncio.Future[None] = self._loop.create_future()
         with self._lock:

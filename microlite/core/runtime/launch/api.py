@@ -66,7 +66,9 @@ class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True):
         preload: the modules that the fork server imports beforehand. One that is missing is left out.
         library: a folder that holds microlite and what it needs, for an interpreter that has not got them. It goes to
             the end of `sys.path`, so that the user's own pins win.
-        root: the project's folder, whose modules are compiled from source each time; else the folder of the script.
+        root: the service's folder, whose modules are compiled from source each time; else the folder of the script.
+        path: further folders whose modules are compiled so; they come on `sys.path` behind that of the script.
+        last: folders like these, for the end of `sys.path`, behind all that is installed.
         debugger: the process will be under a debugger, so it must be an ordinary one, started by exec.
     """
 
@@ -80,6 +82,8 @@ class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True):
     preload: tuple[str, ...] = PRELOAD
     library: str | None = None
     root: str | None = None
+    path: tuple[str, ...] = ()
+    last: tuple[str, ...] = ()
     debugger: bool = False
 
     def words(self) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """The first lines of a spawned node: puts it under the kernel's care, then becomes the script or the command.
 
-Run as `python bootstrap.py CARE PARENT CWD LOCALE command WORDS…`, or with `script NAME ROOT LIBRARY PATH ARGUMENTS…`
-from the fifth argument on. Any Python from 3.8 on takes it, with the standard library alone.
+Run as `python bootstrap.py CARE PARENT CWD LOCALE command WORDS…`, or with `script NAME ROOT LIBRARY FOLDERS LAST PATH
+ARGUMENTS…` from the fifth argument on, where FOLDERS and LAST are joined like PYTHONPATH. Any Python from 3.8 on takes
+it, with the standard library alone.
 """
 
 # ruff: noqa: PTH120 - pathlib is not worth its import in a process that is to be small and quick
@@ -55,7 +56,8 @@ if __name__ == "__main__":
         child.execute(_rest)
     if not TYPE_CHECKING:
         from _microlite_launch import script, title
-    _name, _root, _library, _path, *_argv = _rest
+    _name, _root, _library, _folders, _last, _path, *_argv = _rest
     child.buffer_lines()
     title.Title().show(_name, [f"{_name}:", sys.executable, _path, *_argv])
-    script.Script(_path, _argv, _root, _library).run()
+    _split = (_folders.split(os.pathsep) if _folders else [], _last.split(os.pathsep) if _last else [])
+    script.Script(_path, _argv, _root, _library, *_split).run()

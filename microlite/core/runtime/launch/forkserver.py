@@ -68,7 +68,14 @@ class Node:
         child.buffer_lines()
         name.show(start.name, [f"{start.name}:", sys.executable, path, *argv])
         child.enter(os.fsdecode(start.cwd))
-        return script.Script(path, argv, os.fsdecode(start.root), os.fsdecode(start.library))
+        return script.Script(
+            path,
+            argv,
+            os.fsdecode(start.root),
+            os.fsdecode(start.library),
+            [os.fsdecode(folder) for folder in start.path],
+            [os.fsdecode(folder) for folder in start.last],
+        )
 
 
 class Server:

@@ -39,6 +39,8 @@ class Start(msgspec.Struct, frozen=True, array_like=True, tag="start"):
     env: dict[bytes, bytes]
     root: bytes
     library: bytes
+    path: list[bytes]
+    last: list[bytes]
 
 
 class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):

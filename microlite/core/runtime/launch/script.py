@@ -8,15 +8,12 @@ import os
 import sys
 from types import ModuleType
 
-from . import child, fresh
+from . import child, fresh, user_trace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
     from typing import Any
-
-_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 class Script:
@@ -27,9 +24,19 @@ class Script:
         argv: the arguments after it.
         root: the folder whose modules are always compiled from source.
         library: a folder for the end of `sys.path`, or "".
+        folders: further ones for `sys.path`, behind that of the file, whose modules are compiled from source too.
+        last: the same, for its very end.
     """
 
-    def __init__(self, path: str, argv: Sequence[str], root: str, library: str) -> None:
+    def __init__(
+        self,
+        path: str,
+        argv: Sequence[str],
+        root: str,
+        library: str,
+        folders: Sequence[str] = (),
+        last: Sequence[str] = (),
+    ) -> None:
         self._path = path
         self._module = ModuleType("__main__")
         sys.modules["__main__"] = self._module
@@ -38,17 +45,21 @@ class Script:
             sys.orig_argv[:] = [sys.executable, path, *argv]
         folder = os.path.dirname(os.path.realpath(path))
         if not getattr(sys.flags, "safe_path", False):
-            sys.path.insert(0, folder)
+            sys.path[0:0] = [folder, *folders]
+        else:
+            sys.path[0:0] = folders
         if library and library not in sys.path:
             sys.path.append(library)
-        fresh.install(os.path.abspath(root) if root else folder)
+        sys.path.extend(folder for folder in last if folder not in sys.path)
+        for ours in (os.path.abspath(root) if root else folder, *folders, *last):
+            fresh.install(ours)
         _forget_start(sys.modules.get("multiprocessing.process"))
 
     def run(self) -> None:
         """Compile and execute; to be called from the top of the program that is `__main__` so far.
 
         What the script raises goes on to the interpreter, which ends as it always does; only the traceback that it
-        prints begins at the script.
+        prints is cut to what its author wrote.
         """
         try:
             with open(self._path, "rb") as file:
@@ -69,25 +80,8 @@ class Script:
         except SystemExit:
             raise
         except BaseException as error:
-            _cut_frames(error)
+            user_trace.cut(error)
             raise
-
-
-def _cut_frames(error: BaseException) -> None:
-    """Have the hook that shows `error` begin with the first frame that is not ours."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_HERE):
-        trace = trace.tb_next
-    hook: Any = sys.excepthook
-    if sys.version_info < (3, 13) and hook is sys.__excepthook__:
-        import traceback
-
-        hook = traceback.print_exception  # the one in C reads the source anew, whatever it holds by now
-
-    def show(kind: type[BaseException], value: BaseException, _: TracebackType | None) -> None:
-        hook(kind, value.with_traceback(trace), trace)
-
-    sys.excepthook = show
 
 
 def _forget_start(module: Any) -> None:

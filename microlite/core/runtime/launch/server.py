@@ -175,7 +175,11 @@ class ForkServer:
                 if isinstance(error, BrokenPipeError | ConnectionResetError):
                     raise ServerGone from error
                 raise LaunchError(f"{spec.name} was not started: {error.strerror}") from error
-            await answer
+            try:
+                await answer
+            except asyncio.CancelledError:
+                launched.kill()  # it may have been forked in this very turn
+                raise
 
     def retire(self) -> None:
         """Take no more starts, and end when the last node has."""
@@ -203,6 +207,8 @@ class ForkServer:
             env={os.fsencode(key): os.fsencode(value) for key, value in {**spec.env, MARKER: self.marker}.items()},
             root=os.fsencode(spec.root or ""),
             library=os.fsencode(spec.library or ""),
+            path=[os.fsencode(folder) for folder in spec.path],
+            last=[os.fsencode(folder) for folder in spec.last],
         )
         reader, writer = os.pipe()
         try:

@@ -202,4 +202,8 @@ def _words(spec: LaunchSpec, care: str) -> list[str]:
     if spec.debugger:
         python += ["-X", "frozen_modules=off"]  # else a debugger misses breakpoints in the standard library
     root, library = spec.root or "", spec.library or ""
-    return [*python, _BOOTSTRAP, care, parent, spec.cwd, "", "script", spec.name, root, library, spec.script, *words]
+    folders = (os.pathsep.join(spec.path), os.pathsep.join(spec.last))
+    return [
+        *python, _BOOTSTRAP, care, parent, spec.cwd, "",
+        "script", spec.name, root, library, *folders, spec.script, *words,
+    ]  # fmt: skip

@@ -1,0 +1,1 @@
+"""The prompt of `microlite shell`: Python with top-level `await`, in which each service is an object."""

@@ -1,0 +1,138 @@
+"""What a service can import besides what lies in its own folder: the code that a project shares among its services.
+
+The rule: first the service's own folder, then the folders that `path` names, then whatever Python finds by itself, and
+last the root of the project, which is the nearest folder above with `.git` or `microlite.toml`. So `from shop import
+prices` finds `<root>/shop/prices.py`, and nothing at the root can take the place of an installed package.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from microlite.core import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+PROJECT: Final = "microlite.toml"
+"""The file that names the services of a project."""
+
+VARIABLES: Final = ".env"
+"""The file with variables for a service, in its folder and in the root of its project."""
+
+_MODULES_READ: Final = 500
+
+
+def project_root(folder: Path) -> Path | None:
+    """The root of the project that a folder belongs to; None if it belongs to none."""
+    for candidate in (folder, *folder.parents):
+        if (candidate / ".git").exists() or (candidate / PROJECT).is_file():
+            return candidate
+    return None
+
+
+def import_folders(folder: Path, path: Sequence[str], where: str) -> tuple[str, ...]:
+    """The folders that `path` names, as absolute paths.
+
+    Raises:
+        BadRequest: one of them is not there, or lies outside of the project.
+    """
+    root = project_root(folder) or folder
+    found = []
+    for part in path:
+        named = Path(os.path.normpath(folder / part))
+        if not named.is_dir():
+            raise errors.BadRequest(f"{where} path: there is no folder {part!r}, seen from {folder}")
+        if not named.resolve().is_relative_to(root.resolve()):
+            raise errors.BadRequest(
+                f"{where} path: {part!r} lies outside of the project, which is {root}: "
+                f"a project ends at the folder with .git or {PROJECT}"
+            )
+        found.append(str(named))
+    return tuple(found)
+
+
+class Watched(NamedTuple):
+    """What a service is made of, as far as it can be read."""
+
+    folders: tuple[str, ...]
+    """Its own, and those of the packages outside of it that it imports; all below them counts."""
+    files: tuple[str, ...]
+    """Single files: modules that lie in a root of the path itself, and the variables of the project."""
+
+
+def watched(folder: Path, entry: str, path: Sequence[str], root: str) -> Watched:
+    """What has to be watched for a service. Reads files and imports none: not for the loop.
+
+    Args:
+        folder: of the service.
+        entry: the file that is run, relative to it; empty for a command.
+        path: further folders to import from.
+        root: the project's, empty if there is none.
+    """
+    roots = tuple(Path(place) for place in (*path, root) if place and place != str(folder))
+    folders, files = {str(folder)}, set[str]()
+    for module in _shared(folder / entry, folder, roots) if entry and roots else ():
+        if module.parent in roots:
+            files.add(str(module))
+        else:
+            folders.add(str(module.parent))
+    if root and root != str(folder):
+        files.add(str(Path(root, VARIABLES)))
+    return Watched(tuple(sorted(folders)), tuple(sorted(files)))
+
+
+def _shared(entry: Path, folder: Path, roots: Sequence[Path]) -> Iterator[Path]:
+    """The modules outside of `folder` that a file imports, directly or through others."""
+    queue, seen = [entry], {entry}
+    while queue and len(seen) <= _MODULES_READ:
+        module = queue.pop()
+        for name in _imports(module):
+            for candidate in _files(name, module, (folder, *roots)):
+                if candidate not in seen:
+                    seen.add(candidate)
+                    queue.append(candidate)
+                    if not candidate.is_relative_to(folder):
+                        yield candidate
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """The names in the import statements of a file, relative ones with their dots; none if it does not parse."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they are shown when the code runs
+            tree = ast.parse(path.read_bytes(), filename=str(path))
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            yield module
+            separator = "" if module.endswith(".") else "."
+            yield from (module + separator + alias.name for alias in node.names)
+
+
+def _files(module: str, importer: Path, roots: Sequence[Path]) -> Iterator[Path]:
+    """The files that importing a module runs: of each package on the way, and its own, from the first root with it."""
+    bare = module.lstrip(".")
+    level = len(module) - len(bare)
+    if level:
+        base = importer.parent
+        for _ in range(level - 1):
+            base = base.parent
+        roots = (base,)
+    parts = [part for part in bare.split(".") if part]
+    for root in roots:
+        found = [root.joinpath(*parts[:count], "__init__.py") for count in range(0 if level else 1, len(parts) + 1)]
+        if parts:
+            found.append(root.joinpath(*parts[:-1], f"{parts[-1]}.py"))
+        present = [path for path in found if path.is_file()]
+        if present:
+            yield from present
+            return
