@@ -27,6 +27,7 @@ from microlite.core.catalog import Parts, built_in_services  # noqa: E402
 from microlite.core.description.type_words import alternatives, kind, type_word  # noqa: E402
 from microlite.core.runtime.manifest import Manifest  # noqa: E402
 from microlite.core.settings import ServerOptions  # noqa: E402
+from microlite.web.dashboard.options import DashboardOptions  # noqa: E402
 from microlite.web.gateway.options import GatewayOptions  # noqa: E402
 
 if TYPE_CHECKING:
@@ -231,12 +232,14 @@ def settings_page() -> str:
     """The structs of settings, the table of a project, and the variables of the environment."""
     return page(
         "Settings",
-        "What can be set, in four tables: the platform, its gateway, a project, and the environment.",
+        "What can be set, in five tables: the platform, its gateway, its dashboard, a project, and the environment.",
         "## The platform\n\nOptions of `microlite server`; see [the command line](cli.md#server).\n\n"
         + _fields(ServerOptions),
         "## The gateway\n\nSizes are in bytes, times in seconds. Host and port come from the platform's; the others hold "
         "their defaults in this version, and are for those who start a gateway from Python.\n\n"
         + _fields(GatewayOptions),
+        "## The dashboard\n\nSizes are in bytes, times in seconds. Host and port come from the platform's; the others hold "
+        "their defaults in this version.\n\n" + _fields(DashboardOptions),
         "## A project\n\nThe table `[tool.microlite]` of a `pyproject.toml`. Every key may be absent.\n\n"
         + _fields(Manifest),
         "## The environment\n\n"

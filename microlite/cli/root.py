@@ -41,7 +41,7 @@ COMMANDS: Final = {
     "call": Entry("call:call", "Call an endpoint with a JSON document."),
     "stream": Entry("call:stream", "Call an endpoint and print each message of its stream."),
     "shell": Entry("shell:shell", "Call services from a Python prompt, with completion."),
-    "web": Entry("web:web", "Open the dashboard, logged in."),
+    "web": Entry("web:web", "Open the dashboard in a browser, logged in."),
     "test": Entry("test:test", "Run the tests of a project with pytest."),
     "user": Entry("user:user", "Look after what is set for you, on this machine."),
     "doctor": Entry("doctor:doctor", "Find out what is wrong here, and how to mend it."),

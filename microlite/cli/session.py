@@ -61,10 +61,9 @@ def run_session(options: Options, request: RunRequest, ports: Ports) -> int:
 def _say_platform(link: Link, took: float | None, ports: Ports) -> None:
     port = ports.gateway
     if took is not None:
-        said = f"microlite {__version__} started in {took * 1000:.0f} ms, gateway {link.gateway}"
+        click.secho(f"microlite {__version__} started in {took * 1000:.0f} ms, gateway {link.gateway}", dim=True)
         if link.dashboard:
-            said += f", dashboard {link.dashboard} (log in with: microlite web)"
-        click.secho(said, dim=True)
+            click.secho(f"dashboard {link.dashboard}, log in with: microlite web", dim=True)
     elif port and not link.gateway.endswith(f":{port}"):
         click.echo(f"A platform runs already, gateway {link.gateway}; --port is for one that is started", err=True)
 
