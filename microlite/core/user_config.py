@@ -105,7 +105,7 @@ class UserConfig:
         key = check_key(key)
         values = dict(self.all())
         if values.pop(key, None) is None:
-            raise errors.NotFound(f"{key} is not set")
+            raise errors.NotFound(f"nothing is set for {key}")
         self._write(values)
 
     def _write(self, values: Mapping[str, str]) -> None:

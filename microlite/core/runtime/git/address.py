@@ -122,15 +122,16 @@ def of_path(path: str) -> Address | None:
     Raises:
         BadRequest: what stands behind the `@` can be no ref.
     """
-    candidates = [(path, "")]
-    candidates += [(path[: found.start()], path[found.end() :]) for found in re.finditer("@", path)]
-    for place, ref in candidates:
-        split = _on_disk(place.rstrip("/"))
-        if split is None or (not ref and not _is_bare(split.repository)):
-            continue
-        if (ref or os.path.exists(place) or _is_bare(split.repository)) and not (ref and os.path.exists(path)):  # noqa: PTH110 - texts
-            return _checked(path, split.repository, _file_url(split.repository), "", split.path, ref)
-    return None
+    if not os.path.exists(path):  # noqa: PTH110 - a text
+        for found in re.finditer("@", path):
+            split = _on_disk(path[: found.start()].rstrip("/"))
+            if split is not None:
+                ref = path[found.end() :] or "@"
+                return _checked(path, split.repository, _file_url(split.repository), "", split.path, ref)
+    split = _on_disk(path.rstrip("/"))
+    if split is None or not _is_bare(split.repository):
+        return None
+    return _checked(path, split.repository, _file_url(split.repository), "", split.path, "")
 
 
 def address_of(source: str) -> Address | None:
