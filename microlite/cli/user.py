@@ -97,7 +97,9 @@ def _ask(key: str) -> str:
     if not is_secret(key):
         raise click.UsageError(f"say the value: microlite user config set {key} <value>")
     if not sys.stdin.isatty():
-        raise click.UsageError(f"a secret is wanted for {key}, and nobody can be asked here: give it with --secret-stdin")
+        raise click.UsageError(
+            f"a secret is wanted for {key}, and nobody can be asked here: give it with --secret-stdin"
+        )
     asked: str = click.prompt(f"Token for {key.rpartition('credentials.')[2]}", hide_input=True, err=True)
     return asked
 

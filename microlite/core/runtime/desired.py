@@ -104,9 +104,9 @@ def _of_part(part: Part, address: Address | None, checkout: Checkout | None, fet
         typed = address.at(str(Path(part.place).relative_to(checkout.folder))).text
     else:
         typed = part.place
-    (source, *more) = _sources(typed, checkout, name="" if command else part.name, command=command)
+    (source, *more) = _sources(typed, checkout, name="", command=command)
     if more:
-        raise errors.BadRequest(f"[services.{part.name}] source: holds several services; name the folder of one")
+        raise errors.BadRequest(f"{part.where} source: holds several services; name the folder of one")
     return msgspec.structs.replace(source, name=part.name)
 
 

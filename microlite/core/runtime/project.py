@@ -32,6 +32,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: of the service, normalised.
+        where: file and table, for errors.
         place: absolute path of its folder or file; empty for an address.
         address: where it is, if that is in another repository.
         version: in place of the one that the code says.
@@ -41,6 +42,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
+    where: str
     place: str = ""
     address: Address | None = None
     version: str = ""
@@ -60,7 +62,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
         """
         said = {field: getattr(self.table, field) for field in self.given if field in _OVER}
         if said.get("port", source.port) and not source.command:
-            raise errors.BadRequest(f"{self.name}: port: is only for a command; a microlite service needs none")
+            raise errors.BadRequest(f"{self.where} port: is only for a command; a microlite service needs none")
         env = {**shared, **source.env, **self.table.env}
         return msgspec.structs.replace(source, **said, path=self.path or source.path, env=env)
 
@@ -125,6 +127,7 @@ def _part(name: str, table: object, folder: Path, path: Path) -> Part:
         raise errors.BadRequest(f"{where} path: is said in the other repository, in the pyproject.toml of the service")
     return Part(
         name=check_name(name, where),
+        where=where,
         place=place,
         address=address,
         version=table.get("version", ""),
@@ -142,7 +145,10 @@ def _place(source: str, folder: Path, where: str) -> tuple[str, Address | None]:
     path = Path(os.path.normpath(folder / Path(source).expanduser()))
     if path.exists():
         return str(path), None
-    address = parse_address(source) or of_path(str(path))
+    try:
+        address = parse_address(source) or of_path(str(path))
+    except errors.Error as error:
+        raise errors.BadRequest(f"{where} source: {error.detail}") from None
     if address is None:
         raise errors.BadRequest(
             f"{where} source: there is no folder or file {source!r} in {folder}, and it is no git address"
