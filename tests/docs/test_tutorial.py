@@ -14,6 +14,7 @@ PAGES = (
     "docs/tutorial/first-service.md",
     "docs/howto/call-from-scripts.md",
     "docs/howto/run-any-http-program.md",
+    "docs/howto/run-from-git.md",
     "docs/howto/run-several-services.md",
     "docs/howto/stream.md",
     "docs/howto/test-a-service.md",

@@ -88,7 +88,7 @@ def test_a_command_flag_is_for_the_folder_itself(tmp_path: Path) -> None:
         ("services = { a = 1 }", r"\[services.a\] is not a table"),
         ("[services.a]\ninstance = 1", "has no key instance: did you mean instances"),
         ("[services.a]\nsource = 'gone'", "no folder or file 'gone'.*no git address"),
-        ("[services.a]\nsource = 1", "source: expected a text"),
+        ("[services.a]\nsource = 1", "expected `str`, got `int`.*source"),
         ("[services.gone]", "no folder or file 'gone'"),
         ("[services.a]\nname = 'b'", "name: is not said here"),
         ("[services.a]\nentry = 'b'", "entry: is not said here: name the file as source"),

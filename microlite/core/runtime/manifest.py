@@ -45,7 +45,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         reload: how new code takes over.
         preload: modules that the fork server imports beforehand.
         watch: extensions (`.py`) whose files count as source, instead of the usual ones.
-        path: further folders to import from, relative to the folder and inside its project (up to `.git`).
+        path: further folders to import from, relative to the folder and inside its project, which ends at the folder with
+            `.git` or `microlite.toml`.
         depends_on: names of services that have to be healthy before this one is started.
     """
 

@@ -18,13 +18,23 @@ if TYPE_CHECKING:
     from microlite.core.runtime.sources import Source
 
 _KEYS: Final = ("env", "services")
-_OWN: Final = ("source", "version")
-"""Keys of a service here that `[tool.microlite]` does not have."""
-
 _OVER: Final = ("port", "health", "instances", "reload", "preload", "watch", "depends_on")
 """Fields that stand here or there; what is said here counts."""
 
 _NOT_HERE: Final = {"name": "the table's own name is the service's", "entry": "name the file as source"}
+
+
+class Named(msgspec.Struct, frozen=True, kw_only=True):
+    """What is said of a service in a project file besides the keys of `[tool.microlite]`.
+
+    Attributes:
+        source: its folder or file, relative to the project file, or its address in a git repository; the folder of its
+            name if that is not said.
+        version: in place of the one that the code says.
+    """
+
+    source: str = ""
+    version: str = ""
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,12 +127,13 @@ def _part(name: str, table: object, folder: Path, path: Path) -> Part:
     for key, why in _NOT_HERE.items():
         if key in table:
             raise errors.BadRequest(f"{where} {key}: is not said here: {why}")
-    for key in _OWN:
-        if not isinstance(table.get(key, ""), str):
-            raise errors.BadRequest(f"{where} {key}: expected a text")
-    place, address = _place(table.get("source", name), folder, where)
+    try:
+        named = msgspec.convert({key: table[key] for key in Named.__struct_fields__ if key in table}, Named)
+    except msgspec.ValidationError as error:
+        raise errors.BadRequest(f"{where}: {error}") from None
+    place, address = _place(named.source or name, folder, where)
     base = folder if address is not None else Path(place) if Path(place).is_dir() else Path(place).parent
-    manifest = read_table(table, base, where, others=_OWN)
+    manifest = read_table(table, base, where, others=Named.__struct_fields__)
     if manifest.path and address is not None:
         raise errors.BadRequest(f"{where} path: is said in the other repository, in the pyproject.toml of the service")
     return Part(
@@ -130,7 +141,7 @@ def _part(name: str, table: object, folder: Path, path: Path) -> Part:
         where=where,
         place=place,
         address=address,
-        version=table.get("version", ""),
+        version=named.version,
         path=import_folders(base, manifest.path, where),
         table=manifest,
         given=tuple(field for field, key in _FIELDS if key in table),
