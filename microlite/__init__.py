@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from microlite.core.context import Account
     from microlite.core.library.connect import connect
     from microlite.core.library.context import Context
+    from microlite.core.library.file import File
     from microlite.core.library.handlers import endpoint
     from microlite.core.library.middleware import Invocation, Proceed
     from microlite.core.library.service import Service
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "Account": "microlite.core.context",
     "Context": "microlite.core.library.context",
+    "File": "microlite.core.library.file",
     "Invocation": "microlite.core.library.middleware",
     "Proceed": "microlite.core.library.middleware",
     "Service": "microlite.core.library.service",
@@ -34,6 +36,7 @@ _PLACES = {
 __all__ = [
     "Account",
     "Context",
+    "File",
     "Invocation",
     "Proceed",
     "Service",

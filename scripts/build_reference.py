@@ -22,9 +22,9 @@ import msgspec  # noqa: E402
 
 import microlite  # noqa: E402
 from microlite.cli.root import COMMANDS, root  # noqa: E402
-from microlite.cli.values import alternatives, kind, type_word  # noqa: E402
 from microlite.core import errors  # noqa: E402
 from microlite.core.catalog import Parts, built_in_services  # noqa: E402
+from microlite.core.description.type_words import alternatives, kind, type_word  # noqa: E402
 from microlite.core.runtime.manifest import Manifest  # noqa: E402
 from microlite.core.runtime.project import Named  # noqa: E402
 from microlite.core.settings import ServerOptions  # noqa: E402
@@ -85,7 +85,9 @@ def pages() -> dict[str, str]:
         "settings.md": settings_page(),
     }
     nothing = cast("Any", None)  # descriptions do not depend on what the services are logic over
-    for service in built_in_services(Parts(registry=nothing, membership=nothing, runtime=nothing, logs=nothing)):
+    for service in built_in_services(
+        Parts(links=nothing, dashboard="", registry=nothing, membership=nothing, runtime=nothing, logs=nothing)
+    ):
         found[f"services/{service.name}.md"] = service_page(service.describe())
     return found
 

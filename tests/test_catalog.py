@@ -20,7 +20,9 @@ def services() -> list[Service]:
     from microlite.core.catalog import Parts, built_in_services
 
     nothing = cast("Any", None)
-    return built_in_services(Parts(registry=nothing, membership=nothing, runtime=nothing, logs=nothing))
+    return built_in_services(
+        Parts(links=nothing, dashboard="", registry=nothing, membership=nothing, runtime=nothing, logs=nothing)
+    )
 
 
 def test_every_built_in_endpoint_says_what_it_does(services: list[Service]) -> None:

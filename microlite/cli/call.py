@@ -9,7 +9,7 @@ import click
 from microlite.cli.calling import RAW, answer, look_up, print_answers, read_json
 from microlite.cli.described import read_target
 from microlite.cli.link import connect
-from microlite.cli.options import Options, pairs
+from microlite.cli.options import Options, completes, pairs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 def _shared(command: Callable[..., None]) -> Callable[..., None]:
     options: tuple[Callable[[Any], Any], ...] = (
-        click.argument("words", nargs=-1, required=True, metavar="SERVICE ENDPOINT [JSON]"),
+        click.argument(
+            "words", nargs=-1, required=True, metavar="SERVICE ENDPOINT [JSON]", shell_complete=completes("targets")
+        ),
         click.option("--timeout", metavar="DURATION", help="How long the call may take: 5, 500ms, 10s, 2m."),
         click.option("--metadata", multiple=True, metavar="KEY=VALUE", help="Send this along. Can be repeated."),
         click.option(
@@ -67,7 +69,7 @@ def _send(
 ) -> None:
     target, document = _split(words)
     seconds = _seconds(timeout) if timeout is not None else None
-    extra = pairs(metadata, "--metadata")
+    extra = {key.lower(): value for key, value in pairs(metadata, "--metadata").items()}  # as HTTP and Python have it
     service, endpoint = read_target(target)
     request = read_json(document)
     with connect(options) as link:
@@ -75,7 +77,7 @@ def _send(
         documents = answer(
             link, service, endpoint, request, described, timeout=seconds, metadata=extra or None, stream=stream
         )
-        print_answers(documents, output)
+        print_answers(documents, described, output)
 
 
 def _split(words: Sequence[str]) -> tuple[Sequence[str], str]:

@@ -13,6 +13,7 @@ from microlite.cli.failure import FAILED, NO_ENDPOINT, CommandError
 from microlite.cli.link import TIMEOUT
 from microlite.cli.output import print_document
 from microlite.core import errors
+from microlite.core.description.uploads import is_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -97,14 +98,20 @@ def answer(
     )
 
 
-def print_answers(documents: Iterator[bytes], output: str = "json", *, silent: bool = False) -> None:
-    """Print each document as it comes.
+def print_answers(
+    documents: Iterator[bytes], described: DescribedEndpoint | None, output: str = "json", *, silent: bool = False
+) -> None:
+    """Print each document as it comes. What has a media type of its own is written as what it is.
 
     Args:
         documents: as the service wrote them.
+        described: what is known of the endpoint.
         output: `raw` for just so, each on a line; anything else indents them.
         silent: print nothing for `null`, the answer of an endpoint that has none.
     """
+    if described is not None and described.produces and output != RAW:
+        _write_content(documents, described)
+        return
     for document in documents:
         if silent and document == b"null":
             continue
@@ -112,6 +119,31 @@ def print_answers(documents: Iterator[bytes], output: str = "json", *, silent: b
             click.echo(document)
         else:
             print_document(document)
+
+
+def _write_content(documents: Iterator[bytes], described: DescribedEndpoint) -> None:
+    """Write bytes or text to stdout; bytes not to a terminal, which they would upset."""
+    import base64
+
+    size = 0
+    for document in documents:
+        text: str = msgspec.json.decode(document) or ""
+        if not _is_bytes(described):
+            click.echo(text, nl=sys.stdout.isatty())
+            continue
+        content = base64.b64decode(text)
+        size += len(content)
+        if not sys.stdout.isatty():
+            sys.stdout.buffer.write(content)
+            sys.stdout.buffer.flush()
+    if size and sys.stdout.isatty():
+        click.echo(
+            f"{described.produces}, {size:,} bytes: write it to a file, with > FILE behind the command", err=True
+        )
+
+
+def _is_bytes(described: DescribedEndpoint) -> bool:
+    return any(is_bytes(choice) for choice in described.response.get("anyOf") or (described.response,))
 
 
 def _lines() -> Iterator[bytes]:

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-import click
-from click.shell_completion import get_completion_class
+import os
 
-SHELLS = ("bash", "zsh", "fish")
+import click
+
+SHELLS = {
+    "bash": ("~/.bashrc", 'eval "$(microlite completion bash)"'),
+    "zsh": ("~/.zshrc", 'eval "$(microlite completion zsh)"'),
+    "fish": ("~/.config/fish/config.fish", "microlite completion fish | source"),
+}
+"""By shell: where a line is added, and which."""
 
 
 @click.command
-@click.argument("shell", type=click.Choice(SHELLS))
-@click.pass_context
-def completion(context: click.Context, shell: str) -> None:
-    """Print the script for completion in a shell.
+@click.argument("shell", type=click.Choice(tuple(SHELLS)), required=False)
+def completion(shell: str | None) -> None:
+    """Print the script for completion in a shell; without a shell, how it is installed.
 
-    \b
-    For bash, in ~/.bashrc:              eval "$(microlite completion bash)"
-    For zsh, in ~/.zshrc:                eval "$(microlite completion zsh)"
-    For fish, in ~/.config/fish/completions/microlite.fish, what `microlite completion fish` prints.
-    """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
-    from microlite.cli.entry import COMPLETION_VARIABLE
-    from microlite.cli.root import PROGRAM
+    Completed are commands, options and their values; services that run, their endpoints and fields.
+    """
+    if shell is not None:
+        from microlite.cli.completing import SCRIPTS
 
-    script = get_completion_class(shell)
-    assert script is not None, "click knows all of SHELLS"
-    click.echo(script(context.find_root().command, {}, PROGRAM, COMPLETION_VARIABLE).source())
+        click.echo(SCRIPTS[shell], nl=False)
+        return
+    own = os.path.basename(os.environ.get("SHELL", ""))  # noqa: PTH119 - a client command does without pathlib
+    for name in [own] if own in SHELLS else SHELLS:
+        file, line = SHELLS[name]
+        click.echo(f"For {name}, add this line to {file} and open a new terminal:\n\n  {line}\n")
+    if own in SHELLS:
+        click.echo(f"For another shell: microlite completion {'|'.join(name for name in SHELLS if name != own)}")

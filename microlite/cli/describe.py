@@ -9,10 +9,10 @@ import msgspec
 
 from microlite.cli.described import read_record, split_version
 from microlite.cli.link import connect
-from microlite.cli.options import Options, output_option
+from microlite.cli.options import Options, completes, output_option
 from microlite.cli.output import print_json, print_table
-from microlite.cli.values import alternatives, kind, type_word
 from microlite.core import errors
+from microlite.core.description.type_words import alternatives, kind, type_word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,7 +30,7 @@ _STREAMING: Final = {
 
 
 @click.command
-@click.argument("service", metavar="NAME[@VERSION]")
+@click.argument("service", metavar="NAME[@VERSION]", shell_complete=completes("services"))
 @output_option
 @click.pass_obj
 def describe(options: Options, service: str, output: str) -> None:
@@ -72,6 +72,7 @@ def _print(one: Described) -> None:
 
 def _print_endpoint(endpoint: DescribedEndpoint) -> None:
     notes = [_STREAMING[endpoint.streaming]] if endpoint.streaming in _STREAMING else []
+    notes += [f"answers with {endpoint.produces}"] if endpoint.produces else []
     notes += ["deprecated"] if endpoint.deprecated else []
     click.echo(click.style(f"Endpoint: {endpoint.name}", bold=True) + (f" ({', '.join(notes)})" if notes else ""))
     if endpoint.summary:

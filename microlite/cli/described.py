@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from microlite.cli.failure import MALFORMED, NO_ENDPOINT, CommandError
 from microlite.core import errors
-from microlite.core.description.naming import endpoint_of, parse_target
+from microlite.core.description.naming import did_you_mean, endpoint_of, parse_target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,6 +30,7 @@ class DescribedEndpoint(NamedTuple):
     streaming: str
     metadata: Mapping[str, str]
     deprecated: bool
+    produces: str = ""
 
     @property
     def summary(self) -> str:
@@ -96,6 +97,7 @@ def _read_endpoint(endpoint: Mapping[str, Any]) -> DescribedEndpoint:
         endpoint.get("streaming", "unary"),
         endpoint.get("metadata", {}),
         endpoint.get("deprecated", False),
+        endpoint.get("produces", ""),
     )
 
 
@@ -127,7 +129,10 @@ def find_endpoint(versions: Sequence[Described], name: str) -> DescribedEndpoint
     service = versions[0].name
     names = sorted({endpoint.name for one in versions for endpoint in one.endpoints})
     detail = f'endpoint "{name}" not found for service "{service}"'
-    if names:
+    near = did_you_mean(name, names)
+    if near:
+        detail += near
+    elif names:
         detail += f"; it has {', '.join(names[:10])}" + (", …" if len(names) > 10 else "")
     raise CommandError(detail, NO_ENDPOINT)
 

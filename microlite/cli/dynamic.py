@@ -20,6 +20,8 @@ from microlite.core.description.naming import endpoint_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from click.shell_completion import CompletionItem
+
     from microlite.cli.described import Described
     from microlite.cli.link import Link
 
@@ -40,6 +42,12 @@ class ServiceCommand(click.Command):
         """Take all words as they are: only the description says what they mean."""
         ctx.args = list(args)
         return []
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """See `click.Command`."""
+        from microlite.cli.candidates import fields
+
+        return fields(ctx, self.name or "", ctx.args, incomplete)
 
     def invoke(self, ctx: click.Context) -> None:
         """See `click.Command`."""
@@ -68,7 +76,7 @@ def _run(link: Link, typed: str, names: Sequence[str], flags: Sequence[str]) -> 
         versions = describe(link, service)
     except errors.ServiceNotFound as error:
         close = _closest(typed)
-        if close:
+        if close and "did you mean" not in error.detail:
             raise errors.ServiceNotFound(f"{error.detail}; did you mean '{PROGRAM} {close}'?") from None
         raise
     wants_help = any(flag in _HELP for flag in flags)
@@ -89,7 +97,7 @@ def _run(link: Link, typed: str, names: Sequence[str], flags: Sequence[str]) -> 
         print_endpoint(service, found)
         return
     request = msgspec.json.encode(read_request(flags, found.request))
-    print_answers(answer(link, service, endpoint, request, found), silent=found.response.get("type") == "null")
+    print_answers(answer(link, service, endpoint, request, found), found, silent=found.response.get("type") == "null")
 
 
 def _explain_missing(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COMPLETION_VARIABLE = "_MICROLITE_COMPLETE"
-"""By it a shell asks for completions, and for the script that asks (see `microlite completion`)."""
+"""By it a shell asks for completions, and for the script that asks; see `microlite.cli.completing`."""
 
 
 def run(words: Sequence[str]) -> int:
@@ -26,7 +26,9 @@ def run(words: Sequence[str]) -> int:
     """
     try:
         if COMPLETION_VARIABLE in os.environ:
-            root.main(list(words), prog_name=PROGRAM, complete_var=COMPLETION_VARIABLE)
+            from microlite.cli.completing import complete
+
+            return complete(os.environ[COMPLETION_VARIABLE])
         with root.make_context(PROGRAM, list(words)) as context:
             root.invoke(context)
         sys.stdout.flush()
@@ -78,7 +80,8 @@ def _explain_usage(error: click.ClickException) -> tuple[str, int]:
 
 
 def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    """The text with a capital, but where it begins with a name: `shop.buy failed`, `--name: expected str`."""
+    return text[:1].upper() + text[1:] if text.partition(" ")[0].isalpha() else text
 
 
 def _drop_output() -> None:

@@ -8,8 +8,9 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from microlite.cli.values import alternatives, kind
 from microlite.core.description.naming import DEFAULT_ENDPOINT
+from microlite.core.description.type_words import alternatives, kind
+from microlite.core.description.uploads import takes_files
 
 if TYPE_CHECKING:
     from microlite.cli.described import Described, DescribedEndpoint, Schema
@@ -34,6 +35,10 @@ def curl_line(gateway: str, service: Described) -> str:
     path = "" if endpoint.name == DEFAULT_ENDPOINT else "/" + endpoint.name.replace(".", "/")
     url = f"{gateway}/{service.name}{path}"
     fields = _fields(endpoint)
+    files = [name for name in fields if takes_files(endpoint.request["properties"][name], endpoint.request)]
+    if files:
+        rest = [f"-F {name}={shlex.quote(_text(value))}" for name, value in fields.items() if name not in files]
+        return " ".join(["curl", url, *rest, *(f"-F {name}=@FILE" for name in files)])
     if all(isinstance(value, str) for value in fields.values()):
         return f"curl {shlex.quote(f'{url}?{urlencode(fields)}' if fields else url)}"
     body = shlex.quote(msgspec.json.encode(fields).decode())
@@ -77,6 +82,10 @@ def _sample(name: str, schema: Schema, root: Schema, depth: int) -> Any:
             }
         case _:
             return None
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _word(name: str) -> str:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from microlite.cli.failure import USAGE, CommandError
-from microlite.cli.values import ValueRefusal, alternatives, convert, is_boolean, kind
+from microlite.cli.values import ValueRefusal, convert, is_boolean
 from microlite.core.description.naming import normalise, normalise_endpoint
+from microlite.core.description.type_words import alternatives, kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

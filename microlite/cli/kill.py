@@ -5,12 +5,18 @@ from __future__ import annotations
 import click
 
 from microlite.cli.link import connect
-from microlite.cli.options import Options
+from microlite.cli.options import Options, completes
 from microlite.cli.places import find_targets
 
 
 @click.command
-@click.argument("services", nargs=-1, required=True, metavar="NAME[@VERSION]... | FOLDER | GIT-ADDRESS")
+@click.argument(
+    "services",
+    nargs=-1,
+    required=True,
+    metavar="NAME[@VERSION]... | FOLDER | GIT-ADDRESS",
+    shell_complete=completes("managed_or_places"),
+)
 @click.pass_obj
 def kill(options: Options, services: tuple[str, ...]) -> None:
     """Drain and end services; return when their processes are gone.

@@ -70,6 +70,11 @@ class Link:
         return self._client.peer.properties.get("gateway", "").rstrip("/")
 
     @property
+    def dashboard(self) -> str:
+        """The URL of the platform's dashboard, without a slash at the end; empty where it has none."""
+        return self._client.peer.properties.get("dashboard", "").rstrip("/")
+
+    @property
     def version(self) -> str:
         """The version of the platform."""
         return self._client.peer.properties.get("version", "")

@@ -11,7 +11,7 @@ import msgspec
 
 from microlite.cli.described import read_service
 from microlite.cli.link import connect
-from microlite.cli.options import Options, output_option
+from microlite.cli.options import Options, completes, output_option
 from microlite.core.runtime.lines import Line
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 @click.command
-@click.argument("service", metavar="NAME")
+@click.argument("service", metavar="NAME", shell_complete=completes("managed"))
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
 @click.option("-n", "--lines", type=click.IntRange(0), help="So many of the last lines.  [default: 15]")
 @click.option("--since", metavar="TIME", help="Nothing older: 10m, 2h, or 2026-01-31T12:00.")
-@click.option("--node", default="", help="Only the lines of this node.")
+@click.option("--node", default="", help="Only the lines of this node.", shell_complete=completes("nodes"))
 @output_option
 @click.pass_obj
 def logs(

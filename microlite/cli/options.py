@@ -27,6 +27,20 @@ class Options(NamedTuple):
     """`text` or `json`, where the command does not say otherwise."""
 
 
+class Ports(NamedTuple):
+    """The ports of a platform that a command may have to start; None for the usual ones."""
+
+    gateway: int | None = None
+    dashboard: int | None = None
+
+    def arguments(self) -> list[str]:
+        """The same, for the command line of `microlite server`."""
+        words = []
+        for option, port in (("--port", self.gateway), ("--dashboard-port", self.dashboard)):
+            words += [] if port is None else [option, str(port)]
+        return words
+
+
 def output_option(command: Command) -> Command:
     """Give a command `--output`; it gets `output`, which holds `text` or `json`."""
 
@@ -42,6 +56,21 @@ def output_option(command: Command) -> Command:
         help="How to print: text for people, json for programs.",
     )
     return option(command)
+
+
+def completes(what: str) -> Callable[[click.Context, click.Parameter, str], Any]:
+    """The `shell_complete` of an argument or option, in a module that only completion imports.
+
+    Args:
+        what: a function of `microlite.cli.candidates`.
+    """
+
+    def complete(context: click.Context, _: click.Parameter, incomplete: str) -> Any:
+        from microlite.cli import candidates
+
+        return getattr(candidates, what)(context, incomplete)
+
+    return complete
 
 
 def pairs(texts: Iterable[str], option: str) -> dict[str, str]:

@@ -13,8 +13,6 @@ from microlite.cli.options import OUTPUTS, Options
 from microlite.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from click.shell_completion import CompletionItem
 
 PROGRAM: Final = "microlite"
@@ -30,6 +28,7 @@ class Entry(NamedTuple):
 
 
 COMMANDS: Final = {
+    "new": Entry("new:new", "Create a service in a new folder, with a test that passes and a README."),
     "server": Entry("server:server", "Start the platform and keep it running."),
     "run": Entry("run:run", "Run services from folders, files or git repositories; each save swaps in the new code."),
     "update": Entry("update:update", "Load the code of running services anew."),
@@ -40,11 +39,15 @@ COMMANDS: Final = {
     "describe": Entry("describe:describe", "Show the endpoints of a service with their fields."),
     "call": Entry("call:call", "Call an endpoint with a JSON document."),
     "stream": Entry("call:stream", "Call an endpoint and print each message of its stream."),
+    "web": Entry("web:web", "Open the dashboard, logged in."),
+    "test": Entry("test:test", "Run the tests of a project with pytest."),
     "user": Entry("user:user", "Look after what is set for you, on this machine."),
     "doctor": Entry("doctor:doctor", "Find out what is wrong here, and how to mend it."),
     "version": Entry("version:version", "Print the version."),
     "cache": Entry("cache:cache", "Look after what the one file has unpacked."),
-    "completion": Entry("completion:completion", "Print the script for completion in a shell."),
+    "completion": Entry(
+        "completion:completion", "Print the script for completion in a shell; without a shell, how it is installed."
+    ),
 }
 """All commands, in the order in which `--help` shows them."""
 
@@ -90,9 +93,11 @@ class Root(click.Group):
             return click.Command.shell_complete(self, ctx, incomplete)
         from click.shell_completion import CompletionItem
 
+        from microlite.cli.candidates import services
+
         found = [CompletionItem(name, help=entry.text) for name, entry in COMMANDS.items()]
-        found += [CompletionItem(name) for name in _running(ctx.params)]
-        return [item for item in found if item.value.startswith(incomplete)]
+        found = [item for item in found if item.value.startswith(incomplete)]
+        return found + services(ctx, incomplete)
 
 
 def find_program(name: str) -> str | None:
@@ -112,18 +117,6 @@ def read_options(home: Path | None, namespace: str, output: str) -> Options:
     return Options(folder.absolute(), namespace, output)
 
 
-def _running(parameters: dict[str, object]) -> Sequence[str]:
-    from microlite.cli.link import connect
-
-    home, namespace = parameters.get("home"), parameters.get("namespace")
-    options = read_options(home if isinstance(home, Path) else None, str(namespace or "default"), OUTPUTS[0])
-    try:
-        with connect(options) as link:
-            return sorted({record["name"] for record in link.ask("registry", "list", timeout=2.0)})
-    except Exception:  # noqa: BLE001 - completion never fails: it offers less
-        return ()
-
-
 @click.group(
     cls=Root,
     name=PROGRAM,
@@ -136,7 +129,7 @@ def _running(parameters: dict[str, object]) -> Sequence[str]:
 @click.option(
     "--home",
     envvar="MICROLITE_HOME",
-    type=click.Path(path_type=Path),
+    type=click.Path(file_okay=False, path_type=Path),
     help="Folder of the platform.  [default: ~/.microlite]",
 )
 @click.option(

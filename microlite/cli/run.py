@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from microlite.cli.failure import CommandError
-from microlite.cli.options import Options, pairs
+from microlite.cli.options import Options, Ports, completes, pairs
 from microlite.cli.places import find_source
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command
-@click.argument("sources", nargs=-1, metavar="[FOLDER | FILE | GIT-ADDRESS]...")
+@click.argument("sources", nargs=-1, metavar="[FOLDER | FILE | GIT-ADDRESS]...", shell_complete=completes("places"))
 @click.option("--name", default="", help="Name of the service, in place of the one that is found.")
 @click.option("--version", default="", help="Version, in place of the one that the code says.")
 @click.option("-i", "--instances", type=click.IntRange(1), help="How many nodes of each service.")
@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 @click.option("--detach", is_flag=True, help="Return when it runs, and keep it running until it is killed.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), help="Port of the gateway, if a platform is started. 0 takes any."
+)
+@click.option(
+    "--dashboard-port",
+    type=click.IntRange(0, 65535),
+    help="Port of its dashboard, which else is two above that of the gateway. 0 takes any.",
 )
 @click.pass_context
 @click.pass_obj
@@ -44,6 +49,7 @@ def run(
     no_watch: bool,
     detach: bool,
     port: int | None,
+    dashboard_port: int | None,
 ) -> None:
     """Run services from folders, files or git repositories; each save swaps in the new code.
 
@@ -67,20 +73,21 @@ def run(
         python=_python(),
         watch=not no_watch,
     )
+    ports = Ports(port, dashboard_port)
     if detach:
-        _run_detached(options, request, port)
+        _run_detached(options, request, ports)
         return
     from microlite.cli.session import run_session
 
-    context.exit(run_session(options, request, port))
+    context.exit(run_session(options, request, ports))
 
 
-def _run_detached(options: Options, request: RunRequest, port: int | None) -> None:
+def _run_detached(options: Options, request: RunRequest, ports: Ports) -> None:
     from microlite.cli.start import connect_or_start
     from microlite.core.runtime.api import ServiceStatus
     from microlite.core.runtime.states import SERVING
 
-    with connect_or_start(options, port) as (link, _):
+    with connect_or_start(options, ports) as (link, _):
         statuses: list[ServiceStatus] = link.ask("runtime", "run", list[ServiceStatus], timeout=None, request=request)
     failed = [one for one in statuses if one.state not in SERVING]
     if failed:

@@ -2,25 +2,87 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 import click
 
 from microlite.cli.options import Options
 
+_HOST: Final = re.compile(r"(?:\*\.)?[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|[0-9A-Fa-f:]+")
+_ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:]+\])(?::\d{1,5})?", re.IGNORECASE)
+
+
+def _check_hosts(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if not _HOST.fullmatch(name):
+            raise click.BadParameter(
+                f"{name!r} is no name of a host; write example.org, or *.example.org for all below it"
+            )
+    return names
+
+
+def _check_origins(_: click.Context, __: click.Parameter, origins: tuple[str, ...]) -> tuple[str, ...]:
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin.rstrip("/")):
+            raise click.BadParameter(f"{origin!r} is no origin; write https://example.org, without a path, or *")
+    return origins
+
 
 @click.command
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address of the gateway.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address of the gateway and the dashboard.")
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
     show_default="8080",
     help="Port of the gateway; 0 takes any free one.",
 )
+@click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    metavar="NAME",
+    multiple=True,
+    callback=_check_hosts,
+    help="A further name under which clients may reach it; *.example.org for all below. Repeatable.",
+)
+@click.option(
+    "--cors-origin",
+    "cors_origins",
+    metavar="ORIGIN",
+    multiple=True,
+    callback=_check_origins,
+    help="An origin whose pages may read answers and send forms. Repeatable; without it all may read.",
+)
+@click.option(
+    "--namespace-by-host",
+    is_flag=True,
+    help="Take staging.shop.example.org for the namespace shop-staging, below an allowed *.example.org.",
+)
+@click.option("--access-log", is_flag=True, help="Write a line for each answer to stderr.")
+@click.option(
+    "--dashboard-port",
+    type=click.IntRange(0, 65535),
+    show_default="two above the gateway's",
+    help="Port of the dashboard; 0 takes any free one.",
+)
+@click.option("--no-dashboard", is_flag=True, help="Start none.")
 @click.option("--session", is_flag=True, hidden=True, help="End two seconds after the last session.")
 @click.option("--ready-fd", type=int, hidden=True, help="Descriptor on which to say that it runs, or why not.")
 @click.pass_context
 @click.pass_obj
 def server(
-    options: Options, context: click.Context, host: str, port: int | None, session: bool, ready_fd: int | None
+    options: Options,
+    context: click.Context,
+    host: str,
+    port: int | None,
+    allowed_hosts: tuple[str, ...],
+    cors_origins: tuple[str, ...],
+    namespace_by_host: bool,
+    access_log: bool,
+    dashboard_port: int | None,
+    no_dashboard: bool,
+    session: bool,
+    ready_fd: int | None,
 ) -> None:
     """Start the platform and keep it running, until Ctrl-C.
 
@@ -29,4 +91,21 @@ def server(
     from microlite.core.app import run_server
     from microlite.core.settings import ServerOptions
 
-    context.exit(run_server(ServerOptions(home=options.home, host=host, port=port, session=session, ready_fd=ready_fd)))
+    if namespace_by_host and not any(name.startswith("*.") for name in allowed_hosts):
+        raise click.UsageError(
+            "--namespace-by-host needs the domain below which names lie: --allowed-host '*.example.org'"
+        )
+    settings = ServerOptions(
+        home=options.home,
+        host=host,
+        port=port,
+        allowed_hosts=allowed_hosts,
+        cors_origins=cors_origins or ("*",),
+        namespace_by_host=namespace_by_host,
+        access_log=access_log,
+        dashboard_port=dashboard_port,
+        dashboard=not no_dashboard,
+        session=session,
+        ready_fd=ready_fd,
+    )
+    context.exit(run_server(settings))

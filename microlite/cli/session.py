@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
     from microlite.cli.described import Described
     from microlite.cli.link import Link
-    from microlite.cli.options import Options
+    from microlite.cli.options import Options, Ports
     from microlite.core.runtime.api import RunRequest
 
 _STOPPING: Final = b"\nstopping: waiting for calls to end (Ctrl-C again does not wait)\n"
 
 
-def run_session(options: Options, request: RunRequest, port: int | None) -> int:
+def run_session(options: Options, request: RunRequest, ports: Ports) -> int:
     """Run services until they end, or until Ctrl-C. Returns the exit code.
 
     Raises:
@@ -41,8 +41,8 @@ def run_session(options: Options, request: RunRequest, port: int | None) -> int:
         KeyboardInterrupt: a second Ctrl-C, or one before there was anything to end.
     """
     name = ",".join(Path(source).name for source in request.sources)
-    with connect_or_start(options, port, session=name) as (link, took):
-        _say_platform(link, took, port)
+    with connect_or_start(options, ports, session=name) as (link, took):
+        _say_platform(link, took, ports)
         view = View(link.gateway, lambda service: _describe(options, service))
         ending = _Ending(options, view.services)
         before = signal.signal(signal.SIGINT, ending.interrupt)
@@ -58,9 +58,13 @@ def run_session(options: Options, request: RunRequest, port: int | None) -> int:
     return 0
 
 
-def _say_platform(link: Link, took: float | None, port: int | None) -> None:
+def _say_platform(link: Link, took: float | None, ports: Ports) -> None:
+    port = ports.gateway
     if took is not None:
-        click.secho(f"microlite {__version__} started in {took * 1000:.0f} ms, gateway {link.gateway}", dim=True)
+        said = f"microlite {__version__} started in {took * 1000:.0f} ms, gateway {link.gateway}"
+        if link.dashboard:
+            said += f", dashboard {link.dashboard} (log in with: microlite web)"
+        click.secho(said, dim=True)
     elif port and not link.gateway.endswith(f":{port}"):
         click.echo(f"A platform runs already, gateway {link.gateway}; --port is for one that is started", err=True)
 

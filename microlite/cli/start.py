@@ -13,16 +13,16 @@ from microlite.core import errors
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from microlite.cli.options import Options
+    from microlite.cli.options import Options, Ports
 
 
 @contextlib.contextmanager
-def connect_or_start(options: Options, port: int | None, *, session: str = "") -> Iterator[tuple[Link, float | None]]:
+def connect_or_start(options: Options, ports: Ports, *, session: str = "") -> Iterator[tuple[Link, float | None]]:
     """Open a connection to the platform, starting one first if none runs.
 
     Args:
         options: the global ones.
-        port: for a gateway that is started here; None for the usual one.
+        ports: of a platform that is started here.
         session: what the connection is for. With it, a platform that is started ends after its last session; without
             it stays.
 
@@ -42,9 +42,8 @@ def connect_or_start(options: Options, port: int | None, *, session: str = "") -
             from microlite.core.library.session import ensure_platform_blocking  # brings the event loop with it
 
             began = time.monotonic()
-            arguments = [] if port is None else ["--port", str(port)]
             try:
-                ensure_platform_blocking(options.home, arguments, session=bool(session))
+                ensure_platform_blocking(options.home, ports.arguments(), session=bool(session))
             except errors.ServiceUnavailable as failure:
                 raise CommandError(failure.detail, FAILED) from None
             took = time.monotonic() - began

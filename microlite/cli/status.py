@@ -10,7 +10,7 @@ import click
 
 from microlite.cli.described import split_version
 from microlite.cli.link import connect
-from microlite.cli.options import Options, output_option
+from microlite.cli.options import Options, completes, output_option
 from microlite.cli.output import print_document, print_table
 from microlite.core.durations import format_duration
 
@@ -23,7 +23,7 @@ _COMMIT: Final = 7
 
 
 @click.command
-@click.argument("service", required=False, metavar="[NAME[@VERSION]]")
+@click.argument("service", required=False, metavar="[NAME[@VERSION]]", shell_complete=completes("managed"))
 @click.argument("version", required=False)
 @output_option
 @click.pass_obj

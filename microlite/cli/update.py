@@ -8,7 +8,7 @@ import click
 
 from microlite.cli.failure import CommandError
 from microlite.cli.link import connect
-from microlite.cli.options import Options
+from microlite.cli.options import Options, completes
 from microlite.cli.places import find_targets
 
 if TYPE_CHECKING:
@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 
 @click.command
-@click.argument("services", nargs=-1, required=True, metavar="NAME[@VERSION]... | FOLDER | GIT-ADDRESS")
+@click.argument(
+    "services",
+    nargs=-1,
+    required=True,
+    metavar="NAME[@VERSION]... | FOLDER | GIT-ADDRESS",
+    shell_complete=completes("managed_or_places"),
+)
 @click.option("-i", "--instances", type=click.IntRange(1), help="How many nodes it has from now on.")
 @click.pass_obj
 def update(options: Options, services: tuple[str, ...], instances: int | None) -> None:

@@ -9,12 +9,13 @@ import msgspec
 
 from microlite.cli.flags import list_flags
 from microlite.cli.root import PROGRAM
-from microlite.cli.values import kind, type_word
+from microlite.core.description.type_words import kind, type_word
+from microlite.core.description.uploads import takes_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from microlite.cli.described import Described, DescribedEndpoint
+    from microlite.cli.described import Described, DescribedEndpoint, Schema
     from microlite.cli.flags import Flag
 
 _INDENT: Final = "        "
@@ -53,7 +54,8 @@ def print_endpoint(service: str, endpoint: DescribedEndpoint) -> None:
     if endpoint.takes_stream:
         usage.append(f"{path} [flags] < messages.ndjson")
     _section("USAGE", usage)
-    rows = [(f"--{flag.name} {type_word(flag.schema, endpoint.request)}", _about(flag)) for flag in _flags(endpoint)]
+    root = endpoint.request
+    rows = [(f"--{flag.name} {type_word(flag.schema, root)}", _about(flag, root)) for flag in _flags(endpoint)]
     _table("FLAGS", [*rows, ("--json object", "the whole request, or the fields that no flag gives")])
 
 
@@ -69,8 +71,10 @@ def _summary(endpoint: DescribedEndpoint) -> str:
     return f"{endpoint.summary} (deprecated)".strip() if endpoint.deprecated else endpoint.summary
 
 
-def _about(flag: Flag) -> str:
+def _about(flag: Flag, root: Schema) -> str:
     parts = [flag.schema.get("description", "").replace("\n", " ")]
+    if takes_files(flag.schema, root):
+        parts.append("(@NAME reads a file)")
     default = flag.schema.get("default")
     if flag.required:
         parts.append("(required)")

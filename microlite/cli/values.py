@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from microlite.core.description.schema_path import dereference
+from microlite.core.description.type_words import alternatives, choices, kind, type_word
+from microlite.core.description.uploads import is_bytes, is_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
 _TRUE: Final = ("true", "1", "yes", "on")
 _FALSE: Final = ("false", "0", "no", "off")
-_FORMATS: Final = {"date-time": "datetime", "date": "date", "time": "time", "duration": "duration", "uuid": "uuid"}
-_MOST_CHOICES: Final = 8
-"""So many values of an enum are listed; more would fill the screen."""
 
 # In a union the text decides: what reads as the narrower type is one.
 _NARROWEST_FIRST: Final = ("enum", "null", "integer", "number", "boolean", "array", "object", "string", "any")
@@ -31,62 +29,9 @@ class ValueRefusal(Exception):
     """The text is no value of the type; the message says what was expected."""
 
 
-def alternatives(schema: Schema, root: Schema) -> list[Schema]:
-    """What a value can be: the schemas of a union, each dereferenced; one for what is no union."""
-    choices = schema.get("anyOf") or schema.get("oneOf")
-    if choices:
-        return [found for choice in choices for found in alternatives(choice, root)]
-    if "$ref" in schema:
-        return alternatives(dereference(schema, root), root)
-    types = schema.get("type")
-    if isinstance(types, list):
-        return [{**schema, "type": one} for one in types]
-    return [schema]
-
-
-def kind(schema: Schema) -> str:
-    """The type of a schema that is no union: a JSON type, `enum`, or `any`."""
-    if "enum" in schema or "const" in schema:
-        return "enum"
-    if "properties" in schema:
-        return "object"
-    return str(schema.get("type", "any"))
-
-
 def is_boolean(schema: Schema, root: Schema) -> bool:
     """Whether the bare flag says true."""
     return {kind(one) for one in alternatives(schema, root)} - {"null"} == {"boolean"}
-
-
-def type_word(schema: Schema, root: Schema) -> str:
-    """The type for help texts: `string`, `int`, `list[number]`, `red|blue`, `Item`."""
-    words = [_word(one, root) for one in alternatives(schema, root) if kind(one) != "null"]
-    return "|".join(dict.fromkeys(words)) or "null"
-
-
-def _word(schema: Schema, root: Schema) -> str:
-    match kind(schema):
-        case "enum":
-            values = _choices(schema)
-            return "|".join(values[:_MOST_CHOICES]) + ("|…" if len(values) > _MOST_CHOICES else "")
-        case "integer":
-            return "int"
-        case "boolean":
-            return "bool"
-        case "string":
-            encoding = "base64" if schema.get("contentEncoding") == "base64" else ""
-            return encoding or _FORMATS.get(schema.get("format", ""), "string")
-        case "array":
-            parts = schema.get("prefixItems") or [schema.get("items") or {}]
-            return f"list[{', '.join(type_word(part, root) for part in parts)}]"
-        case "object" if "properties" not in schema and isinstance(schema.get("additionalProperties"), dict):
-            return f"map[{type_word(schema['additionalProperties'], root)}]"
-        case "object":
-            return str(schema.get("title", "object"))
-        case "any":
-            return "json"
-        case other:
-            return other
 
 
 def convert(texts: Sequence[str], schema: Schema, root: Schema) -> Any:
@@ -116,7 +61,7 @@ def _convert(texts: Sequence[str], schema: Schema, root: Schema) -> Any:
     text = texts[-1]
     match kind(schema):
         case "string":
-            return text
+            return _read_file(text[1:])[1] if is_bytes(schema) and text.startswith("@") else text
         case "integer":
             return _number(int, text, "int")
         case "number":
@@ -159,14 +104,9 @@ def _boolean(text: str) -> bool:
     raise ValueRefusal(f"expected true or false, got {text!r}")
 
 
-def _choices(schema: Schema) -> list[str]:
-    values = schema["enum"] if "enum" in schema else [schema["const"]]
-    return [value if isinstance(value, str) else msgspec.json.encode(value).decode() for value in values]
-
-
 def _choice(text: str, schema: Schema) -> Any:
     values = schema["enum"] if "enum" in schema else [schema["const"]]
-    words = _choices(schema)
+    words = choices(schema)
     if text not in words:
         raise ValueRefusal(f"expected one of {', '.join(words)}, got {text!r}")
     return values[words.index(text)]
@@ -193,6 +133,8 @@ def _list(texts: Sequence[str], schema: Schema, root: Schema) -> list[Any]:
 
 
 def _object(text: str, schema: Schema, root: Schema) -> dict[str, Any]:
+    if text.startswith("@") and is_file(schema, root):
+        return _file(text[1:], schema)
     key, equals, value = text.partition("=")
     values = schema.get("additionalProperties")
     if equals and not text.startswith("{") and "properties" not in schema and values is not False:
@@ -201,6 +143,26 @@ def _object(text: str, schema: Schema, root: Schema) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueRefusal(f"expected a JSON object, got {text!r}")
     return found
+
+
+def _file(path: str, schema: Schema) -> dict[str, Any]:
+    """A file as the object that a request holds, with as much as the object has members for."""
+    from mimetypes import guess_type  # 10 ms that few commands need
+
+    name, content = _read_file(path)
+    said = {"name": name, "content_type": guess_type(name)[0]}
+    return {"content": content, **{key: value for key, value in said.items() if value and key in schema["properties"]}}
+
+
+def _read_file(path: str) -> tuple[str, str]:
+    """Name and content of a file, the content as JSON carries it."""
+    import base64
+    from pathlib import Path
+
+    try:
+        return Path(path).name, base64.b64encode(Path(path).read_bytes()).decode()
+    except OSError as error:
+        raise ValueRefusal(f"the file {path!r} cannot be read: {error.strerror}") from None
 
 
 def _read(text: str, what: str) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from microlite.cli.attempt import Attempt
 from microlite.cli.example import curl_line
 from microlite.core.runtime.api import Topic
 from microlite.core.runtime.lines import Stream, strip_ansi
@@ -50,6 +51,7 @@ class View:
         self._down: set[str] = set()
         self._said: dict[str, deque[str]] = {}
         self._foretold: dict[str, list[str]] = {}
+        self._attempts: dict[str, Attempt] = {}
         self._terminal = sys.stdout.isatty()
         self.services: list[str] = []
 
@@ -60,6 +62,7 @@ class View:
             self.services.append(name)
             self._said[name] = deque(maxlen=_REMEMBERED)
             self._foretold[name] = []
+            self._attempts[name] = Attempt()
         match happening.topic:
             case Topic.LOG:
                 self._log(happening)
@@ -87,10 +90,14 @@ class View:
             del foretold[: foretold.index(text) + 1]
             return
         self._said[name].append(text)
-        self._print(name, line.text)
+        for ready in self._attempts[name].wrote(text, line.text):
+            self._print(name, ready)
 
     def _state(self, happening: Happening) -> None:
         name, state = happening.service, happening.state
+        if state in (State.RUNNING, State.STOPPED):
+            for text in self._attempts[name].over():
+                self._print(name, text)
         if state is State.RUNNING:
             if name not in self._announced:
                 self._announced.add(name)
@@ -123,6 +130,13 @@ class View:
         name = happening.service
         lines = [strip_ansi(text) for text in happening.lines]
         unsaid = [text for text in lines if text not in self._said[name]]
+        if self._attempts[name].failed_alike(unsaid):
+            self._print(name, f"failed again: {happening.text}", fg="red")
+            self._forget(name)
+            self._foretold[name] = unsaid
+            return
+        for text in self._attempts[name].failed(unsaid):
+            self._print(name, text)
         self._print(name, f"failed: {happening.text}", fg="red", bold=True)
         for text in unsaid:
             self._print(name, text, fg="red")

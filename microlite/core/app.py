@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import shutil
@@ -15,6 +14,8 @@ from typing import TYPE_CHECKING, Final, Self
 from microlite import onefile
 from microlite.core import errors
 from microlite.core.auth.admin_token import admin_token
+from microlite.core.auth.one_time_links import OneTimeLinks
+from microlite.core.auth.web_sessions import WebSessions
 from microlite.core.catalog import Parts, built_in_services
 from microlite.core.clock import Clock, SystemClock
 from microlite.core.context import DEFAULT_NAMESPACE, Account
@@ -36,10 +37,13 @@ from microlite.core.runtime.logs import Logs
 from microlite.core.runtime.machinery import Machinery, Patience
 from microlite.core.runtime.runtime import Runtime
 from microlite.core.runtime.watcher import Watcher
+from microlite.core.server_file import remove_server_file, write_server_file
 from microlite.core.settings import DEFAULT_PORT, ServerOptions
 from microlite.core.user_config import UserConfig
 from microlite.onefile.bytecode import compile_in_background
 from microlite.version import __version__
+from microlite.web.dashboard.parts import DashboardParts
+from microlite.web.dashboard.server import bind_dashboard
 from microlite.web.gateway.feed import PathFeed
 from microlite.web.gateway.options import GatewayOptions
 from microlite.web.gateway.ports import PortTaken
@@ -106,6 +110,10 @@ class Platform:
         self.logs = await stack.enter_async_context(Logs(home / "logs", clock))
         self.table = PathTable()
         PathFeed(self.membership, self.table)
+        self.links = OneTimeLinks(self.engine, clock)
+        self.dashboard = bind_dashboard(self.options)
+        if self.dashboard is not None:
+            stack.push_async_callback(self.dashboard.stop)
         self.gateway = await self._start_gateway()
         stack.push_async_callback(self.gateway.stop)
         group = await stack.enter_async_context(asyncio.TaskGroup())
@@ -117,7 +125,7 @@ class Platform:
             home=home,
             clock=clock,
             launcher=launcher,
-            environments=self._environments(library),
+            environments=make_environments(self.options.home, onefile.library_path(), self.clock),
             checkouts=Checkouts(home / "checkouts", Git(os.environ, UserConfig(home)), clock),
             logs=self.logs,
             registry=self.registry,
@@ -132,7 +140,12 @@ class Platform:
             platform_socket(home),
             self.router,
             role="platform",
-            properties={"gateway": self.gateway.url, "version": __version__, "pid": str(os.getpid())},
+            properties={
+                "gateway": self.gateway.url,
+                "dashboard": self.dashboard_url,
+                "version": __version__,
+                "pid": str(os.getpid()),
+            },
             on_hello=self._on_hello,
             on_lost=self._on_lost,
         )
@@ -140,9 +153,18 @@ class Platform:
         stack.push_async_callback(listener.close)
         stack.push_async_callback(self._end_services)
         await self.runtime.restore()
-        _write_server_file(home, self.gateway.url, listener.path)
-        stack.callback(_remove_server_file, home)
+        write_server_file(
+            home,
+            gateway=self.gateway.url,
+            dashboard=self.dashboard_url,
+            socket=str(listener.path),
+            version=__version__,
+        )
+        stack.callback(remove_server_file, home)
         self._ready = True
+        if self.dashboard is not None:
+            starting = self.dashboard.start(self._dashboard_parts(), self.gateway.url)
+            group.create_task(starting, name="microlite: start the dashboard")
         if self.options.session:
             # Whoever started it for a session may be gone before it has opened one.
             self._linger = asyncio.get_running_loop().call_later(FIRST_SESSION, self._end_if_idle)
@@ -151,6 +173,21 @@ class Platform:
         compilation = compile_in_background()
         if compilation is not None:
             stack.callback(compilation.close)
+
+    @property
+    def dashboard_url(self) -> str:
+        """Where the dashboard is reached, empty where there is none."""
+        return self.dashboard.url if self.dashboard is not None else ""
+
+    def _dashboard_parts(self) -> DashboardParts:
+        return DashboardParts(
+            send=self.router.send,
+            links=self.links,
+            sessions=WebSessions(self.engine, self.clock),
+            admin_token=self.token,
+            clock=self.clock,
+            home=str(self.options.home),
+        )
 
     async def _start_gateway(self) -> Gateway:
         options = self.options
@@ -164,7 +201,15 @@ class Platform:
     async def _gateway_on(self, port: int) -> Gateway:
         options = self.options
         gateway = Gateway(
-            GatewayOptions(host=options.host, port=port, allowed_hosts=options.allowed_hosts),
+            GatewayOptions(
+                host=options.host,
+                port=port,
+                allowed_hosts=options.allowed_hosts,
+                cors_origins=options.cors_origins,
+                namespace_by_host=options.namespace_by_host,
+                access_log=options.access_log,
+                dashboard_url=self.dashboard_url,
+            ),
             table=self.table,
             send=self.router.send,
             programs=Programs(self.router),
@@ -176,7 +221,14 @@ class Platform:
         return gateway
 
     def _serve_built_in(self) -> None:
-        parts = Parts(registry=self.registry, membership=self.membership, runtime=self.runtime, logs=self.logs)
+        parts = Parts(
+            links=self.links,
+            dashboard=self.dashboard_url,
+            registry=self.registry,
+            membership=self.membership,
+            runtime=self.runtime,
+            logs=self.logs,
+        )
         for service in built_in_services(parts):
             self._serve(service)
 
@@ -188,19 +240,6 @@ class Platform:
         description = service.describe()
         self.registry.add_built_in(description)
         self.table.update(BUILT_IN, description)
-
-    def _environments(self, library: str) -> Environments:
-        from pathlib import Path  # at run time, for once
-
-        installer = Installer(pip=_pip_command(), uv=shutil.which("uv") or "", environ=dict(os.environ))
-        return Environments(
-            self.options.home / "environments",
-            library=Path(library),
-            version=__version__,
-            needs=LIBRARY_NEEDS,
-            installer=installer,
-            clock=self.clock,
-        )
 
     # -- connections ----------------------------------------------------------------------------------------------------
 
@@ -250,6 +289,8 @@ def run_server(options: ServerOptions) -> int:
     say = _Announcer(options)
     if not logging.getLogger().handlers:
         logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    if options.access_log:
+        logging.getLogger("microlite.access").setLevel(logging.INFO)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_serve(options, say))
@@ -301,7 +342,10 @@ class _Announcer:
     def ready(self, platform: Platform) -> None:
         self._report("ready")
         print(f"microlite {__version__} is running, home {self._options.home}")
-        print(f"gateway  {platform.gateway.url}", flush=True)
+        print(f"gateway    {platform.gateway.url}")
+        if platform.dashboard is not None:
+            print(f"dashboard  {platform.dashboard.url}  (log in with: microlite web)")
+        sys.stdout.flush()
 
     def stopping(self) -> None:
         print("stopping: waiting for calls to finish (Ctrl-C again ends at once)", flush=True)
@@ -326,6 +370,25 @@ def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
     return None
 
 
+def make_environments(home: Path, library: Path, clock: Clock) -> Environments:
+    """The environments of a home, for projects with dependencies of their own.
+
+    Args:
+        home: the folder of the platform.
+        library: the folder that holds microlite and what a service imports of it, and nothing else.
+        clock: for waiting, and for the age of environments.
+    """
+    installer = Installer(pip=_pip_command(), uv=shutil.which("uv") or "", environ=dict(os.environ))
+    return Environments(
+        home / "environments",
+        library=library,
+        version=__version__,
+        needs=LIBRARY_NEEDS,
+        installer=installer,
+        clock=clock,
+    )
+
+
 def _pip_command() -> list[str]:
     """The installer for environments: the one that the one file carries, else that of the running Python."""
     bundle = onefile.extraction()
@@ -336,14 +399,3 @@ def _pip_command() -> list[str]:
 
 def _marker(home: Path) -> str:
     return str(home.absolute())
-
-
-def _write_server_file(home: Path, gateway: str, socket: Path) -> None:
-    content = json.dumps({"pid": os.getpid(), "gateway": gateway, "socket": str(socket), "version": __version__})
-    aside = home / "server.json.new"
-    aside.write_text(content + "\n")
-    aside.rename(home / "server.json")
-
-
-def _remove_server_file(home: Path) -> None:
-    (home / "server.json").unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from microlite.core.auth.service import auth_service
 from microlite.core.network.service import network_service
 from microlite.core.registry.service import registry_service
 from microlite.core.runtime.service import runtime_service
@@ -11,6 +12,7 @@ from microlite.core.runtime.service import runtime_service
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from microlite.core.auth.one_time_links import OneTimeLinks
     from microlite.core.library.service import Service
     from microlite.core.network.membership import Membership
     from microlite.core.registry.registry import Registry
@@ -21,7 +23,18 @@ if TYPE_CHECKING:
 class Parts:
     """What the built-in services are logic over."""
 
-    def __init__(self, *, registry: Registry, membership: Membership, runtime: Runtime, logs: Logs) -> None:
+    def __init__(
+        self,
+        *,
+        links: OneTimeLinks,
+        dashboard: str,
+        registry: Registry,
+        membership: Membership,
+        runtime: Runtime,
+        logs: Logs,
+    ) -> None:
+        self.links = links
+        self.dashboard = dashboard
         self.registry = registry
         self.membership = membership
         self.runtime = runtime
@@ -29,6 +42,7 @@ class Parts:
 
 
 CATALOG: Final[tuple[Callable[[Parts], Service], ...]] = (
+    lambda parts: auth_service(parts.links, parts.dashboard),
     lambda parts: network_service(parts.membership),
     lambda parts: registry_service(parts.registry),
     lambda parts: runtime_service(parts.runtime, parts.registry, parts.logs),

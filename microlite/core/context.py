@@ -13,6 +13,9 @@ TRACEPARENT: Final = "traceparent"
 
 DEFAULT_NAMESPACE: Final = "default"
 
+PLATFORM_NAMESPACE: Final = "microlite.platform"
+"""Where the platform keeps its own records; no namespace of a user can carry the name."""
+
 _TRACEPARENT: Final = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 
 

@@ -9,16 +9,27 @@ import msgspec
 DEFAULT_PORT = 8080
 """The gateway's port where nobody names one."""
 
+DASHBOARD_OFFSET = 2
+"""The dashboard's port is so many above the gateway's, unless it is named."""
+
 
 class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of one platform.
 
     Attributes:
         home: the folder with all that the platform keeps.
-        host: the address on which the gateway listens.
+        host: the address on which the gateway and the dashboard listen.
         port: the port of the gateway; 0 takes any free one. None is 8080, or any free one for a session where that is
             taken: a developer's loop does not stop at a port that he did not ask for.
-        allowed_hosts: names besides those of this machine that a `Host` header may carry.
+        dashboard_port: the port of the dashboard; 0 takes any free one. None is two above the gateway's, or any free one
+            where that of the gateway is 0 or, for a session, where that port is taken.
+        dashboard: whether there is a dashboard.
+        allowed_hosts: names besides those of this machine that a `Host` header may carry; `*.example.org` allows all
+            below it.
+        cors_origins: origins whose pages may read answers, as in `https://example.org`, and send forms; `*` lets the
+            pages of all origins read, and no further one send forms.
+        namespace_by_host: whether a subdomain below an allowed `*.example.org` names the namespace.
+        access_log: whether to write a line for each answer of the gateway to stderr.
         session: whether to end two seconds after the last session.
         ready_fd: a descriptor on which to say `ready`, or why not.
     """
@@ -26,6 +37,11 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     home: Path
     host: str = "127.0.0.1"
     port: int | None = None
+    dashboard_port: int | None = None
+    dashboard: bool = True
     allowed_hosts: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ("*",)
+    namespace_by_host: bool = False
+    access_log: bool = False
     session: bool = False
     ready_fd: int | None = None

@@ -39,7 +39,7 @@ DRAIN_GRACE = 30.0
 
 
 @contextlib.asynccontextmanager
-async def platform(*, clock: Clock | None = None) -> AsyncIterator[RunningPlatform]:
+async def platform(*, clock: Clock | None = None, dashboard: bool = False) -> AsyncIterator[RunningPlatform]:
     """Boot a platform in this process: all built-in services, a database, sockets and HTTP, in a folder of its own.
 
     Any number can run side by side. On leaving, services are ended at once and everything is removed.
@@ -47,12 +47,15 @@ async def platform(*, clock: Clock | None = None) -> AsyncIterator[RunningPlatfo
     Args:
         clock: the time that the platform and its services see. Without it a `ManualClock`, which stands still until
             the test moves it (`p.advance(60)`); sockets and the deadlines of calls run by real time in either case.
+        dashboard: whether to start the dashboard too; it answers a moment after this has returned.
     """
     home = Path(tempfile.mkdtemp(prefix="ml-"))  # short, since paths of sockets are limited
     try:
         async with contextlib.AsyncExitStack() as stack:
             used = clock if clock is not None else ManualClock()
-            booted = await stack.enter_async_context(Platform(ServerOptions(home=home, port=0), used))
+            booted = await stack.enter_async_context(
+                Platform(ServerOptions(home=home, port=0, dashboard=dashboard), used)
+            )
             client = await dial(str(platform_socket(home)), RefuseCalls(), role="client")
             stack.push_async_callback(_close, client)
             running = RunningPlatform(booted, client)
@@ -70,6 +73,7 @@ class RunningPlatform:
         faults: makes things go wrong.
         home: the platform's folder.
         http: the base URL of the gateway, `http://127.0.0.1:…`.
+        dashboard: the base URL of the dashboard; empty unless it was asked for.
         token: the admin's token, for built-in endpoints over HTTP (`Authorization: Bearer …`).
     """
 
@@ -80,6 +84,7 @@ class RunningPlatform:
         self.faults = Faults(booted.clock, self._break_connections)
         self.home = booted.options.home
         self.http = booted.gateway.url
+        self.dashboard = booted.dashboard_url
         self.token = booted.token
         self._booted = booted
         self._caller = Caller(_Through(client))

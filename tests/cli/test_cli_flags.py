@@ -8,7 +8,7 @@ import pytest
 
 from microlite.cli.failure import CommandError
 from microlite.cli.flags import list_flags, read_request
-from microlite.cli.values import type_word
+from microlite.core.description.type_words import type_word
 
 SCHEMA: dict[str, Any] = {
     "type": "object",

@@ -16,8 +16,10 @@ PAGES = (
     "docs/howto/run-any-http-program.md",
     "docs/howto/run-from-git.md",
     "docs/howto/run-several-services.md",
+    "docs/howto/start-a-new-service.md",
     "docs/howto/stream.md",
     "docs/howto/test-a-service.md",
+    "docs/howto/upload-files.md",
 )
 
 

@@ -60,7 +60,7 @@ class Shown:
 async def shown(tmp_path: Path) -> AsyncIterator[Shown]:
     home = tmp_path / "home"
     async with (
-        Platform(ServerOptions(home=home, port=0)) as platform,
+        Platform(ServerOptions(home=home, port=0, dashboard=False)) as platform,
         microlite.connect(home) as caller,
         aiohttp.ClientSession(platform.gateway.url) as http,
     ):

@@ -7,9 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from microlite.web.gateway.conditional import etag
 from tests.gateway.gateway_bench import TOKEN, Bench, Wire
 
 ADMIN = {"Authorization": f"Bearer {TOKEN}"}
+TAG = etag(b"{}")
+LARGE = b'{"a":"%b"}' % (b"x" * 2000)
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
@@ -49,13 +52,14 @@ CASES = [
     Case("an odd code passes", path="/echo/fail", body=b'{"code":418}', status=418),
     Case("the media type's charset may be given", body=b"{}", headers={"Content-Type": "application/json; charset=utf-8"},
          json={}),
-    Case("form bodies are not understood", body=b"a=1", headers={"Content-Type": "application/x-www-form-urlencoded"},
-         status=415),
+    Case("a form sets fields", body=b"count=1", headers={"Content-Type": "application/x-www-form-urlencoded"},
+         json={"count": 1}),
     Case("text is not JSON", body=b"{}", headers={"Content-Type": "text/plain"}, status=415),
     Case("another charset is not understood", body=b"{}", headers={"Content-Type": "application/json; charset=latin-1"},
          status=415),
     Case("a body without type is not taken for JSON", body=b"{}", headers={"Content-Type": ""}, status=415),
-    Case("a compressed body is not understood", body=b"{}", headers={"Content-Encoding": "gzip"}, status=415),
+    Case("a body that is not compressed as it says", body=b"{}", headers={"Content-Encoding": "gzip"}, status=400),
+    Case("a compression that nobody here knows", body=b"{}", headers={"Content-Encoding": "br"}, status=415),
     Case("an unknown service", path="/nobody", status=404, json={"detail": 'Service "nobody" not found'}),
     Case("an unknown endpoint", path="/echo/none", status=404,
          json={"detail": 'Endpoint "none" not found for service "echo"'}),
@@ -92,10 +96,19 @@ CASES = [
     Case("a foreign host", headers={"Host": "evil.example"}, status=421),
     Case("no host", headers={"Host": ""}, status=400),
     Case("a program that does not exist", "GET", "/", headers={"Host": "nobody.localhost"}, status=404),
-    Case("an origin is echoed, without credentials", headers={"Origin": "http://a.example"}, json={}, answer_headers={
-        "access-control-allow-origin": "http://a.example", "access-control-allow-credentials": ""}),
+    Case("an origin is echoed, without credentials", body=b"{}", headers={"Origin": "http://a.example"}, json={},
+         answer_headers={"access-control-allow-origin": "http://a.example", "access-control-allow-credentials": ""}),
     Case("errors can be read by pages too", path="/nobody", headers={"Origin": "http://a.example"}, status=404,
          answer_headers={"access-control-allow-origin": "http://a.example"}),
+    Case("what is read has a tag", "GET", "/echo", json={}, answer_headers={"etag": TAG, "vary": ""}),
+    Case("what is written has none", body=b"{}", json={}, answer_headers={"etag": ""}),
+    Case("another tag changes nothing", "GET", "/echo", headers={"If-None-Match": '"other"'}, json={},
+         answer_headers={"etag": TAG}),
+    Case("errors have no tag", "GET", "/echo/none", status=404, answer_headers={"etag": ""}),
+    Case("a small answer is not compressed", body=b'{"a":1}', headers={"Accept-Encoding": "gzip"}, json={"a": 1},
+         answer_headers={"content-encoding": "", "vary": ""}),
+    Case("a large one is not for whoever does not ask", body=LARGE, json={"a": "x" * 2000},
+         answer_headers={"content-encoding": "", "vary": "Accept-Encoding"}),
     Case("an upgrade to HTTP/2 is ignored", body=b'{"up":1}', headers={
         "Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABkAAQCAAAAAAIAAAAA"},
         json={"up": 1}),

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 import microlite
+from microlite import errors
 
 ROOT = Path(__file__).parents[2]
 
@@ -177,6 +178,40 @@ async def test_several_at_once_share_one_platform(bench: Bench) -> None:
         (record,) = await m.call("registry.get", service="greeter")
         assert len(record["nodes"]) == 3
         assert len({node["pid"] for node in record["nodes"]}) == 3
+
+
+async def test_sigterm_lets_it_finish_what_it_does_and_a_second_one_ends_it(bench: Bench) -> None:
+    first = await bench.run()
+    await first.says("is running")
+    async with microlite.connect(bench.home) as m:
+
+        async def refused() -> bool:
+            try:
+                await m.call("greeter.hello", name="Ann")
+            except errors.ServiceNotFound:
+                return True
+            return False
+
+        holding = asyncio.ensure_future(m.call("greeter.hold"))
+        await first.says("holding")
+        first.process.terminate()
+        await until(refused)
+        assert not holding.done()
+        first.process.send_signal(signal.SIGUSR1)
+        assert await holding == "released"
+        await first.says("stopped")
+        assert await first.ended() == 0
+
+        second = await bench.run()
+        await second.says("is running")
+        holding = asyncio.ensure_future(m.call("greeter.hold"))
+        await second.says("holding")
+        second.process.terminate()
+        await until(refused)
+        second.process.terminate()
+        assert await second.ended() == 128 + signal.SIGTERM
+        with pytest.raises(errors.OutcomeUnknown):
+            await holding
 
 
 async def test_it_survives_its_platform(bench: Bench) -> None:

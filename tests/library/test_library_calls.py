@@ -258,9 +258,9 @@ async def test_an_uncaught_exception_is_a_500_with_an_id_and_the_service_lives_o
         assert error.id in error.detail
         logged = [record.getMessage() for record in caplog.records if error.id in record.getMessage()]
         assert len(logged) == 1
-        assert "Traceback" in logged[0]
+        assert __file__ in logged[0]
         if name in ("breaks", "blocks"):
             assert "the secret reason" in logged[0]
             assert "secret_place" in logged[0]
-            assert "microlite/core" not in logged[0].split("Traceback")[1].splitlines()[1], "our frames were not cut"
+            assert "microlite/core" not in logged[0], "our frames were not cut"
     assert await platform.call("frail.well") == "well"

@@ -1,12 +1,16 @@
 """The product itself in one file; the other tests of this folder use a stand-in."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.onefile.built import ROOT, built, start
+from tests.examples.conftest import registry
+from tests.onefile.built import PYTHON, ROOT, built, start
+
+__all__ = ["registry"]
 
 pytestmark = [
     pytest.mark.slow,
@@ -29,3 +33,15 @@ def test_prepared_answers_are_those_of_the_command_line(pyz: Path, tmp_path: Pat
     installed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert (said.returncode, said.stdout) == (0, installed.stdout)
     assert not cache.exists()
+
+
+def test_a_new_project_is_tested_with_the_one_file_alone(pyz: Path, tmp_path: Path, registry: None) -> None:
+    """Nothing is installed on the machine: pytest comes with the first run, into an environment that is kept."""
+    environ = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    created = start(pyz, "new", "my-2nd-service", cwd=tmp_path, environ=environ)
+    assert (created.returncode, created.stderr) == (0, "")
+    for said in ("Installing what the tests need, for this time and those to come\n", ""):
+        # Without `site` it sees nothing of what is installed here.
+        done = start(pyz, "test", cwd=tmp_path / "my-2nd-service", environ=environ, python=(PYTHON, "-S"))
+        assert (done.returncode, done.stderr) == (0, said), done.stdout
+        assert "3 passed" in done.stdout

@@ -18,6 +18,7 @@ from microlite.core.rpc import frames
 from microlite.core.rpc.blocking import BlockingClient
 from microlite.core.rpc.call import UnaryCall
 from microlite.core.rpc.connection import Connection
+from microlite.core.rpc.frames import encode
 from microlite.core.rpc.paths import PATH_LIMIT, socket_path
 from microlite.core.rpc.sockets import Listener, dial, peer_uid, private_folder
 from tests.rpc.rpc_parts import HELLO, Service
@@ -85,8 +86,8 @@ async def test_a_listener_replaces_a_stale_socket_and_leaves_that_of_its_success
     await first.start()
     assert path.stat().st_mode & 0o777 == 0o600
     await second.start()
-    first.stop_accepting()
-    first.stop_accepting()
+    await first.leave("the node is stopping")
+    await first.leave("the node is stopping")
     connection = await dial(str(path), Service(), role="peer")
     await connection.ping()
     await first.close()
@@ -98,9 +99,10 @@ async def test_a_listener_replaces_a_stale_socket_and_leaves_that_of_its_success
 async def test_a_listener_knows_its_connections_and_ends_them(tmp_path: Path) -> None:
     hello: asyncio.Queue[Connection] = asyncio.Queue()
     lost: asyncio.Queue[Connection] = asyncio.Queue()
+    service = Service()
     listener = Listener(
         tmp_path / "x.s",
-        Service(),
+        service,
         role="platform",
         properties={"version": "1"},
         on_hello=hello.put_nowait,
@@ -117,16 +119,57 @@ async def test_a_listener_knows_its_connections_and_ends_them(tmp_path: Path) ->
     assert listener.connections == set(accepted.values())
     two.close()
     assert await lost.get() is accepted["client"]
-    listener.stop_accepting()
+    held = asyncio.ensure_future(UnaryCall("s", "hold").run(one.start))
+    hearing = await service.arrived.get()
+    await listener.leave("the node is stopping")
     with pytest.raises(errors.ServiceUnavailable):
         await dial(str(listener.path), Service(), role="client")
-    assert await UnaryCall("s", "echo", b"goes on").run(one.start) == b"goes on"
+    hearing.inbound.reply(b"goes on")
+    assert await held == b"goes on"
+    with pytest.raises(errors.ServiceUnavailable, match="the connection is closed"):
+        await UnaryCall("s", "echo").run(one.start)
     await listener.close()
     await one.closed
     assert gone == [one]
     assert one.peer is not None
     assert one.peer.properties == {"version": "1"}
     assert listener.connections == set()
+
+
+async def test_who_has_connected_but_is_not_let_in_yet_is_told_to_go_away(tmp_path: Path) -> None:
+    """A call that was sent on such a connection provably did not start."""
+    service = Service()
+    listener = Listener(tmp_path / "x.s", service, role="node")
+    await listener.start()
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.connect(str(listener.path))  # and the loop has no turn to accept it
+        caller.sendall(encode(frames.Hello(frames.VERSION, "peer", {})) + encode(frames.Call(1, "s", "echo", b"x")))
+        await listener.leave("the node is stopping")
+        await listener.close()
+        decoder = frames.FrameDecoder()
+        heard: list[object] = []
+        while data := caller.recv(65536):
+            heard += decoder.feed(data)
+    assert isinstance(heard[0], frames.Hello)
+    assert heard[1:] == [frames.GoAway(0, "the node is stopping")]
+    assert service.seen == []
+
+
+async def test_an_answer_that_waits_is_read_although_its_sender_reads_no_more(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "x.s"))
+        server.listen()
+        connection = await dial(str(tmp_path / "x.s"), Service(), role="peer")
+        answered = asyncio.ensure_future(UnaryCall("s", "echo", b"x").run(connection.start))
+        await asyncio.sleep(0)
+        with server.accept()[0] as accepted:
+            accepted.recv(65536)
+            accepted.sendall(encode(frames.Hello(frames.VERSION, "node", {})) + encode(frames.Reply(1, b"x")))
+        late = asyncio.ensure_future(UnaryCall("s", "echo", b"y").run(connection.start))
+        assert await answered == b"x"
+        with pytest.raises(errors.ServiceUnavailable, match="the connection broke") as failed:
+            await late
+        assert type(failed.value) is errors.ServiceUnavailable, "it never left, so its outcome is known"
 
 
 async def test_dialling_nobody_says_so(tmp_path: Path) -> None:

@@ -21,7 +21,9 @@ from microlite.core.runtime.machinery import Patience
 from microlite.core.runtime.states import State
 from microlite.core.settings import ServerOptions
 
-QUICK = Patience(start=2.0, check=0.2, silence=0.3, retry=Policy(first=0.02, factor=1.5, attempts=3, jitter=0.0))
+QUICK = Patience(
+    start=2.0, notice=0.5, check=0.2, silence=0.3, retry=Policy(first=0.02, factor=1.5, attempts=3, jitter=0.0)
+)
 """For tests of what fails: nothing is waited for longer than needs be."""
 
 ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "MICROLITE_"))}
@@ -157,6 +159,6 @@ class Bench:
 async def bench_on(home: Path, folder: Path, patience: Patience | None = None, **options: Any) -> AsyncIterator[Bench]:
     """A platform on this home; leaving stops it."""
     folder.mkdir(exist_ok=True)
-    platform = Platform(ServerOptions(home=home, port=0, **options), patience=patience)
+    platform = Platform(ServerOptions(home=home, port=0, **{"dashboard": False, **options}), patience=patience)
     async with platform, connect(home) as caller:
         yield Bench(platform, folder, caller)

@@ -124,7 +124,7 @@ async def test_a_service_that_never_becomes_healthy_leaves_the_old_code_serving(
 
 async def test_code_that_ends_by_itself_is_told_what_it_lacks(bench: Bench) -> None:
     failed = await _fails_and_heals(bench, "from microlite import Service\nService('echo')\n")
-    assert "does it call run()?" in failed.text
+    assert "main.py ended without serving: put `if __name__" in failed.text
 
 
 async def test_newer_code_takes_the_place_of_code_that_hangs(bench: Bench) -> None:

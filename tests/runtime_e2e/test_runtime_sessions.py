@@ -71,7 +71,7 @@ async def test_the_second_run_of_a_service_is_refused_in_one_sentence(bench: Ben
     await bench.run("echo")
     with pytest.raises(errors.Conflict) as refused:
         await bench.run("echo")
-    assert refused.value.detail.startswith(f"echo is running already (detached, from {bench.folder / 'echo'})")
+    assert refused.value.detail.startswith(f"service echo is running already (detached, from {bench.folder / 'echo'})")
     assert "microlite kill echo" in refused.value.detail
     outcomes = await asyncio.gather(
         bench.run("echo", name="parrot"), bench.run("echo", name="parrot"), return_exceptions=True

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from microlite.core.description.annotations import format_type
 from microlite.core.description.codec import Codec, encode_json, encode_msgpack
+from microlite.core.description.media_type import check_media_type
 from microlite.core.description.rejection import bad_payload
+from microlite.core.description.reply_check import misfits, unsendable, wrong_reply
 from microlite.core.description.schema import no_schema, request_schema, type_schema
 from microlite.core.description.signature import NONE_GIVEN, Signature, read_signature
 from microlite.core.description.structs import EndpointDescription, Role, Streaming
@@ -42,6 +45,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     role: Role = Role.PUBLIC
     metadata: dict[str, str] = {}
     deprecated: bool = False
+    produces: str = ""
 
 
 class Endpoint:
@@ -65,6 +69,7 @@ class Endpoint:
 
     __slots__ = (
         "_items",
+        "_misfits",
         "_request",
         "_response",
         "_response_type",
@@ -93,6 +98,7 @@ class Endpoint:
         self._items = _NO_ITEMS if signature.items is NONE_GIVEN else Codec(signature.items)
         self._response_type = signature.response
         self._response = None
+        self._misfits = misfits(description.response)
 
     def decode_request(self, payload: Payload, encoding: int) -> tuple[Any, ...]:
         """The arguments of a call, in the order of the function's parameters, defaults filled in.
@@ -127,10 +133,15 @@ class Endpoint:
         """The payload of a reply, or of one item of the server's stream.
 
         Raises:
-            TypeError: the value holds something that cannot be sent; OverflowError, ValueError: a number or string
-                that the encoding has no form for.
+            ReplyError: the value is of another kind than the function declares, was not awaited, or holds something that
+                cannot be sent.
         """
-        return encode_json(value) if encoding else encode_msgpack(value)
+        if type(value) in self._misfits:
+            raise wrong_reply(value, format_type(self._response_type))
+        try:
+            return encode_json(value) if encoding else encode_msgpack(value)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise unsendable(value, error, is_async=self.is_async) from None
 
     def encode_request(self, arguments: Mapping[str, Any], encoding: int = 0) -> bytes:
         """The caller's side of `decode_request`: the payload of a call with these fields, unchecked."""
@@ -195,6 +206,7 @@ def compile_endpoint(
         role=options.role,
         metadata=dict(options.metadata),
         deprecated=options.deprecated,
+        produces=check_media_type(options.produces, signature),
     )
     return Endpoint(function, description, signature)
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from microlite.core.errors import BadRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 BUILT_IN_SERVICES: Final = frozenset(
     {"auth", "broker", "config", "debug", "events", "network", "registry", "runtime", "store"}
@@ -14,7 +17,7 @@ COMMANDS: Final = frozenset(
     {
         *("server", "run", "update", "kill", "status", "logs", "new", "services", "describe", "call", "stream"),
         *("publish", "login", "logout", "user", "env", "web", "backup", "restore", "doctor", "version", "shell"),
-        *("cache", "init", "completion", "help"),
+        *("cache", "init", "completion", "help", "test"),
     }
 )
 """Words of the command line: a service of such a name could not be called there."""
@@ -54,6 +57,14 @@ def normalise_endpoint(name: str) -> str:
     lose what Python makes them wear. Idempotent.
     """
     return _HUMP.sub("-", name.rstrip("_")).lower().replace("_", "-")
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """The end of a sentence that says that `name` is not known: the name that is near, if there is one."""
+    from difflib import get_close_matches  # for a mistake, which few processes meet
+
+    close = get_close_matches(name[:MAX_ENDPOINT_NAME], list(names), 1)
+    return f'; did you mean "{close[0]}"?' if close else ""
 
 
 def check_service_name(name: str, *, built_in: bool = False, versioned: bool = False) -> str:

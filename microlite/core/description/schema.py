@@ -127,7 +127,8 @@ def _schemas(annotations: Sequence[Any], mode: Mode) -> tuple[list[Schema], dict
 
     # NoReturn says of a function what None says of its reply
     types = [None if item is typing.NoReturn or item is typing.Never else item for item in annotations]
-    schemas, definitions = msgspec.json.schema_components(types, schema_hook=hook, ref_template=REF + "{name}")
+    components = msgspec.json.schema_components(types, schema_hook=hook, ref_template=REF + "{name}")
+    schemas, definitions = msgspec.json.decode(msgspec.json.encode(components))  # defaults may be tuples
     if not models:
         return list(schemas), definitions
     names: dict[str, str] = {}

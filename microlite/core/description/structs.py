@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum, StrEnum
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -12,10 +12,29 @@ Schema: TypeAlias = dict[str, Any]
 
 
 class Encoding(IntEnum):
-    """How a payload is written down. The number is what the wire carries."""
+    """How the payloads of a call are written down. The number is what the wire carries.
+
+    A face that speaks JSON can still send bytes as they are, and get them so, with one of the mixed encodings.
+    """
 
     MSGPACK = 0
     JSON = 1
+    MSGPACK_TO_JSON = 2
+    """What the caller sends is MessagePack, and the answer JSON."""
+    JSON_TO_MSGPACK = 3
+    """What the caller sends is JSON, and the answer MessagePack."""
+
+
+ASKED: Final = (Encoding.MSGPACK, Encoding.JSON, Encoding.MSGPACK, Encoding.JSON)
+"""By encoding of a call: how its request and the caller's stream are written, plainly MSGPACK or JSON."""
+
+ANSWERED: Final = (Encoding.MSGPACK, Encoding.JSON, Encoding.JSON, Encoding.MSGPACK)
+"""By encoding of a call: how the reply and the callee's stream are written."""
+
+
+def encoding_of(asked: Encoding, answered: Encoding) -> Encoding:
+    """The encoding of a call with its request and its answer in these, each plainly MSGPACK or JSON."""
+    return next(one for one in Encoding if (ASKED[one], ANSWERED[one]) == (asked, answered))
 
 
 class Streaming(StrEnum):
@@ -61,6 +80,7 @@ class EndpointDescription(msgspec.Struct, frozen=True, kw_only=True):
         role: the least role of a caller, for built-in endpoints.
         metadata: what the author says about it, for whoever looks for it.
         deprecated: callers should turn away from it.
+        produces: the media type of the reply, `image/png`, which then is bytes or text and no JSON; empty for JSON.
     """
 
     name: str
@@ -75,6 +95,7 @@ class EndpointDescription(msgspec.Struct, frozen=True, kw_only=True):
     role: Role = Role.PUBLIC
     metadata: dict[str, str] = {}
     deprecated: bool = False
+    produces: str = ""
 
     @property
     def summary(self) -> str:

@@ -7,11 +7,12 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from microlite.core import errors
-from microlite.core.description.naming import endpoint_of
-from microlite.core.description.structs import Encoding, Role, Streaming
+from microlite.core.description.naming import did_you_mean, endpoint_of
+from microlite.core.description.structs import ANSWERED, ASKED, Role, Streaming
 from microlite.core.library.context import Context
 from microlite.core.library.failure import report
 from microlite.core.library.middleware import Invocation
+from microlite.core.library.pulse import Pulse
 from microlite.core.library.threads import Threads
 from microlite.core.rpc.flow import CreditGate, ItemQueue
 
@@ -48,8 +49,10 @@ class Dispatcher:
         self._checked = checked
         self._endpoints: dict[str, Endpoint] = dict(service.endpoints)
         self._loop = asyncio.get_running_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], str] = {}
+        """Each with the name of its endpoint; an empty one for a plain function, which runs in a thread."""
         self._threads = Threads(service.name, self._loop)
+        self._pulse = Pulse(service.name, self._loop, self._tasks.values, scope.log)
         self._wrapped = bool(service.middlewares)
         self._run: Handler = service.wrap(self._invoke)
 
@@ -62,25 +65,27 @@ class Dispatcher:
                 return
         if self._checked and not self._allowed(endpoint, inbound):
             return
-        if inbound.encoding > Encoding.JSON:
+        if inbound.encoding >= len(ASKED):
             inbound.fail(errors.UnsupportedMediaType(f"encoding {inbound.encoding}: 0 is MessagePack, 1 is JSON"))
             return
         try:
-            arguments = endpoint.decode_request(inbound.payload, inbound.encoding)
+            arguments = endpoint.decode_request(inbound.payload, ASKED[inbound.encoding])
         except errors.Error as error:
             inbound.fail(error)
             return
         context = Context(self._scope, inbound)
+        name = endpoint.name if endpoint.is_async else ""
+        self._pulse.started(name)
         if endpoint.streaming is Streaming.UNARY:
-            self._start(inbound, self._unary(endpoint, context, arguments, inbound), None)
+            self._start(inbound, self._unary(endpoint, context, arguments, inbound), name, None)
             return
         if endpoint.streaming.from_server and not inbound.credit:
             inbound.fail(errors.BadRequest(f"{endpoint.name} answers with a stream; call it as one"))
             return
         flow = _Flow(inbound, endpoint.streaming.from_client)
-        self._start(inbound, self._stream(endpoint, context, arguments, inbound, flow), flow)
+        self._start(inbound, self._stream(endpoint, context, arguments, inbound, flow), name, flow)
 
-    def _start(self, inbound: Inbound, work: Coroutine[Any, Any, None], flow: _Flow | None) -> None:
+    def _start(self, inbound: Inbound, work: Coroutine[Any, Any, None], name: str, flow: _Flow | None) -> None:
         if flow is not None:
             inbound.receiver = flow
         task: asyncio.Task[None]
@@ -90,8 +95,8 @@ class Dispatcher:
                 return
         else:
             task = self._loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = name
+        task.add_done_callback(self._tasks.pop)
         if flow is not None:
             flow.task = task
         else:
@@ -103,7 +108,7 @@ class Dispatcher:
                 result = await endpoint.invoke(context, arguments)
             else:
                 result = await self._run(context, Invocation(endpoint, arguments))
-            inbound.reply(endpoint.encode_response(result, inbound.encoding))
+            inbound.reply(endpoint.encode_response(result, ANSWERED[inbound.encoding]))
         except errors.Error as error:
             inbound.fail(error)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the edge between user code and the wire
@@ -121,12 +126,13 @@ class Dispatcher:
                 items = self._threads.blocking(items)
             result = await self._run(context, Invocation(endpoint, arguments, items))
             if not endpoint.streaming.from_server:
-                inbound.reply(endpoint.encode_response(result, inbound.encoding))
+                inbound.reply(endpoint.encode_response(result, ANSWERED[inbound.encoding]))
                 return
+            encoding = ANSWERED[inbound.encoding]
             stream = result if hasattr(result, "__aiter__") else self._threads.iterate(context, result)
             try:
                 async for item in stream:
-                    payload = endpoint.encode_response(item, inbound.encoding)
+                    payload = endpoint.encode_response(item, encoding)
                     if not flow.gate.open:
                         await flow.gate.wait()
                     flow.gate.take(len(payload))
@@ -160,8 +166,11 @@ class Dispatcher:
     def _find(self, inbound: Inbound) -> Endpoint | None:
         endpoint = self._endpoints.get(endpoint_of(self._service.name, inbound.endpoint))
         if endpoint is None:
+            near = did_you_mean(inbound.endpoint, self._endpoints)
             inbound.fail(
-                errors.EndpointNotFound(f'Endpoint "{inbound.endpoint}" not found for service "{self._service.name}"')
+                errors.EndpointNotFound(
+                    f'Endpoint "{inbound.endpoint}" not found for service "{self._service.name}"{near}'
+                )
             )
         return endpoint
 
@@ -190,6 +199,7 @@ class Dispatcher:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=STUBBORN)
+        self._pulse.stop()
         self._threads.close()
 
 
@@ -261,7 +271,7 @@ class _Items:
 
     def __init__(self, endpoint: Endpoint, inbound: Inbound, queue: ItemQueue) -> None:
         self._endpoint = endpoint
-        self._encoding = inbound.encoding
+        self._encoding = ASKED[inbound.encoding]
         self._queue = queue
 
     def __aiter__(self) -> _Items:

@@ -6,6 +6,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from microlite.core import errors
+from microlite.core.description.reply_check import ReplyError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -24,11 +25,33 @@ def report(error: BaseException, context: Context, endpoint: Endpoint | None) ->
     """
     error_id = context.new_id()
     place = f"{context.service}.{endpoint.name}" if endpoint is not None else context.service
-    text = "".join(traceback.format_exception(type(error), error, user_frames(error.__traceback__))).rstrip()
+    told = "traceback"
+    if isinstance(error, ReplyError) and endpoint is not None:
+        at = endpoint.place
+        told, text = "reason", f'  File "{at.file}", line {at.line}, in {at.label}\n{type(error).__name__}: {error}'
+    else:
+        text = user_traceback(error)
     context.log.error("%s failed (error %s)\n%s", place, error_id, text)
     return errors.InternalServerError(
-        f"{place} failed with {type(error).__name__}; the log has the traceback under {error_id}", id=error_id
+        f"{place} failed with {type(error).__name__}; the log has the {told} under {error_id}", id=error_id
     )
+
+
+def user_traceback(error: BaseException) -> str:
+    """What the author of a service needs to see of an exception: the frames that the author wrote."""
+    shown = traceback.TracebackException(type(error), error, error.__traceback__, compact=True)
+    _keep_own(shown)
+    return "".join(shown.format()).rstrip()
+
+
+def _keep_own(shown: traceback.TracebackException) -> None:
+    """Take our frames out of a traceback, and out of those of its causes; one that is ours alone stays as it is."""
+    kept = [frame for frame in shown.stack if not frame.filename.startswith(OWN_FILES)]
+    if kept:
+        shown.stack[:] = kept
+    for other in (shown.__cause__, shown.__context__, *(getattr(shown, "exceptions", None) or ())):
+        if other is not None:
+            _keep_own(other)
 
 
 def user_frames(trace: TracebackType | None) -> TracebackType | None:

@@ -30,6 +30,7 @@ def endpoint(
     role: Role = Role.PUBLIC,
     metadata: Mapping[str, str] | None = None,
     deprecated: bool = False,
+    produces: str = "",
 ) -> Callable[[F], F]: ...
 
 
@@ -44,6 +45,7 @@ def endpoint(
     role: Role = Role.PUBLIC,
     metadata: Mapping[str, str] | None = None,
     deprecated: bool = False,
+    produces: str = "",
 ) -> Any:
     """Declare more of a handler class's method than its signature says. A method without this is an endpoint too.
 
@@ -56,6 +58,7 @@ def endpoint(
         role: the least role of a caller, for built-in services.
         metadata: what the author says about it.
         deprecated: callers should turn away from it.
+        produces: the media type of what it returns, as bytes or text.
     """
     options = Options(
         name=name,
@@ -65,6 +68,7 @@ def endpoint(
         role=role,
         metadata=dict(metadata or {}),
         deprecated=deprecated,
+        produces=produces,
     )
 
     def mark(method: F) -> F:

@@ -8,15 +8,17 @@ import logging
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from microlite.core import errors
 from microlite.core.clock import SystemClock
+from microlite.core.library import made
 from microlite.core.library.context import Context, Scope
 from microlite.core.library.dispatch import Dispatcher
-from microlite.core.library.failure import report
+from microlite.core.library.failure import report, user_frames, user_traceback
 from microlite.core.library.log_format import write_to_stderr
 from microlite.core.library.peers import Peers
 from microlite.core.library.placement import Placement
@@ -45,13 +47,22 @@ def run(service: Service) -> None:
 
     SIGTERM and SIGINT drain; a second one ends at once.
     """
+    if not made.begin(service):
+        return  # it was said when the other one began
     try:
         placement = Placement.from_environment(os.environ)
         write_to_stderr(placement.log_level)
+        for other in made.siblings(service):
+            logging.getLogger(service.name).warning(
+                "%s does not run: a process serves one service, which is %s; put the other into a folder of its own",
+                other.place,
+                service.name,
+            )
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             code = runner.run(_serve(service, placement))
     except errors.Error as error:
-        print(f"{service.name}: {error.detail}", file=sys.stderr)  # noqa: T201 - this is the program's own last word
+        name = os.environ.get("MICROLITE_SERVICE") or service.name
+        print(f"{name}: {error.detail}", file=sys.stderr)  # noqa: T201 - this is the program's own last word
         code = errors.exit_code(error)
     except KeyboardInterrupt:
         code = 130
@@ -169,7 +180,9 @@ class RunningNode:
             for hook in self._service.start_hooks:
                 await hook.run(context)
         except Exception as error:
-            raise errors.InternalServerError(f"on_start failed: {report(error, context, None).detail}") from error
+            logging.getLogger(self._service.name).error("on_start failed\n%s", user_traceback(error))
+            said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            raise errors.InternalServerError(f"on_start failed: {said}{_where(error)}") from error
 
     async def _stop_hooks(self, context: Context) -> None:
         for hook in self._service.stop_hooks:
@@ -281,9 +294,7 @@ class RunningNode:
         """Let what was called finish, streams for a shorter while. Returns whether all of it has."""
         listener = self._listener
         if listener is not None:
-            listener.stop_accepting()
-            for connection in listener.connections:
-                connection.go_away("the node is stopping")
+            await listener.leave("the node is stopping")
             connections = [*connections, *listener.connections]
         finished: asyncio.Future[Any] = asyncio.gather(*(connection.settled() for connection in connections))
         streams = min(grace, STREAM_GRACE)
@@ -308,6 +319,14 @@ class RunningNode:
         if connection.peer is not None and connection.peer.properties.get("namespace") != self._placement.namespace:
             connection.go_away("another namespace")
             connection.close()
+
+
+def _where(error: BaseException) -> str:
+    """File and line of the user's code at which it was raised, in brackets."""
+    trace = user_frames(error.__traceback__)
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f" ({Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno})" if trace is not None else ""
 
 
 async def _first(*futures: asyncio.Future[Any]) -> None:

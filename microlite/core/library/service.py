@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 import msgspec
 
 from microlite.core.description import (
+    DeclarationError,
     Endpoint,
     EndpointDescription,
     Options,
@@ -27,6 +28,7 @@ from microlite.core.description.naming import (
     normalise_endpoint,
 )
 from microlite.core.errors import BadRequest
+from microlite.core.library import made
 from microlite.core.library.handlers import options_of, public_methods
 from microlite.core.library.hooks import Hook
 from microlite.core.library.middleware import Handler, Middleware, chain, check_middleware
@@ -84,6 +86,8 @@ class Service:
         self._routes: dict[str, Route] = {}
         self._start_hooks: list[Hook] = []
         self._stop_hooks: list[Hook] = []
+        if not built_in:
+            made.remember(self)
 
     @overload
     def endpoint(self, function: F, /) -> F: ...
@@ -100,6 +104,7 @@ class Service:
         role: Role = Role.PUBLIC,
         metadata: Mapping[str, str] | None = None,
         deprecated: bool = False,
+        produces: str = "",
     ) -> Callable[[F], F]: ...
 
     def endpoint(
@@ -114,6 +119,7 @@ class Service:
         role: Role = Role.PUBLIC,
         metadata: Mapping[str, str] | None = None,
         deprecated: bool = False,
+        produces: str = "",
     ) -> Any:
         """Make a typed function an endpoint; it stays callable as it is. A decorator, bare or with options.
 
@@ -130,6 +136,8 @@ class Service:
             role: the least role of a caller, for built-in services.
             metadata: what the author says about it.
             deprecated: callers should turn away from it.
+            produces: the media type of what it returns, as in `image/png`. It returns bytes or text (or a stream of
+                them), which HTTP hands on as they are; callers in Python get them as ever.
 
         Raises:
             DeclarationError: signature, name or route cannot be served; the text says where and what to write instead.
@@ -145,6 +153,7 @@ class Service:
                 role=role,
                 metadata=_check_metadata(metadata, place),
                 deprecated=deprecated,
+                produces=produces,
             )
             self._add(target, name or str(getattr(target, "__name__", "")), options)
             return target
@@ -239,6 +248,12 @@ class Service:
         return f"<Service {self.name} {self.version}: {', '.join(self._endpoints) or 'no endpoints'}>"
 
     def _add(self, function: Callable[..., Any], name: str, options: Options) -> None:
+        try:
+            self._declare(function, name, options)
+        except DeclarationError as error:
+            raise error.with_traceback(None) from None  # its text says all; how it was found out is nobody's concern
+
+    def _declare(self, function: Callable[..., Any], name: str, options: Options) -> None:
         place = Place.of(function)
         try:
             full = endpoint_of(self.name, check_endpoint_name(name))

@@ -91,10 +91,10 @@ class Membership:
         self._router.expect(namespace, service, expected, reason)
         self._tell(namespace, service)
 
-    def is_expected(self, namespace: str, service: str) -> bool:
-        """Whether a node is on its way, or it is known why there is none."""
+    def outlook(self, namespace: str, service: str) -> tuple[bool, str]:
+        """Whether a node is on its way, and why there is none, as far as somebody has said so."""
         entry = self._router.table.find(namespace, service)
-        return entry is not None and (entry.expected or bool(entry.reason))
+        return (entry.expected, entry.reason) if entry is not None else (False, "")
 
     def describe(self, namespace: str, service: str) -> ServiceDescription | None:
         """The service as its newest node that takes calls describes it."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from microlite.core import errors
 from microlite.core.context import DEFAULT_NAMESPACE
+from microlite.core.description.naming import did_you_mean
 from microlite.core.network import balancer
 from microlite.core.network.local import LocalCalls
 from microlite.core.network.relay import Relay
@@ -113,7 +114,10 @@ class Router:
         elif entry is not None and entry.reason:
             call.on_error(errors.ServiceUnavailable(f'Service "{call.service}" has no running node: {entry.reason}'))
         else:
-            call.on_error(errors.ServiceNotFound(f'Service "{call.service}" not found'))
+            known = (*self.table.entries(call.namespace or DEFAULT_NAMESPACE), *self.table.entries(""))
+            names = [other.name for other in known]
+            near = did_you_mean(call.service, names)
+            call.on_error(errors.ServiceNotFound(f'Service "{call.service}" not found{near}'))
 
     def _send_undialled(self, call: Call, link: Link) -> None:
         if self._dial is None:

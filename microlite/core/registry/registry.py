@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from microlite.core import errors
-from microlite.core.description.naming import check_service_name
+from microlite.core.description.naming import check_service_name, did_you_mean
 from microlite.core.registry.api import Action, Event, Registration, ServiceRecord
 
 if TYPE_CHECKING:
@@ -139,7 +139,8 @@ class Registry:
             return [_built_in(self._built_in[name])]
         found = [record for record in self.services(namespace) if record.name == name]
         if not found:
-            raise errors.ServiceNotFound(f'Service "{name}" not found')
+            names = [*(record.name for record in self.services(namespace)), *self._built_in]
+            raise errors.ServiceNotFound(f'Service "{name}" not found{did_you_mean(name, names)}')
         return found
 
     def _bind(self, lease: Lease, connection: Connection) -> None:

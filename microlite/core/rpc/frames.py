@@ -52,7 +52,7 @@ class Call(Frame, tag=1):
     endpoint: str
     payload: bytes = b""
     encoding: Natural = 0
-    """Of the payload, and of all that comes back: 0 MessagePack, 1 JSON."""
+    """Of all payloads: 0 MessagePack, 1 JSON, 2 MessagePack from the caller and JSON back, 3 the other way round."""
     timeout: Natural = 0
     """Milliseconds until the caller gives up; 0 for never."""
     credit: Natural = 0

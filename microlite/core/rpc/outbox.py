@@ -133,8 +133,12 @@ class Outbox(asyncio.Protocol):
             # Right away: the transport of uvloop would write at the end of the turn, when the other side could be at it.
             try:
                 sent = os.write(self._socket, data)
+            except BlockingIOError:
+                sent = 0
             except OSError:
-                sent = 0  # full, or broken: the transport finds out
+                # The other side reads no more. What it has said before may still wait here, and the transport, if it
+                # tried to write, would drop that: it is left to read up to the end.
+                return False
             if sent == len(data):
                 return True
             if sent:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import socket
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from microlite.core import errors
 from microlite.core.rpc import frames
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["Listener", "dial", "peer_uid", "private_folder"]
+
+_LET_IN: Final = 1.0
+"""Seconds in which whoever has connected must have become a connection; out of descriptors, one may never."""
+_TURNS: Final = 3
+"""Turns of the loop from accepting a socket to `connection_made`, in asyncio as in uvloop."""
 
 
 def private_folder(folder: Path) -> None:
@@ -100,7 +106,10 @@ class Listener:
         self._on_hello = on_hello
         self._on_lost = on_lost
         self._server: asyncio.Server | None = None
+        self._socket: socket.socket | None = None
         self._inode = 0
+        self.leaving = ""
+        """Why no further call is taken; empty as long as they are."""
         self.connections: set[Connection] = set()
 
     async def start(self) -> None:
@@ -114,6 +123,7 @@ class Listener:
             self.path.chmod(0o600)
             self._inode = self.path.stat().st_ino
             self._server = await loop.create_unix_server(self._accepted, sock=server, backlog=1024)
+            self._socket = server
         except BaseException:
             server.close()
             raise
@@ -127,20 +137,40 @@ class Listener:
             if self._on_lost is not None:
                 self._on_lost(connection)
 
-    def stop_accepting(self) -> None:
-        """Take no further connection; those that are open go on. May be called twice."""
-        if self._server is not None:
-            try:
-                if self.path.stat().st_ino == self._inode:  # and not that of a successor
-                    self.path.unlink()
-            except OSError:
-                pass  # somebody cleared the folder away
-            self._server.close()
-            self._server = None
+    async def leave(self, reason: str) -> None:
+        """Take no further call: each connection is told to go away, also those that are only being opened.
+
+        Who has connected is let in before this returns. Closing the socket over him would break a connection on which he
+        may have sent calls already, and leave him in doubt about them. May be called twice.
+
+        Args:
+            reason: for the callers.
+        """
+        if self._server is None or self.leaving:
+            return
+        self.leaving = reason
+        try:
+            if self.path.stat().st_ino == self._inode:  # and not that of a successor
+                self.path.unlink()
+        except OSError:
+            pass  # somebody cleared the folder away
+        for connection in self.connections:
+            connection.go_away(reason)
+        assert self._socket is not None
+        backlog = select.poll()
+        backlog.register(self._socket, select.POLLIN)
+        until = asyncio.get_running_loop().time() + _LET_IN
+        while backlog.poll(0) and asyncio.get_running_loop().time() < until:  # noqa: ASYNC110 - nothing tells when
+            await asyncio.sleep(0)
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
 
     async def close(self) -> None:
-        """Stop accepting and close what is open; who does not read what was sent within a second is cut off."""
-        self.stop_accepting()
+        """Leave, and close what is open; who does not read what was sent within a second is cut off."""
+        await self.leave(f"the {self._hello.role} is stopping")
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
         for connection in list(self.connections):
             connection.close()
         if self.connections:
@@ -168,3 +198,5 @@ class _AcceptedConnection(Connection):
             return
         self._listener.connections.add(self)
         super().connection_made(transport)
+        if self._listener.leaving:
+            self.go_away(self._listener.leaving)

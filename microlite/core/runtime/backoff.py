@@ -101,7 +101,7 @@ class Backoff:
         if self._failures >= self._policy.attempts:
             times = "once" if self._failures == 1 else f"{self._failures} times within"
             spent = "" if self._failures == 1 else f" {format_duration(max(1.0, now - self._failing_since))}"
-            return GiveUp(f"{reason}; failed {times}{spent}: change the source or run `microlite update` to try again")
+            return GiveUp(f"{reason}; failed {times}{spent}: the next change, or `microlite update`, tries again")
         return Retry(self._policy.wait(self._failures, self._clock.random()), self._failures)
 
     def reset(self) -> None:

@@ -162,7 +162,10 @@ def check_request(request: RunRequest) -> None:
 
 def _check_runnable(desired: Desired) -> None:
     source = desired.source
-    check_service_name(source.name)
+    try:
+        check_service_name(source.name)
+    except errors.BadRequest as error:
+        raise errors.BadRequest(f"{Path(source.folder, source.entry)}: {error.detail}") from None
     if source.port and desired.instances > 1:
         raise errors.BadRequest(
             f"{source.name}: listens on port {source.port} by itself, so it can have one instance, not {desired.instances}"

@@ -128,6 +128,15 @@ def _name_in_text(source: bytes) -> str:
     return found[1].decode() if found else ""
 
 
+def variable_of(entry: Path) -> str:
+    """The variable that holds the service in a file, empty where none is seen."""
+    try:
+        found = re.search(rb"^(\w+)[^=\n]*=\s*(?:\w+\.)?Service\(", entry.read_bytes(), re.MULTILINE)
+    except OSError:
+        return ""
+    return found[1].decode() if found else ""
+
+
 def _local_files(module: str, importer: Path, folder: Path) -> Iterator[Path]:
     """Where a module of this name would lie, if it is one of the folder's own."""
     bare = module.lstrip(".")

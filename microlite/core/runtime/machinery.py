@@ -39,6 +39,7 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         start: from the launch of its process until it answers.
+        notice: of these, until it is said that it takes long.
         silence: without an answer to a ping, before it counts as hung.
         check: between two pings.
         drain: for the unary calls and HTTP requests of a node that is replaced or ended.
@@ -46,6 +47,7 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     start: float = 30.0
+    notice: float = 5.0
     silence: float = 60.0
     check: float = 10.0
     drain: float = 30.0

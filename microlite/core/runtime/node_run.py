@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from microlite.core import errors
 from microlite.core.runtime import http_program, restarts
 from microlite.core.runtime.api import NodeStatus
+from microlite.core.runtime.diagnosis import Diagnosis, diagnose, did_not_serve
+from microlite.core.runtime.inspection import variable_of
 from microlite.core.runtime.launch.api import PRELOAD, Kind, LaunchSpec, Stream
 from microlite.core.runtime.lines import LineSplitter, strip_ansi
 from microlite.core.runtime.lines import Stream as LogStream
@@ -193,8 +195,12 @@ class NodeRun:
         assert self._watching is not None
         assert self._process is not None
         answering = self._task(self._answers(), "first answer")
-        patience = self._machinery.patience.start
+        patience, notice = self._machinery.patience.start, self._machinery.patience.notice
         try:
+            await asyncio.wait({answering, self._watching}, timeout=notice, return_when=asyncio.FIRST_COMPLETED)
+            if not (answering.done() or self._watching.done()):
+                self._log.say(f"… starting since {notice:g} s: {self._what_is_missing()}", node=self.id)
+            patience -= notice
             await asyncio.wait({answering, self._watching}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
             while not (answering.done() or self._watching.done()) and is_debugged(self.pid):
                 await asyncio.wait({answering, self._watching}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
@@ -204,7 +210,7 @@ class NodeRun:
                 await asyncio.wait({self._watching}, timeout=STOP_GRACE)
             if self._watching.done():
                 raise self._ended_early(self._process)
-            raise self._failed(f"did not become healthy within {patience:g} s: {self._what_is_missing()}")
+            raise self._failed(f"did not become healthy within {patience + notice:g} s: {self._what_is_missing()}")
         finally:
             answering.cancel()
             with contextlib.suppress(asyncio.CancelledError, errors.Error):
@@ -226,7 +232,9 @@ class NodeRun:
     def _what_is_missing(self) -> str:
         if self._port:
             return f"nothing listens on port {self._port}, which it was told by the variable PORT"
-        return "it has not registered" if self.lease is None else "it does not answer"
+        if self.lease is None:
+            return "it has not come to `run()`, or an on_start does not return"
+        return "it does not answer: does something block its loop?"
 
     async def _answers(self) -> None:
         source = self._desired.source
@@ -244,10 +252,22 @@ class NodeRun:
     def _ended_early(self, process: Process) -> NodeFailed:
         assert process.exit is not None
         story = self._story(process.exit)
+        if story.exit_code == 0 and self._port:
+            return NodeFailed(f"ended by itself (exit code 0) before it listened on port {self._port}", story)
+        found = self._diagnosis(story)
+        if found is not None:
+            return NodeFailed(found.reason, story, final=found.hopeless)
+        return NodeFailed(self._reason(story), story)
+
+    def _diagnosis(self, story: Restart) -> Diagnosis | None:
+        """What its end means, where it is a Python file whose words we can read."""
+        source = self._desired.source
+        if source.command or story.exit_code is None:
+            return None
         if story.exit_code == 0:
-            hint = f"listened on port {self._port}" if self._port else "served: does it call run()?"
-            return NodeFailed(f"ended by itself (exit code 0) before it {hint}", story)
-        return NodeFailed(self._reason(story), story, final=self._last_words().startswith(_HOPELESS))
+            return did_not_serve(source, variable_of(Path(source.folder, source.entry)))
+        words = [strip_ansi(line) for stream, line in self._said if stream is Stream.STDERR]
+        return diagnose(words, source, self._desired.name, self._desired.asked.python)
 
     def _failed(self, reason: str) -> NodeFailed:
         story = restarts.Restart(
@@ -279,6 +299,9 @@ class NodeRun:
         return next((line for line in words if line), "")[:_LONGEST_WORDS]
 
     def _reason(self, story: Restart) -> str:
+        found = self._diagnosis(story) if story.exit_code else None
+        if found is not None:
+            return found.reason
         words = self._last_words() if story.exit_code else ""
         return f"{story.reason()}: {words}" if words else story.reason()
 
@@ -374,10 +397,6 @@ class NodeRun:
 
     def _task(self, work: Coroutine[Any, Any, None], what: str) -> asyncio.Task[None]:
         return asyncio.get_running_loop().create_task(work, name=f"microlite: {what} of {self.id}")
-
-
-_HOPELESS: Final = ("SyntaxError:", "IndentationError:", "TabError:")
-"""What no second start of the same code cures."""
 
 
 def _port_taken(port: int) -> str:

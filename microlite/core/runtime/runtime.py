@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from microlite.core import errors
+from microlite.core.context import PLATFORM_NAMESPACE
 from microlite.core.engine.api import Batch, Delete, Put
 from microlite.core.runtime import importing
 from microlite.core.runtime.api import Desired, Happening, ServiceStatus, Topic
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
 
 BUCKET: Final = "runtime"
 """The records of what is detached, by name and version."""
-
-PLATFORM_NAMESPACE: Final = "microlite.platform"
-"""Where the platform keeps its own records; no namespace of a user can carry the name."""
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +64,7 @@ class Runtime:
         self._watcher = watcher
         self._group = group
         self._services: dict[tuple[str, str], _Service] = {}
+        self._observers: set[Callable[[str, str], object]] = set()
         self._closing = False
         self._gates = Gates(self.matching, machinery.registry, machinery.membership)
         machinery.membership.supervise(self._claims)
@@ -158,6 +157,7 @@ class Runtime:
             service = _Service()
             if listener is not None:
                 service.listeners.add(listener)
+            service.listeners.add(self._observer_of(desired.namespace))
             service.runner = Runner(desired, self._machinery, self._gates, partial(self._on_happening, service))
             self._services[desired.namespace, desired.key] = service
             services.append(service)
@@ -192,6 +192,7 @@ class Runtime:
         finally:
             if self._services.get((desired.namespace, desired.key)) is service:
                 del self._services[desired.namespace, desired.key]
+            self._observed(desired.namespace, desired.name)
             if service.watch is not None:
                 service.watch.close()
 
@@ -267,6 +268,18 @@ class Runtime:
         for service in self._services.values():
             if service.runner is runner:
                 service.listeners.discard(listener)
+
+    def observe(self, observer: Callable[[str, str], object]) -> Callable[[], None]:
+        """Tell `observer` the namespace and name of each service of which something happens; the result ends it."""
+        self._observers.add(observer)
+        return lambda: self._observers.discard(observer)
+
+    def _observer_of(self, namespace: str) -> Callable[[Happening], object]:
+        return lambda happening: self._observed(namespace, happening.service)
+
+    def _observed(self, namespace: str, name: str) -> None:
+        for observer in list(self._observers):
+            observer(namespace, name)
 
     def matching(self, namespace: str, name: str = "", version: str = "") -> list[Runner]:
         """The runners of a namespace, of one service, or of one version of it; by name."""
@@ -374,7 +387,7 @@ def _waiting(desired: Desired, at: float) -> Happening:
 def _running_already(present: Desired) -> errors.Conflict:
     how = "detached" if present.detached else "by another session"
     return errors.Conflict(
-        f"{present.key} is running already ({how}, from {present.source.folder}): end it with "
+        f"service {present.key} is running already ({how}, from {present.source.folder}): end it with "
         f"`microlite kill {present.key}`, or load its code anew with `microlite update {present.key}`"
     )
 

@@ -87,37 +87,36 @@ def runtime_service(runtime: Runtime, registry: Registry, logs: Logs) -> Service
             service: only this one; all without it.
             version: only this version of it.
         """
-        found = [runner.status() for runner in runtime.matching(ctx.namespace, service, version)]
-        managed = {node.id for status in found for node in status.nodes}
-        for record in registry.services(ctx.namespace):
-            if service in ("", record.name) and version in ("", record.version):
-                nodes = tuple(
-                    NodeStatus(
-                        id=node.id,
-                        generation=node.generation,
-                        state=State.RUNNING,
-                        pid=node.pid,
-                        started=node.started,
-                        healthy=node.started,
-                    )
-                    for node in record.nodes
-                    if node.id not in managed
-                )
-                if nodes:
-                    found.append(
-                        ServiceStatus(
-                            name=record.name,
-                            version=record.version,
-                            state=State.RUNNING,
-                            nodes=nodes,
-                            updated=max(node.started for node in nodes),
-                            metadata=record.metadata,
-                            managed=False,
-                        )
-                    )
+        found = _statuses(runtime, registry, ctx.namespace, service, version)
         if service and not found:
             raise errors.ServiceNotFound(f'Service "{service}" not found')
-        return sorted(found, key=lambda status: (status.name, status.version))
+        return found
+
+    @service.endpoint(role=Role.ADMIN, reads=True)
+    async def watch(ctx: Context, service: str = "") -> AsyncIterator[list[ServiceStatus]]:
+        """Stream what runs: the list as `status` gives it, now and after each change; changes that come together make one.
+
+        Args:
+            service: only this one; all without it. A service that is gone leaves the list empty.
+        """
+        changed = asyncio.Event()
+
+        def on_change(namespace: str, name: str) -> None:
+            if namespace == ctx.namespace and service in ("", name):
+                changed.set()
+
+        stops = [
+            runtime.observe(on_change),
+            registry.watch(lambda namespace, event: on_change(namespace, event.service.name)),
+        ]
+        try:
+            while True:
+                changed.clear()
+                yield _statuses(runtime, registry, ctx.namespace, service)
+                await changed.wait()
+        finally:
+            for stop in stops:
+                stop()
 
     @service.endpoint(role=Role.ADMIN, reads=True, name="logs")
     async def read_logs(
@@ -151,6 +150,41 @@ def runtime_service(runtime: Runtime, registry: Registry, logs: Logs) -> Service
                 yield line
 
     return service
+
+
+def _statuses(
+    runtime: Runtime, registry: Registry, namespace: str, service: str = "", version: str = ""
+) -> list[ServiceStatus]:
+    """What the platform runs, and what was started by hand, by name and version."""
+    found = [runner.status() for runner in runtime.matching(namespace, service, version)]
+    managed = {node.id for status in found for node in status.nodes}
+    for record in registry.services(namespace):
+        if service in ("", record.name) and version in ("", record.version):
+            nodes = tuple(
+                NodeStatus(
+                    id=node.id,
+                    generation=node.generation,
+                    state=State.RUNNING,
+                    pid=node.pid,
+                    started=node.started,
+                    healthy=node.started,
+                )
+                for node in record.nodes
+                if node.id not in managed
+            )
+            if nodes:
+                found.append(
+                    ServiceStatus(
+                        name=record.name,
+                        version=record.version,
+                        state=State.RUNNING,
+                        nodes=nodes,
+                        updated=max(node.started for node in nodes),
+                        metadata=record.metadata,
+                        managed=False,
+                    )
+                )
+    return sorted(found, key=lambda status: (status.name, status.version))
 
 
 def _owner(ctx: Context) -> str:

@@ -85,7 +85,7 @@ class Slot:
         self.error = reason
         verdict = self._backoff.failed(reason)
         if final and not isinstance(verdict, GiveUp):
-            verdict = GiveUp(f"{reason}; change the source or run `microlite update` to try again")
+            verdict = GiveUp(f"{reason}; the next change, or `microlite update`, tries again")
         if isinstance(verdict, GiveUp):
             self.error = verdict.reason
             self.advance(Event.GIVE_UP)

@@ -1,4 +1,4 @@
-"""Who may ask, and under which name: allowed hosts, the admin's token, namespaces, foreign origins."""
+"""Who may ask, and under which name: allowed hosts, the admin's token, namespaces."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from microlite.core import errors
 from microlite.core.context import DEFAULT_NAMESPACE, Account
 from microlite.core.description.structs import Role
 from microlite.web.gateway.refusals import MisdirectedRequest
+from microlite.web.gateway.resolver import host_namespace
 
 if TYPE_CHECKING:
     from microlite.web.gateway.head import Head
@@ -29,16 +30,16 @@ class Access:
     """The checks that come before a call.
 
     Args:
-        options: allowed hosts and origins.
+        options: allowed hosts, and whether they name namespaces.
         admin_token: what `Authorization: Bearer …` must carry for built-in endpoints; empty opens them to nobody.
     """
 
     def __init__(self, options: GatewayOptions, admin_token: str) -> None:
-        self._options = options
         self._token = admin_token.encode()
         self._exact = {"localhost", "127.0.0.1", "::1"}
         self._exact.update(name.lower() for name in options.allowed_hosts if not name.startswith("*."))
         self._suffixes = tuple(name[1:].lower() for name in options.allowed_hosts if name.startswith("*."))
+        self._domains = tuple(suffix[1:] for suffix in self._suffixes) if options.namespace_by_host else ()
         self._any_address = options.host in _ANY
         if not self._any_address:
             self._exact.add(options.host.lower())
@@ -99,34 +100,26 @@ class Access:
             )
         return account
 
+    def home(self, host: bytes | None) -> str:
+        """The namespace in which requests to a host ask that name none: the one of its subdomain, if that is set so."""
+        if not self._domains or host is None:
+            return DEFAULT_NAMESPACE
+        match = _HOST.fullmatch(host.decode("latin-1"))
+        return (host_namespace(match[1], self._domains) if match else "") or DEFAULT_NAMESPACE
+
     def namespace(self, head: Head) -> str:
         """The namespace in which the request asks.
 
         Raises:
             Forbidden: it names another than its own, and the caller is no admin.
         """
+        home = self.home(head.fields.get(b"host"))
         name = head.text(b"micro-namespace")
-        if not name or name == DEFAULT_NAMESPACE:
-            return DEFAULT_NAMESPACE
+        if not name or name == home:
+            return home
         if not self.is_admin(head.fields.get(b"authorization")):
             raise errors.Forbidden(f'the namespace "{name}" is not yours', id="gateway")
         return name
-
-    def origin_headers(self, origin: bytes | None) -> list[tuple[bytes, bytes]]:
-        """What lets a page of this origin read the answer. Cookies and other credentials are never allowed.
-
-        (https://fetch.spec.whatwg.org/#http-cors-protocol)
-        """
-        if origin is None:
-            return []
-        allowed = self._options.cors_origins
-        if "*" not in allowed and origin.decode("latin-1") not in allowed:
-            return [(b"vary", b"Origin")]
-        return [
-            (b"access-control-allow-origin", origin),
-            (b"access-control-expose-headers", b"traceparent, retry-after"),
-            (b"vary", b"Origin"),
-        ]
 
 
 def _is_address(name: str) -> bool:

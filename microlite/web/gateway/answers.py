@@ -17,6 +17,9 @@ EVENT_STREAM: Final = b"text/event-stream"
 NO_SNIFF: Final = (b"x-content-type-options", b"nosniff")
 _NO_SNIFF_LINE: Final = b"%b: %b\r\n" % NO_SNIFF
 
+VARY_CODING: Final = (b"vary", b"Accept-Encoding")
+"""Of an answer that would look different to a client that takes it compressed, or does not."""
+
 Headers = list[tuple[bytes, bytes]]
 
 _encode = msgspec.json.Encoder().encode

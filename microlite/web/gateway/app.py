@@ -9,23 +9,28 @@ import msgspec
 
 from microlite.core import errors
 from microlite.core.context import TRACEPARENT
-from microlite.core.description.structs import Encoding
+from microlite.core.description import naming
+from microlite.core.description.structs import Encoding, encoding_of
 from microlite.core.rpc.call import UnaryCall
 from microlite.core.rpc.frames import INITIAL_CREDIT
 from microlite.version import __version__
 from microlite.web.gateway import metrics
 from microlite.web.gateway.answers import EVENT_STREAM, NDJSON
-from microlite.web.gateway.bodies import check_lines, read_document, request_payload, send_lines
+from microlite.web.gateway.bodies import Request, read_request
 from microlite.web.gateway.exchange import NO_CACHE, Exchange
 from microlite.web.gateway.forward import Forwarder
+from microlite.web.gateway.media import pump_raw, raw_reply, raw_type
+from microlite.web.gateway.openapi_page import OpenApiPage
 from microlite.web.gateway.output import pump, wants_events
+from microlite.web.gateway.sources import open_source
 from microlite.web.gateway.streams import StreamExchange
-from microlite.web.gateway.table import Target, WrongMethod
+from microlite.web.gateway.table import ALL_METHODS, Target, UnknownService, WrongMethod
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
 
     from microlite.core.context import Account
+    from microlite.web.gateway.answers import Headers
     from microlite.web.gateway.cycle import Receive, Send
     from microlite.web.gateway.edge import Edge
 
@@ -43,6 +48,7 @@ class GatewayApp:
             b"/healthz": self._healthz,
             b"/readyz": self._readyz,
             b"/metrics": self._metrics,
+            b"/openapi.json": OpenApiPage(edge),
         }
 
     async def close(self) -> None:
@@ -82,6 +88,9 @@ class GatewayApp:
         if program:
             await self._forward_to_origin(exchange, program)
             return
+        if edge.origins.is_preflight(exchange.method, exchange.head):
+            await self._preflight(exchange)
+            return
         page = self._pages.get(exchange.path)
         if page is not None and exchange.method in ("GET", "HEAD"):
             await page(exchange)
@@ -89,7 +98,7 @@ class GatewayApp:
         try:
             if page is not None:
                 raise WrongMethod(exchange.method, ("GET", "HEAD"))
-            target = edge.table.resolve(exchange.method, exchange.path, edge.access.namespace(exchange.head))
+            target = await self._resolve(exchange)
         except WrongMethod as error:
             if exchange.method != "OPTIONS":
                 raise
@@ -101,71 +110,127 @@ class GatewayApp:
         else:
             await self._call(exchange, target)
 
+    async def _resolve(self, exchange: Exchange) -> Target:
+        """What the path stands for; where that is a service which is just being started, once it is there.
+
+        Raises:
+            Error: see `PathTable.resolve` and `Arrivals.wait`.
+        """
+        edge = self._edge
+        namespace = edge.access.namespace(exchange.head)
+        while True:
+            try:
+                return edge.table.resolve(exchange.method, exchange.path, namespace)
+            except UnknownService as error:
+                await self._await_service(exchange, namespace, error)
+
+    async def _await_service(self, exchange: Exchange, namespace: str, missing: UnknownService) -> None:
+        """Return when it is worth looking again.
+
+        Raises:
+            ServiceNotFound: nobody has asked for this service.
+            ServiceUnavailable: the platform, or the service, is not up yet.
+        """
+        edge = self._edge
+        if not edge.ready():
+            raise errors.ServiceUnavailable("the platform is starting; try again", id="gateway") from None
+        patience = exchange.head.timeout(edge.options.call_timeout, edge.options.max_timeout)
+        if not await edge.table.arrivals.wait(namespace, missing.names, patience or edge.options.call_timeout):
+            names = [service.name for service in edge.table.services(namespace)]
+            raise errors.ServiceNotFound(
+                f"{missing.detail}{naming.did_you_mean(missing.names[-1], names)}", id="gateway"
+            ) from None
+
     # -- calls ---------------------------------------------------------------------------------------------------------
 
     async def _call(self, exchange: Exchange, target: Target) -> None:
         assert target.endpoint is not None  # no program
-        account = self._edge.access.authorise(target, exchange.head.fields.get(b"authorization"))
+        edge = self._edge
+        edge.origins.check_unasked(exchange.method, exchange.head, has_body=exchange.has_body)
+        account = edge.access.authorise(target, exchange.head.fields.get(b"authorization"))
         streaming = target.endpoint.streaming
         if streaming.from_client:
-            await self._call_with_lines(exchange, target, account)
+            await self._call_with_source(exchange, target, account)
         elif streaming.from_server:
             if exchange.method == "HEAD":
-                await exchange.start(200, [(b"content-type", EVENT_STREAM if wants_events(exchange) else NDJSON)])
+                await exchange.start(200, self._stream_headers(exchange, target))
                 await exchange.write(b"", more=False)
                 return
-            call = self._stream_call(exchange, target, account, await read_document(exchange))
-            async with _Watch(self._edge, exchange.until_gone(), call):
-                await pump(exchange, call)
+            call = self._stream_call(exchange, target, account, await read_request(exchange, target))
+            async with _Watch(edge, exchange.until_gone(), call):
+                await self._pump(exchange, target, call)
         else:
             await self._call_unary(exchange, target, account)
 
     async def _call_unary(self, exchange: Exchange, target: Target, account: Account | None) -> None:
-        document = await read_document(exchange)
-        payload = request_payload(target, exchange.query, document)
-        call = UnaryCall(*self._address(target), payload, **self._terms(exchange, target, account, unary=True))
+        request = await read_request(exchange, target)
+        terms = self._terms(exchange, target, account, request, unary=True)
+        call = UnaryCall(*self._address(target), request.payload, **terms)
         with exchange.giving_up(lambda: call.on_error(errors.Canceled("the client went away", id="gateway"))):
             try:
                 reply = await call.run(self._edge.send)
             finally:
                 if exchange.gone:
                     call.cancel()
-        await self._reply(exchange, reply)
+        await self._reply(exchange, target, reply)
 
-    async def _call_with_lines(self, exchange: Exchange, target: Target, account: Account | None) -> None:
-        """A call whose stream comes as lines of the body; its request is what query and path say."""
-        check_lines(exchange)
-        call = self._stream_call(exchange, target, account, b"")
-        async with _Watch(self._edge, send_lines(exchange, call), call):
+    async def _call_with_source(self, exchange: Exchange, target: Target, account: Account | None) -> None:
+        """A call whose stream is the body; its request is what query, path and a form's fields say."""
+        source = await open_source(exchange, target)
+        call = self._stream_call(exchange, target, account, source.request, source.metadata)
+        async with _Watch(self._edge, source.send(call), call):
             if target.endpoint is not None and target.endpoint.streaming.from_server:
-                await pump(exchange, call)
+                await self._pump(exchange, target, call)
             else:
                 while await call.take() is not None:
                     pass
-                await self._reply(exchange, call.reply)
+                await self._reply(exchange, target, call.reply)
 
     def _stream_call(
-        self, exchange: Exchange, target: Target, account: Account | None, document: bytes
+        self,
+        exchange: Exchange,
+        target: Target,
+        account: Account | None,
+        request: Request,
+        metadata: Mapping[str, str] | None = None,
     ) -> StreamExchange:
         assert target.endpoint is not None  # no program
-        payload = request_payload(target, exchange.query, document)
-        terms = self._terms(exchange, target, account, unary=False)
+        terms = self._terms(exchange, target, account, request, unary=False)
+        terms["metadata"].update(metadata or {})
         credit = INITIAL_CREDIT if target.endpoint.streaming.from_server else 0
-        call = StreamExchange(*self._address(target), payload, credit=credit, **terms)
+        call = StreamExchange(*self._address(target), request.payload, credit=credit, **terms)
         self._edge.send(call)
         return call
+
+    @staticmethod
+    async def _pump(exchange: Exchange, target: Target, call: StreamExchange) -> None:
+        """The stream to the client, as what the endpoint declares."""
+        if target.endpoint is not None and target.endpoint.produces:
+            await pump_raw(exchange, call, target.endpoint)
+        else:
+            await pump(exchange, call)
+
+    @staticmethod
+    def _stream_headers(exchange: Exchange, target: Target) -> Headers:
+        """What the head of a stream says of its body."""
+        if target.endpoint is not None and target.endpoint.produces:
+            return raw_type(target.endpoint)
+        return [(b"content-type", EVENT_STREAM if wants_events(exchange) else NDJSON)]
 
     @staticmethod
     def _address(target: Target) -> tuple[str, str]:
         assert target.endpoint is not None  # no program
         return target.service, target.endpoint.name
 
-    def _terms(self, exchange: Exchange, target: Target, account: Account | None, *, unary: bool) -> dict[str, Any]:
+    def _terms(
+        self, exchange: Exchange, target: Target, account: Account | None, request: Request, *, unary: bool
+    ) -> dict[str, Any]:
         """What a call needs beside its address and payload."""
         assert target.endpoint is not None  # no program
         options = self._edge.options
+        answered = Encoding.MSGPACK if target.endpoint.produces else Encoding.JSON
         return {
-            "encoding": int(Encoding.JSON),
+            "encoding": int(encoding_of(request.encoding, answered)),
             "namespace": target.namespace,
             "timeout": exchange.head.timeout(options.call_timeout if unary else None, options.max_timeout),
             "metadata": {**exchange.head.metadata, TRACEPARENT: exchange.traceparent},
@@ -174,10 +239,18 @@ class GatewayApp:
         }
 
     @staticmethod
-    async def _reply(exchange: Exchange, reply: bytes) -> None:
+    async def _reply(exchange: Exchange, target: Target, reply: bytes) -> None:
         """A reply as it is; nothing at all, which is what a function returns that returns None, is 204."""
-        if reply and reply != b"null":
-            await exchange.respond(200, reply)
+        endpoint = target.endpoint
+        if endpoint is not None and endpoint.produces:
+            content = raw_reply(reply, endpoint)
+            if content is None:
+                await exchange.respond(204)
+            else:
+                (_, kind), *headers = raw_type(endpoint)
+                await exchange.reply(content, content_type=kind, headers=headers, in_parts=True)
+        elif reply and reply != b"null":
+            await exchange.reply(reply)
         else:
             await exchange.respond(204)
 
@@ -186,6 +259,9 @@ class GatewayApp:
     async def _forward_to_origin(self, exchange: Exchange, name: str) -> None:
         namespace = self._edge.access.namespace(exchange.head)
         target = self._edge.table.program(namespace, name)
+        if target is None:
+            await self._await_service(exchange, namespace, UnknownService(name))
+            target = self._edge.table.program(namespace, name)
         if target is None:
             raise errors.ServiceNotFound(f'no HTTP program is called "{name}"', id="gateway")
         exchange.target = target
@@ -218,22 +294,43 @@ class GatewayApp:
             ("microlite_http_streams", "Streams that are open.", float(len(edge.streams))),
         )
         body = metrics.render(metrics.GatewayCollector(edge.table.stats, gauges))
-        await exchange.respond(200, body, content_type=_METRICS_TYPE, headers=[NO_CACHE])
+        await exchange.reply(body, content_type=_METRICS_TYPE, headers=[NO_CACHE])
 
     # -- OPTIONS -------------------------------------------------------------------------------------------------------
+
+    async def _preflight(self, exchange: Exchange) -> None:
+        """Tell a browser what a page may send here.
+
+        Where nothing is found every method is allowed, so that the page can read the error that it then gets.
+        """
+        access, table = self._edge.access, self._edge.table
+        wanted = exchange.head.text(b"access-control-request-method")
+        allow: tuple[str, ...] = ALL_METHODS
+        target: Target | None = None
+        try:
+            if exchange.path in self._pages:
+                allow = ("GET", "HEAD")
+            else:
+                target = table.resolve(wanted, exchange.path, access.home(exchange.head.fields.get(b"host")))
+                allow = target.methods
+        except WrongMethod as error:
+            allow = error.allow
+        except errors.Error:
+            pass
+        if target is not None and target.is_program:
+            exchange.target = target
+            await self._forwarder.forward_below_path(exchange, target)
+        else:
+            await self._options(exchange, allow)
 
     @staticmethod
     async def _options(exchange: Exchange, allow: tuple[str, ...]) -> None:
         """Say what is possible here; to a browser that asks for a page of another origin, whether that page may."""
-        fields = exchange.head.fields
         methods = ", ".join((*allow, "OPTIONS")).encode()
-        origin = exchange.edge.access.origin_headers(fields.get(b"origin"))
-        headers = [(b"allow", methods)]
-        if len(origin) > 1 and b"access-control-request-method" in fields:
-            headers += [(b"access-control-allow-methods", methods), (b"access-control-max-age", b"600")]
-            wanted = fields.get(b"access-control-request-headers", b"")
-            if wanted:
-                headers.append((b"access-control-allow-headers", wanted))
+        headers: Headers = [(b"allow", methods)]
+        origins = exchange.edge.origins
+        if origins.is_preflight(exchange.method, exchange.head):
+            headers += origins.preflight(exchange.head, methods)
         await exchange.respond(204, headers=headers)
 
 

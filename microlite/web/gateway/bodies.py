@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
 from microlite.core import errors
+from microlite.core.description.structs import Encoding
 from microlite.web.gateway.fields import convert_params, parse_query
+from microlite.web.gateway.forms import FormReader, Part, form_fields, read_boundary
+from microlite.web.gateway.origins import FORM, MULTIPART
 
 if TYPE_CHECKING:
-    from microlite.web.gateway.exchange import Exchange
-    from microlite.web.gateway.streams import StreamExchange
-    from microlite.web.gateway.table import Target
+    from collections.abc import Mapping
 
-LINE_TYPES: Final = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
-"""Content types of a body whose lines are JSON documents."""
+    from microlite.web.gateway.exchange import Exchange
+    from microlite.web.gateway.table import Target
 
 _decode = msgspec.json.decode
 _encode = msgspec.json.encode
+_EMPTY: Final = b"{}"
+
+
+class Request(NamedTuple):
+    """The fields of a request, as a call carries them: `encoding` is JSON or, where they hold bytes, MessagePack."""
+
+    payload: bytes
+    encoding: Encoding = Encoding.JSON
 
 
 def media_type(exchange: Exchange) -> str:
     """The content type without parameters, in lower case.
 
     Raises:
-        UnsupportedMediaType: it is in an encoding other than UTF-8, or compressed.
+        UnsupportedMediaType: it is in an encoding other than UTF-8.
     """
     text = exchange.head.text(b"content-type")
     name, _, parameters = text.partition(";")
@@ -33,100 +42,99 @@ def media_type(exchange: Exchange) -> str:
         key, _, value = parameter.strip().partition("=")
         if key.lower() == "charset" and value.strip('"').lower() not in ("utf-8", "utf8", "us-ascii"):
             raise errors.UnsupportedMediaType(f"the body is in {value}; send UTF-8", id="gateway")
-    coding = exchange.head.text(b"content-encoding").lower()
-    if coding not in ("", "identity"):
-        raise errors.UnsupportedMediaType(f'the body is compressed with "{coding}"; send it plain', id="gateway")
     return name.strip().lower()
 
 
-async def read_document(exchange: Exchange) -> bytes:
-    """The JSON document of the body, unchecked; empty where there is no body, or the method takes none.
+def refuse_type(kind: str, wanted: str) -> errors.Error:
+    """The error for a content type, or none, that is not understood here."""
+    given = f'"{kind}" is not understood here' if kind else "the body has no content type"
+    return errors.UnsupportedMediaType(f"{given}; send {wanted}", id="gateway")
 
-    A body needs a content type that a page of another origin cannot send without being asked for leave (CORS), which
-    rules out a missing one.
+
+async def read_request(exchange: Exchange, target: Target) -> Request:
+    """The fields of a request: those of the query, over them those of the body, over them those of the path.
+
+    A method that takes no body has it read and dropped.
 
     Raises:
-        UnsupportedMediaType: the body is not JSON.
-        PayloadTooLarge: it is too large.
+        UnsupportedMediaType: the body is neither JSON nor a form.
+        BadRequest: query or body is malformed.
+        PayloadTooLarge: the body is too large.
         Timeout: it came too slowly.
     """
-    if exchange.method in ("GET", "HEAD"):
+    assert target.endpoint is not None  # no program
+    if exchange.method in ("GET", "HEAD") or not exchange.has_body:
         await exchange.body()
-        return b""
-    if exchange.has_body:
-        kind = media_type(exchange)
-        if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
-            given = f'"{kind}" is not understood here' if kind else "the body has no content type"
-            raise errors.UnsupportedMediaType(f"{given}; send application/json", id="gateway")
-    return await exchange.body()
+        return merge(target, exchange.query)
+    kind = media_type(exchange)
+    if kind == FORM:
+        return merge(target, exchange.query, parse_query(await exchange.body(), target.endpoint.request, "form"))
+    if kind == MULTIPART:
+        parts = await _read_parts(exchange)
+        return merge(target, exchange.query, form_fields(parts, target.endpoint.request))
+    if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+        raise refuse_type(kind, "application/json or a form")
+    document = await exchange.body()
+    if not exchange.query and not target.params:
+        return Request(document or _EMPTY)
+    return merge(target, exchange.query, _object(document))
 
 
-def request_payload(target: Target, query: bytes, document: bytes) -> bytes:
-    """The fields of a request as JSON: those of the query, over them those of the body, over them those of the path.
+def merge(target: Target, query: bytes, body: Mapping[str, Any] | None = None, *, as_msgpack: bool = False) -> Request:
+    """The fields of all three places as one payload.
+
+    Args:
+        target: knows the schema, and the parameters of the path.
+        query: without its question mark.
+        body: fields of the body.
+        as_msgpack: whether it has to be MessagePack; else it is only where a field is bytes.
 
     Raises:
-        BadRequest: the query is malformed; or fields have to be merged, and the body is not a JSON object.
+        BadRequest: the query is malformed.
     """
     assert target.endpoint is not None  # no program
-    if not query and not target.params:
-        return document or b"{}"
+    if not query and not target.params and not body and not as_msgpack:
+        return Request(_EMPTY)
     schema = target.endpoint.request
-    fields = parse_query(query, schema)
-    if document:
-        try:
-            body: Any = _decode(document)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise errors.BadRequest(f"the body is not JSON: {error}", id="gateway") from None
-        if not isinstance(body, dict):
-            raise errors.BadRequest("the body must be a JSON object, whose members are the fields", id="gateway")
-        fields.update(body)
-    fields.update(convert_params(target.params, schema))
-    return _encode(fields)
+    fields = {**parse_query(query, schema), **(body or {}), **convert_params(target.params, schema)}
+    if as_msgpack or _holds_bytes(fields):
+        return Request(msgspec.msgpack.encode(fields), Encoding.MSGPACK)
+    return Request(_encode(fields))
 
 
-def check_lines(exchange: Exchange) -> None:
-    """Make sure that the body, if there is one, consists of JSON lines.
+def _object(document: bytes) -> dict[str, Any]:
+    if not document:
+        return {}
+    try:
+        body = _decode(document)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise errors.BadRequest(f"the body is not JSON: {error}", id="gateway") from None
+    if not isinstance(body, dict):
+        raise errors.BadRequest("the body must be a JSON object, whose members are the fields", id="gateway")
+    return body
 
-    Raises:
-        UnsupportedMediaType: its content type says otherwise.
-    """
-    kind = media_type(exchange)
-    if exchange.has_body and kind not in LINE_TYPES:
-        raise errors.UnsupportedMediaType(
-            f'"{kind}" is not understood here; send application/x-ndjson, a JSON document on each line', id="gateway"
-        )
 
-
-async def send_lines(exchange: Exchange, call: StreamExchange) -> None:
-    """Send each line of the body as an item of the client's stream, at the pace of the callee. Empty lines are none.
-
-    Returns when the client is gone.
-
-    Raises:
-        PayloadTooLarge: a line is too long.
-        Canceled: the client went away within the body; or the callee ended the call.
-    """
+async def _read_parts(exchange: Exchange) -> list[Part]:
+    """The parts of a form that fits into the limit for a body."""
+    pieces = [await exchange.body()]
+    form = FormReader(read_boundary(exchange.head.text(b"content-type")), _reader(pieces))
+    parts: list[Part] = []
     limit = exchange.edge.options.max_body
-    rest = bytearray()
-    while piece := await exchange.next_piece(None):
-        end = piece.rfind(b"\n")
-        if end >= 0:
-            rest += piece[:end]
-            lines, rest = rest, bytearray(piece[end + 1 :])
-            for line in lines.split(b"\n"):
-                await _send_line(call, line, limit)
-        else:
-            rest += piece
-        if len(rest) > limit:
-            raise errors.PayloadTooLarge(f"a line is longer than the limit of {limit:,} bytes", id="gateway")
-    await _send_line(call, rest, limit)
-    call.send_end()
-    await exchange.until_gone()
+    while (head := await form.next_part()) is not None:
+        parts.append(Part(head, await form.content(limit)))
+    return parts
 
 
-async def _send_line(call: StreamExchange, line: bytearray, limit: int) -> None:
-    document = bytes(line.strip())
-    if len(document) > limit:
-        raise errors.PayloadTooLarge(f"a line is longer than the limit of {limit:,} bytes", id="gateway")
-    if document:
-        await call.send_item(document)
+def _reader(pieces: list[bytes]) -> Any:
+    async def read() -> bytes:
+        return pieces.pop() if pieces else b""
+
+    return read
+
+
+def _holds_bytes(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_holds_bytes, value.values()))
+    if isinstance(value, list):
+        return any(map(_holds_bytes, value))
+    return isinstance(value, bytes)

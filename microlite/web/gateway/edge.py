@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from microlite.core import errors
 from microlite.web.gateway.access import Access
 from microlite.web.gateway.answers import Answers
+from microlite.web.gateway.codings import Compressor
 from microlite.web.gateway.metrics import EndpointStats
+from microlite.web.gateway.origins import Origins
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +76,9 @@ class Edge:
         self.clock = clock
         self.ready = ready
         self.access = Access(options, admin_token)
+        self.origins = Origins(options)
         self.answers = Answers(clock.now())
+        self.compressor = Compressor()
         self.active = 0
         """Requests that are being answered."""
         self.stopping = False

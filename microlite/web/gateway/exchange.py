@@ -7,9 +7,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from microlite.core import errors
-from microlite.web.gateway.answers import JSON, NO_SNIFF, Headers, error_body, error_headers
+from microlite.web.gateway.answers import JSON, NO_SNIFF, VARY_CODING, Headers, error_body, error_headers
+from microlite.web.gateway.codings import choose, is_compressible
+from microlite.web.gateway.conditional import etag, is_known, weak
 from microlite.web.gateway.head import Head, next_traceparent
-from microlite.web.gateway.refusals import ExpectationFailed, ResponseAborted
+from microlite.web.gateway.ranges import Unsatisfiable, read_range
+from microlite.web.gateway.refusals import ExpectationFailed, RangeNotSatisfiable, ResponseAborted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, MutableMapping
@@ -78,6 +81,11 @@ class Exchange:
         fields = self.head.fields
         return b"transfer-encoding" in fields or fields.get(b"content-length", b"0").strip(b"0") != b""
 
+    @property
+    def is_compressed(self) -> bool:
+        """Whether the body is not as it is, but in a content coding."""
+        return self.head.text(b"content-encoding").lower() not in ("", "identity")
+
     async def next_piece(self, timeout: float | None) -> bytes:
         """The next piece of the body as it arrives; nothing after the last.
 
@@ -103,10 +111,12 @@ class Exchange:
         return piece
 
     async def body(self) -> bytes:
-        """The whole body.
+        """The whole body, expanded where it came compressed.
 
         Raises:
             PayloadTooLarge: it is larger than the limit; no more than that was read.
+            UnsupportedMediaType: it is compressed in a way that is not known here.
+            BadRequest: it is not compressed in the way that it says.
         """
         if not self.has_body:
             self._body_read = True
@@ -121,7 +131,11 @@ class Exchange:
             if size > limit:
                 raise self._too_large(limit)
             pieces.append(piece)
-        return b"".join(pieces)
+        body = b"".join(pieces)
+        if self.is_compressed:
+            coding = self.head.text(b"content-encoding").lower()
+            return await self.edge.compressor.expand(coding, body, limit)
+        return body
 
     @staticmethod
     def _too_large(limit: int) -> errors.Error:
@@ -166,7 +180,7 @@ class Exchange:
         headers = list(headers)
         if own:
             headers.append(NO_SNIFF)
-            headers += self.edge.access.origin_headers(self.head.fields.get(b"origin"))
+            headers += self.edge.origins.headers(self.head.fields.get(b"origin"))
         if self.traceparent:
             headers.append((b"traceparent", self.traceparent.encode()))
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
@@ -178,12 +192,66 @@ class Exchange:
     async def respond(
         self, status: int, body: bytes = b"", *, content_type: bytes = JSON, headers: Headers | None = None
     ) -> None:
-        """Send a whole answer. 204 has no body and no type."""
+        """Send a whole answer. 204 and 304 have no body and no type."""
         own: Headers = (
-            [] if status == 204 else [(b"content-type", content_type), (b"content-length", b"%d" % len(body))]
+            [] if status in (204, 304) else [(b"content-type", content_type), (b"content-length", b"%d" % len(body))]
         )
         await self.start(status, [*own, *(headers or [])])
         await self.write(body, more=False)
+
+    async def reply(
+        self, body: bytes, *, content_type: bytes = JSON, headers: Headers | None = None, in_parts: bool = False
+    ) -> None:
+        """Send what was asked for, with status 200, in the way that suits the client.
+
+        It is compressed where the client likes that, not sent at all where it has it already, and only a part of it is
+        sent where it wants no more.
+
+        Args:
+            body: the whole.
+            content_type: of the body.
+            headers: further ones.
+            in_parts: whether it makes sense to ask for a part.
+        """
+        told = self.head.metadata
+        headers = list(headers or ())
+        reads = self.method in ("GET", "HEAD")
+        tag = etag(body) if reads else ""
+        ranges = in_parts and self.method == "GET"
+        wanted = told.get("range", "") if ranges else ""
+        coding = ""
+        if is_compressible(content_type, len(body)):
+            headers.append(VARY_CODING)
+            if not wanted and not self.edge.compressor.is_busy:
+                coding = choose(told.get("accept-encoding", ""))
+        if reads:
+            headers.append((b"etag", (weak(tag) if coding else tag).encode()))
+            if is_known(tag, told.get("if-none-match", "")):
+                await self.respond(304, headers=headers)
+                return
+        if in_parts:
+            headers.append((b"accept-ranges", b"bytes"))
+        if wanted and told.get("if-range", tag).strip() == tag:
+            await self._respond_part(wanted, body, content_type, headers)
+            return
+        if coding:
+            headers.append((b"content-encoding", coding.encode()))
+            body = await self.edge.compressor.compress(coding, body)
+        await self.respond(200, body, content_type=content_type, headers=headers)
+
+    async def _respond_part(self, wanted: str, body: bytes, content_type: bytes, headers: Headers) -> None:
+        try:
+            part = read_range(wanted, len(body))
+        except Unsatisfiable:
+            error = RangeNotSatisfiable(f"the answer has {len(body):,} bytes, and not these", id="gateway")
+            size: Headers = [(b"content-range", b"bytes */%d" % len(body))]
+            await self.respond(error.code, error_body(error), headers=size)
+            return
+        if part is None:
+            await self.respond(200, body, content_type=content_type, headers=headers)
+            return
+        headers.append((b"content-range", part.content_range.encode()))
+        await self.respond(206, body[part.first : part.end], content_type=content_type, headers=headers)
 
     async def fail(self, error: errors.Error) -> None:
         """Answer with an error. Where another answer has begun, that is broken off.

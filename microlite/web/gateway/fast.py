@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Final
 from microlite.core import errors
 from microlite.core.description.structs import Encoding
 from microlite.core.rpc.call import Call
-from microlite.web.gateway.answers import STATUS_LINES, content_length
+from microlite.web.gateway.answers import STATUS_LINES, VARY_CODING, content_length
+from microlite.web.gateway.codings import INLINE, MIN_SIZE, choose, compress
+from microlite.web.gateway.conditional import etag, weak
 from microlite.web.gateway.head import next_traceparent
 
 if TYPE_CHECKING:
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
     from microlite.web.gateway.table import Target
 
 JSON: Final = int(Encoding.JSON)
+
+
+_NOTHING: Final = (b"", b"null")
+"""Replies that are answered with 204."""
 
 
 class PlainRequest:
@@ -30,6 +36,7 @@ class PlainRequest:
         version: of the path table that named the target.
         head: the bytes of the head, empty while they are unknown.
         length: of head and body together.
+        reads: whether the method is one whose answer can be kept and asked for again.
     """
 
     __slots__ = (
@@ -40,6 +47,7 @@ class PlainRequest:
         "metadata",
         "method",
         "parent",
+        "reads",
         "size",
         "target",
         "timeout",
@@ -63,6 +71,7 @@ class PlainRequest:
     ) -> None:
         self.target = target
         self.method = method
+        self.reads = method == "GET"
         self.url = url
         self.account = account
         self.metadata = metadata
@@ -129,7 +138,9 @@ class FastCall(Call):
         if self.response_complete:
             return
         answers = self.protocol.edge.answers
-        if payload and payload != b"null":
+        if len(payload) >= MIN_SIZE or (self.request.reads and payload not in _NOTHING):
+            self._reply_with_care(payload)
+        elif payload and payload != b"null":
             parts = (
                 answers.ok,
                 content_length(len(payload)),
@@ -149,6 +160,42 @@ class FastCall(Call):
                 b"",
             )
             self._finish(204, b"".join(parts))
+
+    def _reply_with_care(self, payload: bytes) -> None:
+        """Write an answer that has a tag, or is large enough to be compressed. `Exchange.reply` does the same."""
+        request = self.request
+        compressor = self.protocol.edge.compressor
+        coding = ""
+        more: list[tuple[bytes, bytes]] = []
+        if len(payload) >= MIN_SIZE:
+            more.append(VARY_CODING)
+            if not compressor.is_busy:
+                coding = choose(request.metadata.get("accept-encoding", ""))
+        if request.reads:
+            tag = etag(payload)
+            more.append((b"etag", (weak(tag) if coding else tag).encode()))
+        if not coding:
+            self._write_reply(payload, more)
+            return
+        more.append((b"content-encoding", coding.encode()))
+        if len(payload) <= INLINE:
+            self._write_reply(compress(coding, payload), more)
+        else:
+            compressor.submit(coding, payload).add_done_callback(lambda done: self._write_reply(done.result(), more))
+
+    def _write_reply(self, body: bytes, more: list[tuple[bytes, bytes]]) -> None:
+        if self.response_complete:
+            return  # the client went away meanwhile
+        parts = (
+            self.protocol.edge.answers.ok,
+            content_length(len(body)),
+            *(b"%b: %b\r\n" % header for header in more),
+            b"traceparent: ",
+            self.traceparent.encode(),
+            b"\r\n\r\n" if self.keep_alive else b"\r\nconnection: close\r\n\r\n",
+            body,
+        )
+        self._finish(200, b"".join(parts))
 
     def on_error(self, error: errors.Error) -> None:
         """Write the error as JSON."""

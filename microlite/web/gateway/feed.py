@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 class PathFeed:
     """Enters a service when its first node takes calls, and takes it out when none does and none is on its way.
 
-    While a service is being restarted its paths stay, so that requests wait for it instead of finding nothing.
+    While a service is being restarted its paths stay, so that requests wait for it instead of finding nothing. One that
+    comes up for the first time has none yet: requests wait until they are known, see `Arrivals`.
     """
 
     def __init__(self, membership: Membership, table: PathTable) -> None:
@@ -30,6 +31,16 @@ class PathFeed:
             if description is not None and self._known.get(key) != description:
                 self._known[key] = description
                 self._table.update(route.namespace, description)
-        elif key in self._known and not self._membership.is_expected(*key):
-            del self._known[key]
-            self._table.remove(*key)
+            self._table.arrivals.forget(*key)
+            return
+        expected, reason = self._membership.outlook(*key)
+        if key in self._known:
+            if not (expected or reason):
+                del self._known[key]
+                self._table.remove(*key)
+        elif expected:
+            self._table.arrivals.expect(*key, reason)
+        elif reason:
+            self._table.arrivals.fail(*key, reason)
+        else:
+            self._table.arrivals.forget(*key)

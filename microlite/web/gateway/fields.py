@@ -1,10 +1,10 @@
-"""From the text of a query or a path to the fields of a request, guided by its schema."""
+"""From the text of a query, a form or a path to the fields of a request, guided by its schema."""
 
 from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -13,9 +13,11 @@ from microlite.core import errors
 from microlite.core.description.schema_path import dereference
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from microlite.core.description.structs import Schema
+
+T = TypeVar("T")
 
 MAX_FIELDS: Final = 1000
 MAX_DEPTH: Final = 16
@@ -28,8 +30,8 @@ _BOOLEANS: Final = {"true": True, "false": False}
 _decode = msgspec.json.decode
 
 
-def parse_query(query: bytes, schema: Schema) -> dict[str, Any]:
-    """The fields that a query sets: `a.b=1` nests, a repeated key makes a list.
+def parse_query(query: bytes, schema: Schema, what: str = "query") -> dict[str, Any]:
+    """The fields that a query, or a form in the same notation, sets: `a.b=1` nests, a repeated key makes a list.
 
     A value becomes what the schema of its field asks for; where it does not fit, it stays text, and the service says what
     is wrong with it. Where the schema says nothing, numbers and booleans are recognised.
@@ -37,6 +39,7 @@ def parse_query(query: bytes, schema: Schema) -> dict[str, Any]:
     Args:
         query: without its question mark.
         schema: of the request, as in an `EndpointDescription`.
+        what: what to call it in an error.
 
     Raises:
         BadRequest: it is not UTF-8, has too many fields, nests too deep, or gives one name a value and fields.
@@ -44,40 +47,60 @@ def parse_query(query: bytes, schema: Schema) -> dict[str, Any]:
     if not query:
         return {}
     try:
-        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
+        pairs = parse_qsl(query.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
     except UnicodeError:
-        raise errors.BadRequest("the query is not UTF-8, percent-encoded", id="gateway") from None
+        raise errors.BadRequest(f"the {what} is not UTF-8, percent-encoded", id="gateway") from None
     except ValueError:
-        raise errors.BadRequest(f"the query has more than {MAX_FIELDS:,} fields", id="gateway") from None
+        raise errors.BadRequest(f"the {what} has more than {MAX_FIELDS:,} fields", id="gateway") from None
     texts: dict[str, list[str]] = {}
     for name, text in pairs:
         texts.setdefault(name, []).append(text)
     fields: dict[str, Any] = {}
     for name, values in texts.items():
-        _set(fields, name, values, schema)
+        set_field(fields, name, values, schema, convert, what)
     return fields
 
 
 def convert_params(params: Mapping[str, str], schema: Schema) -> dict[str, Any]:
     """The fields that the parameters of a route set."""
     properties = dereference(schema, schema).get("properties", {})
-    return {name: _convert([text], properties.get(name, {}), schema) for name, text in params.items()}
+    return {name: convert([text], properties.get(name, {}), schema) for name, text in params.items()}
 
 
-def _set(fields: dict[str, Any], name: str, texts: list[str], root: Schema) -> None:
+def set_field(
+    fields: dict[str, Any],
+    name: str,
+    values: list[T],
+    root: Schema,
+    convert: Callable[[list[T], Schema, Schema], Any],
+    what: str,
+) -> None:
+    """Put what was given for one name into the fields, each dot of the name a step into an object.
+
+    Args:
+        fields: of the request, to be added to.
+        name: as it was given.
+        values: all that was given for it, in order.
+        root: the schema of the request.
+        convert: makes the field's value of `values`, the field's schema and `root`.
+        what: what to call the source in an error.
+
+    Raises:
+        BadRequest: it nests too deep, or the name has both a value and fields.
+    """
     steps = name.split(".")
     if len(steps) > MAX_DEPTH:
-        raise errors.BadRequest(f"the query nests deeper than {MAX_DEPTH} levels", id="gateway")
+        raise errors.BadRequest(f"the {what} nests deeper than {MAX_DEPTH} levels", id="gateway")
     schema = dereference(root, root)
     for step in steps[:-1]:
         fields = fields.setdefault(step, {})
         if not isinstance(fields, dict):
-            raise errors.BadRequest(f'the query gives "{step}" a value, and fields as well', id="gateway")
+            raise errors.BadRequest(f'the {what} gives "{step}" a value, and fields as well', id="gateway")
         schema = dereference(_property(schema, step), root)
     last = steps[-1]
     if last in fields:
-        raise errors.BadRequest(f'the query gives "{last}" a value, and fields as well', id="gateway")
-    fields[last] = _convert(texts, _property(schema, last), root)
+        raise errors.BadRequest(f'the {what} gives "{last}" a value, and fields as well', id="gateway")
+    fields[last] = convert(values, _property(schema, last), root)
 
 
 def _property(schema: Schema, name: str) -> Schema:
@@ -88,7 +111,7 @@ def _property(schema: Schema, name: str) -> Schema:
     return inner if isinstance(inner, dict) else {}
 
 
-def _convert(texts: list[str], schema: Schema, root: Schema) -> Any:
+def convert(texts: list[str], schema: Schema, root: Schema) -> Any:
     """What one or more texts are worth under a schema."""
     nullable = any(choice.get("type") == "null" for choice in schema.get("anyOf", ()))
     schema = dereference(schema, root)
@@ -98,13 +121,13 @@ def _convert(texts: list[str], schema: Schema, root: Schema) -> Any:
         if len(texts) == 1 and texts[0].startswith("["):
             return _document(texts[0])
         items = schema.get("items")
-        return [_convert([text], items if isinstance(items, dict) else {}, root) for text in texts]
+        return [convert([text], items if isinstance(items, dict) else {}, root) for text in texts]
     if len(texts) > 1:
         choices = (dereference(choice, root) for choice in schema.get("anyOf", ()))
         array = next((choice for choice in choices if choice.get("type") == "array"), None)
         if array is not None:
-            return _convert(texts, array, root)
-        return [_convert([text], schema, root) for text in texts]
+            return convert(texts, array, root)
+        return [convert([text], schema, root) for text in texts]
     return _scalar(texts[0], schema, root)
 
 
@@ -126,7 +149,7 @@ def _scalar(text: str, schema: Schema, root: Schema) -> Any:
     if ("object" in kinds and text.startswith("{")) or ("array" in kinds and text.startswith("[")):
         return _document(text)
     if "array" in kinds:
-        return _convert([text], next(choice for choice in choices if choice.get("type") == "array"), root)
+        return convert([text], next(choice for choice in choices if choice.get("type") == "array"), root)
     return text
 
 

@@ -17,7 +17,7 @@ SANDBOX: Final = b"sandbox allow-downloads allow-forms allow-modals allow-popups
 """Below a path, a program shares its origin with the API and with all other programs. The sandbox gives its pages an
 origin of their own, from which they reach neither (https://www.w3.org/TR/CSP3/#directive-sandbox)."""
 
-_MARKUP: Final = (b"text/html", b"application/xhtml+xml", b"image/svg+xml", b"text/xml", b"application/xml")
+MARKUP: Final = (b"text/html", b"application/xhtml+xml", b"image/svg+xml", b"text/xml", b"application/xml")
 _NOT_ON: Final = HOP_BY_HOP | {b"expect", b"micro-namespace", TRACEPARENT.encode()}
 _FORWARDED: Final = frozenset(
     {b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port"}
@@ -78,7 +78,7 @@ def answer_headers(
         if name == b"location" and prefix:
             value = _below(value, prefix, base_url)
         headers.append((name, value))
-    if prefix and (not kind or kind in _MARKUP):
+    if prefix and (not kind or kind in MARKUP):
         headers.append((b"content-security-policy", SANDBOX))
     return headers
 

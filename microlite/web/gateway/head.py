@@ -22,7 +22,8 @@ HOP_BY_HOP: Final = frozenset(
 
 _OWN: Final = HOP_BY_HOP | {
     *(b"host", b"authorization", b"cookie", b"expect", b"timeout", b"micro-namespace", b"origin"),
-    *(b"access-control-request-method", b"access-control-request-headers", TRACEPARENT.encode()),
+    *(b"access-control-request-method", b"access-control-request-headers"),
+    *(b"access-control-request-private-network", TRACEPARENT.encode()),
 }
 """Headers that the gateway reads itself or keeps from services."""
 

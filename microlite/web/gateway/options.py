@@ -12,13 +12,16 @@ class GatewayOptions(msgspec.Struct, frozen=True, kw_only=True):
         host: the address to bind; loopback unless the user says otherwise.
         port: the port to bind; 0 takes any free one.
         allowed_hosts: further names that a `Host` header may carry; `*.example.org` allows all below it.
-        cors_origins: origins whose pages may read answers; `*` for all. Credentials are never allowed.
+        cors_origins: origins whose pages may read answers, as in `https://example.org`; `*` for all. Only pages of an
+            origin that is listed by name may send forms. Credentials are never allowed.
+        namespace_by_host: take the subdomain below an allowed `*.example.org` for the namespace:
+            `staging.shop.example.org` means `shop-staging`; `api` and `www` mean none.
         trusted_proxies: addresses whose `X-Forwarded-…` headers are passed on to programs.
         dashboard_url: where `/` sends a browser; empty for nowhere.
         dashboard_cookie: the cookie that is taken out of all that is passed on.
         access_log: write a line for each answer to the logger `microlite.access`.
         fast: answer plain calls from the parser's callbacks; off, the ASGI application answers all.
-        max_body: the largest body of a request, and the largest line of a streamed one.
+        max_body: the largest body of a request, expanded where it is compressed, and the largest line of a streamed one.
         max_head: the largest head of a request: request line, headers, and trailers.
         max_headers: header lines of a request.
         max_url: the longest request target.
@@ -42,6 +45,7 @@ class GatewayOptions(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 8080
     allowed_hosts: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ("*",)
+    namespace_by_host: bool = False
     trusted_proxies: tuple[str, ...] = ()
     dashboard_url: str = ""
     dashboard_cookie: str = "microlite-session"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from microlite.core import errors
+from microlite.core.context import DEFAULT_NAMESPACE
 from microlite.web.gateway.connection import BoundedConnection, Stop
 from microlite.web.gateway.cycle import Cycle
 from microlite.web.gateway.fast import FastCall, PlainRequest
@@ -198,6 +199,8 @@ class GatewayProtocol(BoundedConnection):
             head = Head(self.headers)
             fields = head.fields
             if not _NOT_PLAIN.isdisjoint(fields) or edge.access.check_host(fields.get(b"host")):
+                return None
+            if edge.access.home(fields.get(b"host")) != DEFAULT_NAMESPACE or "if-none-match" in head.metadata:
                 return None
             account = edge.access.authorise(target, fields.get(b"authorization"))
             timeout = head.timeout(edge.options.call_timeout, edge.options.max_timeout)

@@ -11,6 +11,12 @@ class UriTooLong(errors.Error):
     code, status = 414, "URI Too Long"
 
 
+class RangeNotSatisfiable(errors.Error):
+    """`Range` asks for bytes that the answer does not have."""
+
+    code, status = 416, "Range Not Satisfiable"
+
+
 class ExpectationFailed(errors.Error):
     """`Expect` asks for something other than `100-continue`."""
 

@@ -137,6 +137,7 @@ class Gateway:
             self._round.cancel()
         if self._app is not None:
             await self._app.close()
+        self.edge.compressor.close()
 
     def _connections(self) -> list[GatewayProtocol]:
         return list(self._state.connections)

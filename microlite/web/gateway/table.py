@@ -10,6 +10,7 @@ from microlite.core.context import DEFAULT_NAMESPACE
 from microlite.core.description import naming
 from microlite.core.description.routes import Route
 from microlite.core.description.structs import Streaming
+from microlite.web.gateway.arrivals import Arrivals
 from microlite.web.gateway.metrics import EndpointStats
 from microlite.web.gateway.paths import split_path
 
@@ -37,6 +38,14 @@ class WrongMethod(errors.MethodNotAllowed):
         super().__init__(f"{method} is not possible here; possible: {', '.join(self.allow)}", id="gateway")
 
 
+class UnknownService(errors.ServiceNotFound):
+    """The path names no service that is known; `names` are those that it may mean."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+        super().__init__(f'Service "{names[-1]}" not found', id="gateway")
+
+
 class Target:
     """What a path stands for: an endpoint of a service, or an HTTP program.
 
@@ -46,7 +55,7 @@ class Target:
         endpoint: its description; None for an HTTP program.
         params: decoded values of the route's parameters.
         is_builtin: whether the service ships with the platform.
-        plain: one request without parameters gives one reply, so nothing but the body is needed to call it.
+        plain: one request without parameters gives one reply in JSON, so nothing but the body is needed to call it.
         stats: counts its answers.
     """
 
@@ -70,7 +79,9 @@ class Target:
         self.stats = stats
         self.is_builtin = is_builtin
         self.params = params or {}
-        self.plain = endpoint is not None and endpoint.streaming is Streaming.UNARY and not self.params
+        self.plain = (
+            endpoint is not None and endpoint.streaming is Streaming.UNARY and not endpoint.produces and not self.params
+        )
 
     @property
     def is_program(self) -> bool:
@@ -122,11 +133,15 @@ class PathTable:
 
     `known` remembers the targets of paths without parameters in the default namespace, by method and path, so that the
     next request for one of them costs a look-up. It is emptied, in place, with every change of the table.
+
+    Attributes:
+        arrivals: the services that will be in here.
     """
 
     def __init__(self) -> None:
         self.version = 0
         """Grows with every change: what was derived from an older version must be asked again."""
+        self.arrivals = Arrivals()
         self.known: dict[bytes, dict[bytes, Target]] = {method.encode(): {} for method in ALL_METHODS}
         self.stats: dict[tuple[str, str], EndpointStats] = {}
         self._services: dict[tuple[str, str], _Service] = {}
@@ -171,7 +186,7 @@ class PathTable:
 
         Raises:
             BadRequest: the path is malformed.
-            ServiceNotFound: no service of the first segment's name.
+            UnknownService: no service of the first segment's name.
             EndpointNotFound: the service has no such endpoint or route.
             WrongMethod: the endpoint does not answer this method.
         """
@@ -198,7 +213,7 @@ class PathTable:
             if method in target.methods:
                 return target
             allow.update(target.methods)
-        service, name, written = self._by_name(segments, namespace)
+        service, names, written = self._by_name(segments, namespace)
         if service is not None:
             named = service.program or service.endpoint(written)
             if named is not None and named.is_program:
@@ -214,10 +229,12 @@ class PathTable:
         if allow:
             raise WrongMethod(method, allow)
         if service is None:
-            raise errors.ServiceNotFound(f'Service "{name}" not found', id="gateway")
+            raise UnknownService(*names)
         endpoint = naming.endpoint_of(service.description.name, written)
         raise errors.EndpointNotFound(
-            f'Endpoint "{endpoint}" not found for service "{service.description.name}"', id="gateway"
+            f'Endpoint "{endpoint}" not found for service "{service.description.name}"'
+            f"{naming.did_you_mean(endpoint, service.endpoints)}",
+            id="gateway",
         )
 
     def _by_route(self, segments: tuple[str, ...], namespace: str, *, literal: bool) -> Iterator[Target]:
@@ -239,20 +256,22 @@ class PathTable:
                     params=params,
                 )
 
-    def _by_name(self, segments: tuple[str, ...], namespace: str) -> tuple[_Service | None, str, str]:
-        """The service that the words of a path name, its name, and the endpoint as it was written."""
+    def _by_name(self, segments: tuple[str, ...], namespace: str) -> tuple[_Service | None, tuple[str, ...], str]:
+        """The service that the words of a path name, the names that it may have, and the endpoint as it was written."""
         words = [word for segment in segments for word in segment.split(".")]
+        names: tuple[str, ...] = ()
         if len(words) > 1 and _VERSION.fullmatch(words[0].lower()):
             versioned = f"{words[0].lower()}.{naming.normalise(words[1])}"
             service = self._find(namespace, versioned)
             if service is not None:
-                return service, versioned, ".".join(words[2:])
+                return service, (versioned,), ".".join(words[2:])
+            names = (versioned,)
             del words[0]
         name = naming.normalise(words[0])
         service = self._find(namespace, name)
         if service is not None and service.program is not None and name not in map(naming.normalise, segments[:2]):
             service = None  # `/docs.html` is no page of the program `docs`
-        return service, name, ".".join(words[1:])
+        return service, (*names, name), ".".join(words[1:])
 
     def _find(self, namespace: str, name: str) -> _Service | None:
         return self._services.get((BUILT_IN, name)) or self._services.get((namespace, name))

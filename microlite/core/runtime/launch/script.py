@@ -8,15 +8,12 @@ import os
 import sys
 from types import ModuleType
 
-from . import child, fresh
+from . import child, fresh, user_trace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
     from typing import Any
-
-_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 class Script:
@@ -62,7 +59,7 @@ class Script:
         """Compile and execute; to be called from the top of the program that is `__main__` so far.
 
         What the script raises goes on to the interpreter, which ends as it always does; only the traceback that it
-        prints begins at the script.
+        prints is cut to what its author wrote.
         """
         try:
             with open(self._path, "rb") as file:
@@ -83,25 +80,8 @@ class Script:
         except SystemExit:
             raise
         except BaseException as error:
-            _cut_frames(error)
+            user_trace.cut(error)
             raise
-
-
-def _cut_frames(error: BaseException) -> None:
-    """Have the hook that shows `error` begin with the first frame that is not ours."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_HERE):
-        trace = trace.tb_next
-    hook: Any = sys.excepthook
-    if sys.version_info < (3, 13) and hook is sys.__excepthook__:
-        import traceback
-
-        hook = traceback.print_exception  # the one in C reads the source anew, whatever it holds by now
-
-    def show(kind: type[BaseException], value: BaseException, _: TracebackType | None) -> None:
-        hook(kind, value.with_traceback(trace), trace)
-
-    sys.excepthook = show
 
 
 def _forget_start(module: Any) -> None:

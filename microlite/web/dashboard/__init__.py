@@ -1,0 +1,1 @@
+"""The dashboard: pages over what the built-in services say, on an origin of their own."""

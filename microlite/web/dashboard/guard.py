@@ -1,0 +1,185 @@
+"""What every request of the dashboard passes before a page sees it, and every answer before a browser does."""
+
+from __future__ import annotations
+
+import hmac
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qs, urlsplit
+
+from microlite.core import errors
+from microlite.web.dashboard.cookies import secrets_in
+from microlite.web.dashboard.frame import csrf_token
+from microlite.web.dashboard.login import LOGIN, OPEN
+from microlite.web.dashboard.policy import policy
+from microlite.web.dashboard.static import PREFIX
+from microlite.web.gateway.access import Access
+from microlite.web.gateway.options import GatewayOptions
+from microlite.web.gateway.refusals import MisdirectedRequest
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
+    from microlite.web.dashboard.frame import Frame
+    from microlite.web.gateway.cycle import Application, Message, Receive, Send
+
+HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+"""On every answer, besides the policy."""
+
+CSRF_HEADER: Final = b"x-csrf-token"
+CSRF_FIELD: Final = "csrf"
+"""Where a request that changes something shows its token: scripts in the header, plain forms in the field."""
+
+MAX_FORM: Final = 64 * 1024
+"""Bytes of the largest plain form."""
+
+_HTML: Final = b"text/html; charset=utf-8"
+_SAFE: Final = ("GET", "HEAD")
+_METHODS: Final = (*_SAFE, "POST")
+
+
+class Guard:
+    """Checks host, origin, session and token, in this order, and adds what browsers must know.
+
+    Args:
+        application: gets what passes; finds the session in `scope["state"]`.
+        frame: has sessions, settings and templates.
+    """
+
+    def __init__(self, application: Application, frame: Frame) -> None:
+        self._application = application
+        self._frame = frame
+        self._policy = policy().encode()
+        options = frame.options
+        self._access = Access(GatewayOptions(host=options.host, allowed_hosts=options.allowed_hosts), "")
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one request (https://asgi.readthedocs.io)."""
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = list(message["headers"])
+                if not any(name == b"content-security-policy" for name, _ in headers):
+                    headers.append((b"content-security-policy", self._policy))
+                message = {**message, "headers": [*headers, *HEADERS]}
+            await send(message)
+
+        headers = dict(scope["headers"])
+        try:
+            receive = await self._check(scope, headers, receive, send_guarded) or receive
+        except _Answered:
+            return
+        except errors.Error as error:
+            await self._refuse(scope, headers, error, send_guarded)
+            return
+        await self._application(scope, receive, send_guarded)
+
+    async def _check(
+        self, scope: MutableMapping[str, Any], headers: dict[bytes, bytes], receive: Receive, send: Send
+    ) -> Receive | None:
+        """Let the request pass, with the way to its body where that was read here.
+
+        Raises:
+            Error: it does not pass.
+        """
+        method, path = scope["method"], scope["path"]
+        host = headers.get(b"host")
+        if self._access.check_host(host):
+            raise MisdirectedRequest("programs are served by the gateway, not by the dashboard")
+        if method not in _METHODS:
+            raise errors.MethodNotAllowed(f"nothing here answers {method}")
+        if path.startswith(PREFIX):
+            if await self._frame.static.serve(path, method, headers.get(b"if-none-match", b""), send):
+                raise _Answered
+            raise errors.NotFound("there is no such file")
+        if method not in _SAFE:
+            _check_origin(headers, (host or b"").decode("latin-1"))
+        secret = await self._find_session(scope, headers)
+        if path == LOGIN or path.startswith(OPEN):
+            return None
+        if not secret:
+            raise errors.Unauthorized("log in first: microlite web")
+        if method in _SAFE:
+            return None
+        token = headers.get(CSRF_HEADER, b"").decode("latin-1")
+        replayed = None
+        if not token and headers.get(b"content-type", b"").startswith(b"application/x-www-form-urlencoded"):
+            body = await _read(receive)
+            token = parse_qs(body.decode("utf-8", "replace")).get(CSRF_FIELD, [""])[0]
+            replayed = _replay(body, receive)
+        if not hmac.compare_digest(token.encode(), csrf_token(secret).encode()):
+            raise errors.Forbidden(
+                "this page is too old, or another one sent this in its name: load it again, and retry"
+            )
+        return replayed
+
+    async def _find_session(self, scope: MutableMapping[str, Any], headers: dict[bytes, bytes]) -> str:
+        for secret in secrets_in(headers.get(b"cookie", b""), self._frame.options.cookie):
+            session = await self._frame.parts.sessions.find(secret)
+            if session is not None:
+                scope["state"] = {**scope.get("state", {}), "microlite.session": session, "microlite.secret": secret}
+                return secret
+        return ""
+
+    async def _refuse(
+        self, scope: MutableMapping[str, Any], headers: dict[bytes, bytes], error: errors.Error, send: Send
+    ) -> None:
+        """Answer with the error: a browser that wants a page gets one, the log-in page for whoever is not logged in."""
+        wants_page = b"text/html" in headers.get(b"accept", b"") and b"hx-request" not in headers
+        unknown_host = isinstance(error, MisdirectedRequest | errors.BadRequest)
+        if not wants_page or unknown_host:
+            body, kind = error.detail.encode(), b"text/plain; charset=utf-8"
+        elif isinstance(error, errors.Unauthorized):
+            body, kind = self._frame.render("login/login.html", error="", throttled=False).encode(), _HTML
+        else:
+            body, kind = self._frame.render("error.html", error=error).encode(), _HTML
+        answer = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), (b"cache-control", b"no-store")]
+        if error.code == 405:
+            answer.append((b"allow", ", ".join(_METHODS).encode()))
+        await send({"type": "http.response.start", "status": error.code, "headers": answer})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+
+class _Answered(Exception):
+    """Nothing is left to do."""
+
+
+def _check_origin(headers: dict[bytes, bytes], host: str) -> None:
+    """Refuse what another site's page has sent. A program that is no browser says nothing of all this.
+
+    Raises:
+        Forbidden: it has.
+    """
+    origin = headers.get(b"origin")
+    foreign = headers.get(b"sec-fetch-site", b"none") not in (b"same-origin", b"none")
+    if foreign or (origin is not None and urlsplit(origin.decode("latin-1")).netloc.lower() != host.lower()):
+        raise errors.Forbidden("another site's page has sent this: it is refused")
+
+
+async def _read(receive: Receive) -> bytes:
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise errors.Canceled("the browser went away")
+        body += message.get("body", b"")
+        if len(body) > MAX_FORM:
+            raise errors.PayloadTooLarge(f"the form is larger than {MAX_FORM:,} bytes")
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """A way to a body that was read already, and to what comes after it."""
+    waiting = [body]
+
+    async def again() -> Message:
+        if waiting:
+            return {"type": "http.request", "body": waiting.pop(), "more_body": False}
+        return await receive()
+
+    return again

@@ -1,0 +1,122 @@
+"""Logging in and out: by the link of `microlite web`, or by the admin's token."""
+
+from __future__ import annotations
+
+import hmac
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from litestar import Request, Response, get, post
+from litestar.params import FromPath
+
+from microlite.core.context import DEFAULT_NAMESPACE, Account
+from microlite.web.dashboard.cookies import with_secret, without_secret
+from microlite.web.dashboard.frame import HTML, secret_of
+
+if TYPE_CHECKING:
+    from litestar.handlers import HTTPRouteHandler
+
+    from microlite.core.clock import Clock
+    from microlite.web.dashboard.frame import Frame
+
+LOGIN: Final = "/login"
+OPEN: Final = "/login/"
+"""Below it stand the secrets of links; like `LOGIN` itself it is open to all."""
+
+MOST_TRIES: Final = 5
+TRY_WINDOW: Final = 60.0
+"""So many wrong tokens are taken within so many seconds; with 256 bits this is for the log's sake more than for safety."""
+
+
+class Tries:
+    """Counts what was typed wrong, for all who type.
+
+    Args:
+        clock: for the window.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._failed: deque[float] = deque()
+
+    def wait(self) -> float:
+        """Seconds until another try is taken; 0 for now."""
+        now = self._clock.monotonic()
+        while self._failed and now - self._failed[0] >= TRY_WINDOW:
+            self._failed.popleft()
+        return 0.0 if len(self._failed) < MOST_TRIES else TRY_WINDOW - (now - self._failed[0])
+
+    def fail(self) -> None:
+        """One more was wrong."""
+        self._failed.append(self._clock.monotonic())
+
+
+def login_pages(frame: Frame) -> list[HTTPRouteHandler]:
+    """The pages of logging in and out."""
+    tries = Tries(frame.parts.clock)
+    cookie = frame.options.cookie
+
+    async def log_in(request: Request[Any, Any, Any], account: Account, namespace: str) -> Response[str]:
+        secret = await frame.parts.sessions.open(account, namespace)
+        header = with_secret(_cookies(request), cookie, secret, secure=_is_secure(request))
+        if request.headers.get("sec-fetch-site", "none") == "cross-site":
+            # A redirect would still count as another site's doing, and the new cookie would not be sent along.
+            headers = {"set-cookie": header, "refresh": "0; url=/", "cache-control": "no-store"}
+            return Response(frame.render("login/entered.html"), media_type=HTML, headers=headers)
+        return _to("/", header)
+
+    def show(status: int = 200, error: str = "", throttled: bool = False) -> Response[str]:
+        text = frame.render("login/login.html", error=error, throttled=throttled)
+        return Response(text, media_type=HTML, status_code=status, headers={"cache-control": "no-store"})
+
+    @get(LOGIN)
+    async def login() -> Response[str]:
+        return show()
+
+    @post(LOGIN, status_code=200)
+    async def login_by_token(request: Request[Any, Any, Any]) -> Response[str]:
+        wait = tries.wait()
+        if wait:
+            answer = show(429, throttled=True)
+            answer.headers["retry-after"] = str(int(wait) + 1)
+            return answer
+        form = await request.form()
+        token = str(form.get("token", "")).strip()
+        wanted = frame.parts.admin_token
+        if not wanted or not hmac.compare_digest(token.encode(), wanted.encode()):
+            tries.fail()
+            return show(403, error="That is not the token of this platform.")
+        return await log_in(request, Account(id="admin", scopes=("admin",)), DEFAULT_NAMESPACE)
+
+    @get("/login/{secret:str}")
+    async def login_by_link(request: Request[Any, Any, Any], secret: FromPath[str]) -> Response[str]:
+        invitation = await frame.parts.links.redeem(secret) if request.method == "GET" else None
+        if invitation is None:
+            return show(410, error="That link was used already, or is older than a minute.")
+        return await log_in(request, invitation.account, invitation.namespace)
+
+    @post("/logout", status_code=200)
+    async def logout(request: Request[Any, Any, Any]) -> Response[str]:
+        secret = secret_of(request)
+        await frame.parts.sessions.end(secret)
+        return _to(LOGIN, without_secret(_cookies(request), cookie, secret, secure=_is_secure(request)))
+
+    @get("/alive")
+    async def alive() -> Response[str]:
+        return Response("yes", media_type="text/plain", headers={"cache-control": "no-store"})
+
+    return [login, login_by_token, login_by_link, logout, alive]
+
+
+def _to(path: str, cookie: str) -> Response[str]:
+    headers = {"location": path, "set-cookie": cookie, "cache-control": "no-store"}
+    return Response("", media_type=HTML, status_code=303, headers=headers)
+
+
+def _cookies(request: Request[Any, Any, Any]) -> bytes:
+    return request.headers.get("cookie", "").encode("latin-1")
+
+
+def _is_secure(request: Request[Any, Any, Any]) -> bool:
+    """Whether the browser came by TLS, by way of a proxy that says so: then the cookie is never sent without."""
+    return request.headers.get("x-forwarded-proto", "") == "https"

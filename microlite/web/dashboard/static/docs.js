@@ -1,0 +1,24 @@
+// Swagger UI over our own document. It asks nobody else for anything: no validator, no fonts.
+"use strict";
+
+(() => {
+  const place = document.getElementById("swagger");
+  document.getElementById("docs-service").addEventListener("change", () => document.getElementById("docs-choice").submit());
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const dress = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+  dark.addEventListener("change", dress);
+  dress();
+  SwaggerUIBundle({
+    url: place.dataset.url,
+    domNode: place,
+    validatorUrl: null,
+    deepLinking: false,
+    docExpansion: "list",
+    defaultModelsExpandDepth: -1,
+    displayRequestDuration: true,
+    withCredentials: false,
+    persistAuthorization: false,
+    presets: [SwaggerUIBundle.presets.apis],
+    layout: "BaseLayout",
+  });
+})();
