@@ -125,6 +125,9 @@ def test_repositories_on_this_disk(tmp_path: Path) -> None:
     assert of_path(bare) == Address(repository=bare, url=f"file://{bare}", host="")
     assert of_path(tree) is None, "a folder that exists is a folder"
     assert of_path(f"{tree}/services/orders") is None
+    here = of_path(f"{tree}/services/.@v1")
+    assert here is not None
+    assert (here.repository, here.path, here.ref) == (tree, "services", "v1")
     assert of_path(str(tmp_path)) is None
     assert of_path(f"{tmp_path}/nothing@v1") is None
     with_at = tmp_path / "a@b"

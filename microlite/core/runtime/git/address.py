@@ -75,10 +75,15 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
         return self.path.rpartition("/")[2] or self.project
 
     @property
+    def transport(self) -> str:
+        """One of `SCHEMES`."""
+        scheme, separator, _ = self.url.partition("://")
+        return scheme if separator else "ssh"
+
+    @property
     def web(self) -> str:
         """Scheme and host, if credentials can be used for it; else empty."""
-        scheme = self.url.partition("://")[0]
-        return f"{scheme}://{self.host}" if scheme in ("https", "http") else ""
+        return f"{self.transport}://{self.host}" if self.transport in ("https", "http") else ""
 
     def at(self, path: str) -> Address:
         """Another folder or file of the same repository, at the same ref."""
@@ -124,7 +129,7 @@ def of_path(path: str) -> Address | None:
     """
     if not os.path.exists(path):  # noqa: PTH110 - a text
         for found in re.finditer("@", path):
-            split = _on_disk(path[: found.start()].rstrip("/"))
+            split = _on_disk(os.path.normpath(path[: found.start()]))
             if split is not None:
                 ref = path[found.end() :] or "@"
                 return _checked(path, split.repository, _file_url(split.repository), "", split.path, ref)
