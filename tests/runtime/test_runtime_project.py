@@ -88,7 +88,7 @@ def test_a_command_flag_is_for_the_folder_itself(tmp_path: Path) -> None:
         ("services = { a = 1 }", r"\[services.a\] is not a table"),
         ("[services.a]\ninstance = 1", "has no key instance: did you mean instances"),
         ("[services.a]\nsource = 'gone'", "no folder or file 'gone'.*no git address"),
-        ("[services.a]\nsource = 1", "expected `str`, got `int`.*source"),
+        ("[services.a]\nsource = 1", "source: expected `str`, got `int`"),
         ("[services.gone]", "no folder or file 'gone'"),
         ("[services.a]\nname = 'b'", "name: is not said here"),
         ("[services.a]\nentry = 'b'", "entry: is not said here: name the file as source"),
@@ -198,6 +198,12 @@ def test_packages_that_a_service_imports_from_its_project_are_watched_and_no_oth
     folders, files = watched(Path(source.folder), source.entry, source.path, source.root)
     assert folders == tuple(str(tmp_path / name) for name in ("deep", "libs/tax", "orders", "shop"))
     assert files == (str(tmp_path / ".env"), str(tmp_path / "common.py"))
+
+
+def test_a_service_that_shared_code_makes_is_one_and_named_by_its_folder(tmp_path: Path) -> None:
+    made = "from shared.making import make\nmake(__file__).run()\n"
+    put(tmp_path, {".git/HEAD": "", "shared/making.py": SERVICE, "orders/main.py": made, "bills/main.py": made})
+    assert [source.name for source in find_sources(".", cwd=tmp_path)] == ["bills", "orders"]
 
 
 def test_folders_of_path_are_absolute_and_inside_the_project(tmp_path: Path) -> None:

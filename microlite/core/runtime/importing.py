@@ -92,7 +92,7 @@ def _shared(entry: Path, folder: Path, roots: Sequence[Path]) -> Iterator[Path]:
     while queue and len(seen) <= _MODULES_READ:
         module = queue.pop()
         for name in _imports(module):
-            for candidate in _files(name, module, (folder, *roots)):
+            for candidate in module_files(name, module, (folder, *roots)):
                 if candidate not in seen:
                     seen.add(candidate)
                     queue.append(candidate)
@@ -118,8 +118,14 @@ def _imports(path: Path) -> Iterator[str]:
             yield from (module + separator + alias.name for alias in node.names)
 
 
-def _files(module: str, importer: Path, roots: Sequence[Path]) -> Iterator[Path]:
-    """The files that importing a module runs: of each package on the way, and its own, from the first root with it."""
+def module_files(module: str, importer: Path, roots: Sequence[Path]) -> Iterator[Path]:
+    """The files that importing a module runs: of each package on the way, and its own, from the first root with it.
+
+    Args:
+        module: its name, a relative one with its dots.
+        importer: the file that imports it.
+        roots: where it is looked for. The library itself never lies there.
+    """
     bare = module.lstrip(".")
     level = len(module) - len(bare)
     if level:
@@ -128,6 +134,8 @@ def _files(module: str, importer: Path, roots: Sequence[Path]) -> Iterator[Path]
             base = base.parent
         roots = (base,)
     parts = [part for part in bare.split(".") if part]
+    if parts[:1] == ["microlite"] and not level:
+        return
     for root in roots:
         found = [root.joinpath(*parts[:count], "__init__.py") for count in range(0 if level else 1, len(parts) + 1)]
         if parts:

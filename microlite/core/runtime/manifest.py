@@ -172,10 +172,15 @@ def read_table(table: object, folder: Path, where: str, *, others: Collection[st
     try:
         manifest = msgspec.convert(values, Manifest)
     except msgspec.ValidationError as error:
-        # msgspec ends its message with the path of the value: "Expected `int`, got `str` - at `$.port`".
-        detail, _, path = str(error).partition(" - at `$.")
-        raise errors.BadRequest(f"{where} {path.rstrip('`')}: {detail[:1].lower()}{detail[1:]}") from None
+        raise misfit(error, where) from None
     return _checked(manifest, folder, where)
+
+
+def misfit(error: msgspec.ValidationError, where: str) -> errors.BadRequest:
+    """The error for a value that does not fit its key."""
+    # msgspec ends its message with the path of the value: "Expected `int`, got `str` - at `$.port`".
+    detail, _, path = str(error).partition(" - at `$.")
+    return errors.BadRequest(f"{where} {path.rstrip('`')}: {detail[:1].lower()}{detail[1:]}")
 
 
 def check_variables(table: object, where: str) -> dict[str, str]:

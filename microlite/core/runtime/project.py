@@ -12,7 +12,7 @@ import msgspec
 from microlite.core import errors
 from microlite.core.runtime.git.address import Address, of_path, parse_address
 from microlite.core.runtime.importing import PROJECT, import_folders
-from microlite.core.runtime.manifest import Manifest, check_name, check_variables, read_table
+from microlite.core.runtime.manifest import Manifest, check_name, check_variables, misfit, read_table
 
 if TYPE_CHECKING:
     from microlite.core.runtime.sources import Source
@@ -130,7 +130,7 @@ def _part(name: str, table: object, folder: Path, path: Path) -> Part:
     try:
         named = msgspec.convert({key: table[key] for key in Named.__struct_fields__ if key in table}, Named)
     except msgspec.ValidationError as error:
-        raise errors.BadRequest(f"{where}: {error}") from None
+        raise misfit(error, where) from None
     place, address = _place(named.source or name, folder, where)
     base = folder if address is not None else Path(place) if Path(place).is_dir() else Path(place).parent
     manifest = read_table(table, base, where, others=Named.__struct_fields__)
