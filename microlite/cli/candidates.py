@@ -22,6 +22,7 @@ from microlite.cli.values import is_boolean
 from microlite.core import errors
 from microlite.core.description.naming import endpoint_of, normalise, normalise_endpoint
 from microlite.core.description.type_words import alternatives, choices, kind, type_word
+from microlite.core.user_config import KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -89,6 +90,12 @@ def managed_or_places(context: click.Context, incomplete: str) -> Candidates:
 def places(*_: object) -> Candidates:
     """Folders and files."""
     return [CompletionItem("", type="file")]
+
+
+def settings(_: click.Context, incomplete: str) -> Candidates:
+    """Keys of the user's settings; of credentials the beginning, behind which stands a host."""
+    found = [CompletionItem(key.removesuffix("<host>"), help=text) for key, text in KEYS.items()]
+    return _beginning(found, incomplete)
 
 
 def _statuses(context: click.Context, service: str = "") -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from microlite.cli.failure import CommandError
-from microlite.cli.options import Options, output_option
+from microlite.cli.options import Options, completes, output_option
 from microlite.cli.output import print_json, print_table
 from microlite.cli.subcommands import Subcommands
 from microlite.core.user_config import UserConfig, check_key, is_secret
@@ -42,7 +42,7 @@ def config(context: click.Context, output: str) -> None:
 
 
 @config.command
-@click.argument("key", required=False)
+@click.argument("key", required=False, shell_complete=completes("settings"))
 @output_option
 @click.pass_obj
 def get(options: Options, key: str | None, output: str) -> None:
@@ -62,7 +62,7 @@ def get(options: Options, key: str | None, output: str) -> None:
 
 
 @config.command("set")
-@click.argument("key")
+@click.argument("key", shell_complete=completes("settings"))
 @click.argument("value", required=False)
 @click.option("--secret-stdin", is_flag=True, help="Read a secret from the first line of stdin, in place of a prompt.")
 @click.pass_obj
@@ -86,7 +86,7 @@ def set_(options: Options, key: str, value: str | None, secret_stdin: bool) -> N
 
 
 @config.command
-@click.argument("key")
+@click.argument("key", shell_complete=completes("settings"))
 @click.pass_obj
 def delete(options: Options, key: str) -> None:
     """Forget a setting."""

@@ -89,6 +89,7 @@ def values(line: str, live: Live) -> list[str]:
         ("logs shop-2 --node ", ["shop-2-1"]),
         ("new --kind h", ["handler", "http"]),
         ("cache c", ["clean"]),
+        ("user config set git.c", ["git.credentials."]),
         ("completion ", ["bash", "zsh", "fish"]),
         ("nobody ", []),
         ("describe 'open quote", []),
@@ -101,9 +102,11 @@ def test_what_can_stand_at_the_cursor_is_offered(shop: Live, line: str, expected
 def test_names_come_with_what_is_said_of_them(shop: Live) -> None:
     assert ("plain", "shop-2", "Sells things.") in candidates("", shop.environment)
     assert candidates("shop-2 order --i", shop.environment) == [("plain", "--item", "what is wanted.")]
-    assert ("plain", "run", "Run services from folders or files; each save swaps in the new code.") in candidates(
-        "", shop.environment
-    )
+    assert (
+        "plain",
+        "run",
+        "Run services from folders, files or git repositories; each save swaps in the new code.",
+    ) in candidates("", shop.environment)
 
 
 @pytest.mark.parametrize(("line", "kind"), [("--home /t", "dir"), ("run ./", "file"), ("kill ./x", "file")])
