@@ -122,6 +122,18 @@ async def test_a_private_repository_is_opened_by_what_the_user_has_set_and_shows
 
 
 @pytest.mark.parametrize(
+    ("text", "said"),
+    [("[services.x]\nsource = '../..'\n", "lies outside of the repository"), ("[service.x]", "has no key service")],
+)
+async def test_a_wrong_project_file_of_a_repository_is_named_by_its_address(
+    bench: Bench, repository: Repository, text: str, said: str
+) -> None:
+    repository.commit({"microlite.toml": text})
+    with pytest.raises(errors.BadRequest, match=f"{repository.url}/microlite.toml.*{said}"):
+        await bench.run(repository.url)
+
+
+@pytest.mark.parametrize(
     ("path", "options", "said"),
     [
         ("service/orders", {}, "has no folder 'service/orders' there; did you mean services/orders"),
