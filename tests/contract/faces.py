@@ -188,4 +188,5 @@ class CommandLine:
 
     def failure(self, error: errors.Error) -> tuple[Any, ...]:
         detail = "request timed out" if isinstance(error, errors.Timeout) else error.detail
-        return (errors.exit_code(error), detail[:1].upper() + detail[1:])
+        begins_with_a_word = detail.partition(" ")[0].isalpha()
+        return (errors.exit_code(error), detail[:1].upper() + detail[1:] if begins_with_a_word else detail)

@@ -300,7 +300,7 @@ async def test_a_bomb_is_too_large(coding: str, wire: Wire) -> None:
     ("coding", "body", "status"),
     [
         ("gzip", b"{}", 400),
-        ("gzip", gzip.compress(b'{"title":"x"}' * 99)[:-9], 400),
+        ("gzip", gzip.compress(b'{"title":"x"}' * 99, mtime=0)[:-9], 400),
         ("zstd", b"{}", 400),
         ("zstd", zstandard.compress(b'{"title":"x"}' * 99)[:-3], 400),
         ("br", b"{}", 415),
