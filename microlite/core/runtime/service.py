@@ -53,7 +53,7 @@ def runtime_service(runtime: Runtime, registry: Registry, logs: Logs) -> Service
         async with finding as happenings:
             async for happening in happenings:
                 yield happening
-        async with Session(runtime, logs, finding.found, find) as happenings:
+        async with Session(runtime, logs, finding.found, find if request.watch else None) as happenings:
             async for happening in happenings:
                 yield happening
 
