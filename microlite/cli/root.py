@@ -36,6 +36,7 @@ COMMANDS: Final = {
     "kill": Entry("kill:kill", "Drain and end services."),
     "status": Entry("status:status", "Show what runs: state, nodes, restarts, errors."),
     "logs": Entry("logs:logs", "Print what a service writes."),
+    "attach": Entry("attach:attach", "Debug a service that runs already."),
     "services": Entry("services:services", "List the services that can be called."),
     "describe": Entry("describe:describe", "Show the endpoints of a service with their fields."),
     "call": Entry("call:call", "Call an endpoint with a JSON document."),

@@ -26,7 +26,6 @@ _REMEMBERED: Final = 200
 
 _STATES: Final = {
     State.BUILDING: "installing what it needs",
-    State.DEBUGGING: "under a debugger",
     State.DRAINING: "stopping",
     State.STOPPED: "stopped",
 }
@@ -95,6 +94,8 @@ class View:
 
     def _state(self, happening: Happening) -> None:
         name, state = happening.service, happening.state
+        if state is State.DEBUGGING:
+            state = State.RUNNING  # it serves; where its debugger is, the node says by itself
         if state in (State.RUNNING, State.STOPPED):
             for text in self._attempts[name].over():
                 self._print(name, text)
