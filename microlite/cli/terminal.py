@@ -10,6 +10,8 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Final, Self
 
+import click
+
 from microlite.core.rpc.paths import socket_path
 
 if TYPE_CHECKING:
@@ -92,9 +94,7 @@ class Terminal:
             with connection, self.quiet:
                 self._current = connection
                 if not self._closed:
-                    print(
-                        f"{service} stands at a breakpoint: n next, s step, p NAME print, c go on, h help", flush=True
-                    )
+                    click.secho(_WELCOME.format(service), dim=True)
                     _bridge(connection)
                 self._current = None
 

@@ -66,7 +66,9 @@ def _held(placement: Placement) -> Iterator[None]:
         with contextlib.suppress(errors.Error):  # without a platform nobody misses an answer
             client = stack.enter_context(BlockingClient(placement.platform_socket))
             request = msgspec.msgpack.encode({"service": placement.service, "node": placement.node})
-            next(client.stream("runtime", "breakpoint", request, namespace=placement.namespace), None)
+            known = client.stream("runtime", "breakpoint", request, namespace=placement.namespace)
+            stack.callback(known.close)  # which ends the stream, and must not come earlier
+            next(known, None)
         yield
 
 
