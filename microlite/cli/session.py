@@ -44,7 +44,8 @@ def run_session(options: Options, request: RunRequest, port: int | None) -> int:
     name = ",".join(Path(source).name for source in request.sources)
     with connect_or_start(options, port, session=name) as (link, took):
         _say_platform(link, took, port)
-        view = View(link.gateway, lambda service: _describe(options, service))
+        hint = "save a file, and it reloads; Ctrl-C ends" if request.watch else "Ctrl-C ends"
+        view = View(link.gateway, lambda service: _describe(options, service), hint)
         terminal = Terminal(options)
         ending = _Ending(options, view.services, terminal)
         before = signal.signal(signal.SIGINT, ending.interrupt)
