@@ -22,7 +22,7 @@ from microlite.cli.values import is_boolean
 from microlite.core import errors
 from microlite.core.description.naming import endpoint_of, normalise, normalise_endpoint
 from microlite.core.description.type_words import alternatives, choices, kind, type_word
-from microlite.core.user_config import KEYS
+from microlite.core.user_config import KEYS, UserConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -97,8 +97,6 @@ def places(*_: object) -> Candidates:
 
 def settings(context: click.Context, incomplete: str) -> Candidates:
     """Keys of the user's settings: those that can be set, of credentials what a host follows, and those that are."""
-    from microlite.core.user_config import UserConfig
-
     keys = {key.removesuffix("<host>"): text for key, text in KEYS.items()}
     try:
         keys |= dict.fromkeys(UserConfig(_options(context).home).all(), "is set")

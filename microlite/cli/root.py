@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "kill": Entry("kill:kill", "Drain and end services."),
     "status": Entry("status:status", "Show what runs: state, nodes, restarts, errors."),
     "logs": Entry("logs:logs", "Print what a service writes."),
+    "attach": Entry("attach:attach", "Debug a service that runs already."),
     "services": Entry("services:services", "List the services that can be called."),
     "describe": Entry("describe:describe", "Show the endpoints of a service with their fields."),
     "openapi": Entry("openapi:openapi", "Print the OpenAPI document of services, for generators and other tools."),

@@ -15,7 +15,20 @@ BUILT_IN_SERVICES: Final = frozenset(
 )
 COMMANDS: Final = frozenset(
     {
-        *("server", "run", "update", "kill", "status", "logs", "new", "services", "describe", "call", "stream"),
+        *(
+            "server",
+            "run",
+            "update",
+            "kill",
+            "status",
+            "logs",
+            "attach",
+            "new",
+            "services",
+            "describe",
+            "call",
+            "stream",
+        ),
         *("publish", "login", "logout", "user", "env", "web", "backup", "restore", "doctor", "version", "shell"),
         *("cache", "init", "completion", "help", "test", "openapi"),
     }
