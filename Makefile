@@ -19,7 +19,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --no-config --universal --python-version
 	--no-annotate --no-emit-index-url $(LOCK_OPTIONS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check pyz bench reference lock clean
+.PHONY: help run test fuzz check pyz bench reference lock clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -30,6 +30,9 @@ run: $(BUILT) ## Build for this Python, start the platform and examples/greeter 
 
 test: $(DEV_VENV) ## Run the tests
 	@$(BIN)/python -m pytest -n auto
+
+fuzz: $(DEV_VENV) ## Call everything with generated input for a long time (FUZZ=50 times what CI does)
+	@FUZZ=$(or $(FUZZ),50) $(BIN)/python -m pytest tests/openapi -n auto -o timeout=3600
 
 check: $(DEV_VENV) ## Everything CI checks: format, lint, types, layers, tests
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run $(BIN)/ruff format ."; exit 1; }

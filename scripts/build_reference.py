@@ -26,7 +26,10 @@ from microlite.core import errors  # noqa: E402
 from microlite.core.catalog import Parts, built_in_services  # noqa: E402
 from microlite.core.description.type_words import alternatives, kind, type_word  # noqa: E402
 from microlite.core.runtime.manifest import Manifest  # noqa: E402
+from microlite.core.runtime.project import Named  # noqa: E402
 from microlite.core.settings import ServerOptions  # noqa: E402
+from microlite.core.user_config import KEYS  # noqa: E402
+from microlite.web.dashboard.options import DashboardOptions  # noqa: E402
 from microlite.web.gateway.options import GatewayOptions  # noqa: E402
 
 if TYPE_CHECKING:
@@ -231,14 +234,22 @@ def settings_page() -> str:
     """The structs of settings, the table of a project, and the variables of the environment."""
     return page(
         "Settings",
-        "What can be set, in four tables: the platform, its gateway, a project, and the environment.",
+        "What can be set, in tables: the platform, its gateway, its dashboard, a project, several services, the user, and "
+        "the environment.",
         "## The platform\n\nOptions of `microlite server`; see [the command line](cli.md#server).\n\n"
         + _fields(ServerOptions),
         "## The gateway\n\nSizes are in bytes, times in seconds. Host and port come from the platform's; the others hold "
         "their defaults in this version, and are for those who start a gateway from Python.\n\n"
         + _fields(GatewayOptions),
+        "## The dashboard\n\nSizes are in bytes, times in seconds. Host and port come from the platform's; the others hold "
+        "their defaults in this version.\n\n" + _fields(DashboardOptions),
         "## A project\n\nThe table `[tool.microlite]` of a `pyproject.toml`. Every key may be absent.\n\n"
         + _fields(Manifest),
+        "## Several services\n\nThe file `microlite.toml` names the services of a project. `env`, at the top, is a table of "
+        "variables for all of them; each has a table `[services.<name>]`, with the keys of a project but `name` and "
+        "`entry`, which go before what its own `pyproject.toml` says, and with these:\n\n" + _fields(Named),
+        "## The user\n\nKept in the platform's folder by [`microlite user config`](cli.md#user).\n\n"
+        + table(("key", ""), [(code(key), text) for key, text in KEYS.items()]),
         "## The environment\n\n"
         + table(
             ("variable", "set by", "says", "without it"),
@@ -255,7 +266,7 @@ def _fields(struct: type[msgspec.Struct]) -> str:
         if field.name in hidden:
             continue
         default = "required" if field.required else _default(field)
-        rows.append((code(field.name), code(_type(struct, field.name)), default, about.get(field.name, "")))
+        rows.append((code(field.encode_name), code(_type(struct, field.name)), default, about.get(field.name, "")))
     return table(("setting", "type", "default", ""), rows)
 
 

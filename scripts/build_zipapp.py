@@ -27,6 +27,7 @@ from pathlib import Path
 
 import dependency_tree
 import shiv  # type: ignore[import-untyped]  # no stubs anywhere
+import vendor
 from dependency_tree import Target
 from shiv import builder
 from shiv.bootstrap.environment import Environment  # type: ignore[import-untyped]
@@ -109,6 +110,10 @@ def notices(site_packages: Path) -> str:
         parts.append(f"\n{'=' * 80}\n{name} {version}: {', '.join(stated) or 'see below'}\n{'=' * 80}\n")
         texts = [path for path in sorted(metadata.rglob("*")) if re.match(r"(?i)licen[cs]e|copying|notice", path.name)]
         parts += [path.read_text(encoding="utf-8", errors="replace").strip() + "\n" for path in texts if path.is_file()]
+    for package in vendor.PACKAGES:
+        parts.append(f"\n{'=' * 80}\n{package.name} {package.version}, for the dashboard's pages\n{'=' * 80}\n")
+        kept = [vendor.TARGET / file.name for file in package.files]
+        parts += [path.read_text(encoding="utf-8") for path in kept if path.suffix in (".LICENSE", ".NOTICE")]
     return "\n".join(parts)
 
 

@@ -22,6 +22,7 @@ from microlite.cli.values import is_boolean
 from microlite.core import errors
 from microlite.core.description.naming import endpoint_of, normalise, normalise_endpoint
 from microlite.core.description.type_words import alternatives, choices, kind, type_word
+from microlite.core.user_config import KEYS, UserConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -95,10 +96,8 @@ def places(*_: object) -> Candidates:
 
 
 def settings(context: click.Context, incomplete: str) -> Candidates:
-    """Keys of a user's settings: those that are set, and those that can be."""
-    from microlite.core.user_config import BASE_URL, CREDENTIALS, UserConfig
-
-    keys = {BASE_URL: "where short names lead", CREDENTIALS: "a host follows: what opens it"}
+    """Keys of the user's settings: those that can be set, of credentials what a host follows, and those that are."""
+    keys = {key.removesuffix("<host>"): text for key, text in KEYS.items()}
     try:
         keys |= dict.fromkeys(UserConfig(_options(context).home).all(), "is set")
     except (errors.Error, OSError):

@@ -9,9 +9,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from microlite.cli.checks_platform import check_home, check_platform, check_port, check_sockets, existing
+from microlite.cli.checks_machine import check_cache, check_files, check_loop, check_tools, check_watches
+from microlite.cli.checks_platform import check_home, check_platform, check_sockets, existing
+from microlite.cli.checks_ports import check_ports
+from microlite.cli.checks_state import check_database, check_leftovers
 from microlite.cli.finding import Finding, broken, ok, warning
-from microlite.onefile.folder import candidates, fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,13 +47,19 @@ def run_checks(options: Options, port: int) -> list[Finding]:
     checks: tuple[tuple[str, Callable[[], Finding]], ...] = (
         ("python", _python),
         ("home", lambda: check_home(home)),
-        ("cache", _cache),
+        ("cache", check_cache),
         ("file system", lambda: _file_system(home)),
         ("disk", lambda: _disk(home)),
         ("clock", lambda: _clock(home)),
         ("platform", lambda: check_platform(options)),
-        ("port", lambda: check_port(options, port)),
+        ("ports", lambda: check_ports(options, port)),
         ("sockets", lambda: check_sockets(home)),
+        ("leftovers", lambda: check_leftovers(options)),
+        ("database", lambda: check_database(home / "microlite.db")),
+        ("open files", check_files),
+        ("watches", check_watches),
+        ("uvloop", check_loop),
+        ("tools", check_tools),
     )
     findings = []
     for name, check in checks:
@@ -72,19 +80,6 @@ def _python() -> Finding:
     if running > NEWEST_PYTHON:
         return warning("python", f"{detail} is newer than what this version was tried with", mend)
     return ok("python", detail)
-
-
-def _cache() -> Finding:
-    folder = candidates(os.environ)[0]
-    try:
-        reason = fault(folder)
-    except FileNotFoundError:
-        return ok("cache", f"{folder} does not exist yet; it is made when it is needed")
-    if reason is not None:
-        return broken("cache", reason, f"chmod go-w {shlex.quote(folder)}")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        return broken("cache", f"{folder} cannot be written", f"chmod u+rwx {shlex.quote(folder)}")
-    return ok("cache", folder)
 
 
 def _file_system(home: Path) -> Finding:

@@ -66,43 +66,24 @@ def check_platform(options: Options) -> Finding:
     except CommandError:
         return ok("platform", f"none runs at {options.home}; start one with: microlite server")
     except errors.Error as error:
-        pid = _server_pid(options.home)
+        pid = server_pid(options.home)
         return broken("platform", f"it takes connections and does not answer: {error}", f"kill {pid or 'PID'}")
     if version != __version__:
         return warning(
             "platform",
             f"version {version or 'unknown'} runs, and this is {__version__}",
-            f"kill {_server_pid(options.home) or 'PID'} && microlite server",
+            f"kill {server_pid(options.home) or 'PID'} && microlite server",
         )
     return ok("platform", f"version {version} runs, gateway {gateway}")
 
 
-def _server_pid(home: Path) -> int:
+def server_pid(home: Path) -> int:
+    """The process of the platform that runs on a home, or ran last; 0 where nothing tells."""
     try:
         found = msgspec.json.decode((home / "server.json").read_bytes())
         return int(found["pid"])
     except (OSError, ValueError, KeyError, TypeError):
         return 0
-
-
-def check_port(options: Options, port: int) -> Finding:
-    """Whether the gateway has a port, or could have this one."""
-    try:
-        with connect(options) as link:
-            return ok("port", f"the platform has its own: {link.gateway}")
-    except (CommandError, errors.Error):
-        pass
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            from microlite.web.gateway.ports import find_holder
-
-            holder = find_holder(port)
-            by = f" by {holder}" if holder else ""
-            return broken("port", f"port {port} is in use{by}", "microlite server --port 0")
-    return ok("port", f"{port} is free")
 
 
 def check_sockets(home: Path) -> Finding:

@@ -9,10 +9,11 @@ import msgspec
 
 from microlite.cli.calling import answer, print_answers, refuse_program
 from microlite.cli.described import describe, find_endpoint, read_service
-from microlite.cli.failure import FAILED, NO_ENDPOINT, NOT_FOUND, CommandError
+from microlite.cli.failure import FAILED, NO_ENDPOINT, NOT_FOUND, USAGE, CommandError
 from microlite.cli.flags import read_request
 from microlite.cli.link import connect
 from microlite.cli.options import Options
+from microlite.cli.places import is_place
 from microlite.cli.root import COMMANDS, PROGRAM
 from microlite.core import errors
 from microlite.core.description.naming import endpoint_of
@@ -54,6 +55,8 @@ class ServiceCommand(click.Command):
         options = ctx.find_object(Options)
         assert options is not None, "the root has set it"
         assert self.name is not None, "the constructor has set it"
+        if self.name.endswith(".py") or is_place(self.name):
+            raise CommandError(f"{self.name} is no command; run what is there with: {PROGRAM} run {self.name}", USAGE)
         names, flags = _split(ctx.args)
         try:
             with connect(options) as link:

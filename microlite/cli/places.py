@@ -94,7 +94,7 @@ def _from_place(place: str, running: Sequence[Mapping[str, Any]]) -> list[tuple[
         above = [one for one in managed if place.startswith(one["source"].rstrip(os.sep) + os.sep)]
         nearest = max((len(one["source"]) for one in above), default=0)
         here = [one for one in above if len(one["source"]) == nearest]
-    return _named(here, place)
+    return _named(here, running, place)
 
 
 def _from_address(address: Address, running: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
@@ -107,11 +107,14 @@ def _from_address(address: Address, running: Sequence[Mapping[str, Any]]) -> lis
             continue
         if source.path == address.path or not address.path or source.path.startswith(f"{address.path}/"):
             here.append(one)
-    return _named(here, address.text)
+    return _named(here, running, address.text)
 
 
-def _named(here: Sequence[Mapping[str, Any]], place: str) -> list[tuple[str, str]]:
+def _named(
+    here: Sequence[Mapping[str, Any]], running: Sequence[Mapping[str, Any]], place: str
+) -> list[tuple[str, str]]:
+    """Names, with the version where another one of the same name runs."""
     if not here:
         raise CommandError(f"nothing runs from {place}; see what does with: microlite status", NOT_FOUND)
-    names = [one["name"] for one in here]
+    names = [one["name"] for one in running]
     return [(one["name"], one["version"] if names.count(one["name"]) > 1 else "") for one in here]

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 @click.option("--metadata", multiple=True, metavar="KEY=VALUE", help="Added to the service's. Can be repeated.")
 @click.option("--command", default="", help="Run this program, which listens on PORT and speaks HTTP.")
 @click.option("--no-watch", is_flag=True, help="Do not swap in new code when a file is saved.")
+@click.option("--debug", is_flag=True, help="Let each node listen for a debugger (debugpy), and say where.")
+@click.option(
+    "--debug-port", type=click.IntRange(1024, 65535), help="Port for the debugger.  [default: 5678 or the next]"
+)
+@click.option("--debug-wait", is_flag=True, help="Run nothing before the debugger has attached.")
 @click.option("--detach", is_flag=True, help="Return when it runs, and keep it running until it is killed.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), help="Port of the gateway, if a platform is started. 0 takes any."
@@ -47,6 +52,9 @@ def run(
     metadata: tuple[str, ...],
     command: str,
     no_watch: bool,
+    debug: bool,
+    debug_port: int | None,
+    debug_wait: bool,
     detach: bool,
     port: int | None,
     dashboard_port: int | None,
@@ -72,6 +80,9 @@ def run(
         command=command,
         python=_python(),
         watch=not no_watch,
+        debug=debug or debug_wait or debug_port is not None,
+        debug_port=debug_port or 0,
+        debug_wait=debug_wait,
     )
     ports = Ports(port, dashboard_port)
     if detach:

@@ -15,6 +15,7 @@ from microlite.cli.described import describe
 from microlite.cli.failure import FAILED, CommandError
 from microlite.cli.link import connect
 from microlite.cli.start import connect_or_start
+from microlite.cli.terminal import Terminal
 from microlite.cli.view import View
 from microlite.core import errors
 from microlite.core.runtime.api import Happening, ServiceStatus
@@ -43,17 +44,22 @@ def run_session(options: Options, request: RunRequest, ports: Ports) -> int:
     name = ",".join(Path(source).name for source in request.sources)
     with connect_or_start(options, ports, session=name) as (link, took):
         _say_platform(link, took, ports)
-        view = View(link.gateway, lambda service: _describe(options, service))
-        ending = _Ending(options, view.services)
+        hint = "save a file, and it reloads; Ctrl-C ends" if request.watch else "Ctrl-C ends"
+        view = View(link.gateway, lambda service: _describe(options, service), hint)
+        terminal = Terminal(options)
+        ending = _Ending(options, view.services, terminal)
         before = signal.signal(signal.SIGINT, ending.interrupt)
         try:
             for happening in link.follow("runtime", "session", Happening, request=request):
-                view.show(happening)
+                terminal.offer(happening.service)
+                with terminal.quiet:
+                    view.show(happening)
         except errors.ServiceUnavailable as error:
             if view.services:
                 raise CommandError("the platform ended, and the services of this session with it", FAILED) from error
             raise
         finally:
+            terminal.let_go()
             signal.signal(signal.SIGINT, before)
     return 0
 
@@ -61,10 +67,9 @@ def run_session(options: Options, request: RunRequest, ports: Ports) -> int:
 def _say_platform(link: Link, took: float | None, ports: Ports) -> None:
     port = ports.gateway
     if took is not None:
-        said = f"microlite {__version__} started in {took * 1000:.0f} ms, gateway {link.gateway}"
+        click.secho(f"microlite {__version__} started in {took * 1000:.0f} ms, gateway {link.gateway}", dim=True)
         if link.dashboard:
-            said += f", dashboard {link.dashboard} (log in with: microlite web)"
-        click.secho(said, dim=True)
+            click.secho(f"dashboard {link.dashboard}, log in with: microlite web", dim=True)
     elif port and not link.gateway.endswith(f":{port}"):
         click.echo(f"A platform runs already, gateway {link.gateway}; --port is for one that is started", err=True)
 
@@ -84,9 +89,11 @@ class _Ending:
     Args:
         options: the global ones.
         services: names of the session's services, as far as they are known.
+        terminal: where one of them may stand at a breakpoint.
     """
 
-    def __init__(self, options: Options, services: Sequence[str]) -> None:
+    def __init__(self, options: Options, services: Sequence[str], terminal: Terminal) -> None:
+        self._terminal = terminal
         self._options = options
         self._services = services
         self._asked = False
@@ -101,6 +108,7 @@ class _Ending:
             raise KeyboardInterrupt
         self._asked = True
         os.write(2, _STOPPING)  # not by click: the signal may have interrupted a print
+        self._terminal.let_go()
         threading.Thread(target=self._end, name="microlite: end of the session", daemon=True).start()
 
     def _end(self) -> None:

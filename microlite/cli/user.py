@@ -53,7 +53,7 @@ def get(options: Options, key: str | None, output: str) -> None:
         return
     key = check_key(key)
     if key not in values:
-        raise CommandError(f"{key} is not set; set it with: microlite user config set {key} …")
+        raise CommandError(f"nothing is set for {key}; set it with: microlite user config set {key} …")
     value = _shown(key, values[key])
     if output == "json":
         print_json(value)
@@ -96,10 +96,16 @@ def delete(options: Options, key: str) -> None:
 def _ask(key: str) -> str:
     if not is_secret(key):
         raise click.UsageError(f"say the value: microlite user config set {key} <value>")
-    if not sys.stdin.isatty():
-        raise click.UsageError(f"{key} is a secret: give it with --secret-stdin, since nobody can be asked here")
+    if not _can_ask():
+        raise click.UsageError(
+            f"a secret is wanted for {key}, and nobody can be asked here: give it with --secret-stdin"
+        )
     asked: str = click.prompt(f"Token for {key.rpartition('credentials.')[2]}", hide_input=True, err=True)
     return asked
+
+
+def _can_ask() -> bool:
+    return sys.stdin.isatty()
 
 
 def _shown(key: str, value: str) -> str:

@@ -25,8 +25,6 @@ _REMEMBERED: Final = 200
 """Lines of a service that are remembered, so that a failure does not print again what stands just above it."""
 
 _STATES: Final = {
-    State.BUILDING: "installing what it needs",
-    State.DEBUGGING: "under a debugger",
     State.DRAINING: "stopping",
     State.STOPPED: "stopped",
 }
@@ -39,14 +37,16 @@ class View:
     Args:
         gateway: its URL.
         describe: asks what a service offers; None when it is gone.
+        hint: what a person can do now, shown in a terminal below the first service.
 
     Attributes:
         services: names of the services that something was heard of, in that order.
     """
 
-    def __init__(self, gateway: str, describe: Callable[[str], Described | None]) -> None:
+    def __init__(self, gateway: str, describe: Callable[[str], Described | None], hint: str = "") -> None:
         self._gateway = gateway
         self._describe = describe
+        self._hint = hint
         self._announced: set[str] = set()
         self._down: set[str] = set()
         self._said: dict[str, deque[str]] = {}
@@ -95,6 +95,8 @@ class View:
 
     def _state(self, happening: Happening) -> None:
         name, state = happening.service, happening.state
+        if state is State.DEBUGGING:
+            state = State.RUNNING  # it serves; where its debugger is, the node says by itself
         if state in (State.RUNNING, State.STOPPED):
             for text in self._attempts[name].over():
                 self._print(name, text)
@@ -118,12 +120,13 @@ class View:
             click.echo(f"{bullet} {click.style(name, fg=self._colour(name), bold=True)}  {url}")
         else:
             click.echo(f"{name} is running: {url}")
-        if happening.http:
-            return
-        described = self._describe(name)
+        described = None if happening.http else self._describe(name)
         line = curl_line(self._gateway, described) if described is not None else ""
         if line:
             click.echo(f"  {line}")
+        if self._hint and self._terminal:
+            click.secho(f"  {self._hint}", dim=True)
+            self._hint = ""
 
     def _failed(self, happening: Happening) -> None:
         """A failure and its last words, which may be on their way as log lines too, before it or after it."""

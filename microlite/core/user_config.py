@@ -23,6 +23,12 @@ BASE_URL: Final = "git.baseurl"
 CREDENTIALS: Final = "git.credentials."
 """What the keys of credentials begin with; behind it stands the host."""
 
+KEYS: Final = {
+    BASE_URL: "Where short names of services lead: `microlite run helloworld` runs `<git.baseurl>/helloworld`.",
+    f"{CREDENTIALS}<host>": "A token, or `user:password`, for private repositories on that host. Never shown.",
+}
+"""All keys, with what they are for."""
+
 _HOST: Final = re.compile(r"(?:[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
 
 
@@ -105,7 +111,7 @@ class UserConfig:
         key = check_key(key)
         values = dict(self.all())
         if values.pop(key, None) is None:
-            raise errors.NotFound(f"{key} is not set")
+            raise errors.NotFound(f"nothing is set for {key}")
         self._write(values)
 
     def _write(self, values: Mapping[str, str]) -> None:
@@ -139,9 +145,8 @@ def check_key(key: str) -> str:
         if not _HOST.fullmatch(host):
             raise errors.BadRequest(f"{key}: {host!r} is no name of a host: write it like {CREDENTIALS}github.com")
         return tidy
-    known = (BASE_URL, f"{CREDENTIALS}<host>")
-    near = difflib.get_close_matches(tidy, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else f"there are {' and '.join(known)}"
+    near = difflib.get_close_matches(tidy, KEYS, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else f"there are {' and '.join(KEYS)}"
     raise errors.BadRequest(f"there is no key {key}: {hint}")
 
 

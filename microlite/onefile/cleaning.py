@@ -135,6 +135,17 @@ def _in_use(path: str) -> bool:
         os.close(descriptor)
 
 
+def survey(folder: str) -> tuple[int, int]:
+    """Return how many extractions in ``folder`` no running process holds, and the bytes of their files."""
+    unused = size = 0
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        if name.startswith("microlite-") and os.path.isdir(path) and not os.path.islink(path) and not _in_use(path):
+            unused += 1
+            size += _size(path)
+    return unused, size
+
+
 def clean() -> Cleaned:
     """Remove all extractions that no running process uses, from all cache folders of this user."""
     removed: list[str] = []

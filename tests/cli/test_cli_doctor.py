@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import resource
+import shlex
 import socket
+import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,7 +49,8 @@ def test_a_sound_machine_has_nothing_to_mend(microlite: Microlite, port: int) ->
     found = findings(microlite, port, 0)
     assert {finding["verdict"] for finding in found.values()} == {"ok"}
     assert list(found) == [
-        *("python", "home", "cache", "file system", "disk", "clock", "platform", "port", "sockets"),
+        *("python", "home", "cache", "file system", "disk", "clock", "platform", "ports", "sockets", "leftovers"),
+        *("database", "open files", "watches", "uvloop", "tools"),
     ]
     assert "none runs" in found["platform"]["detail"]
 
@@ -70,7 +77,7 @@ def test_a_home_that_does_not_exist_is_no_fault(microlite: Microlite, home: Path
 def test_a_running_platform_is_asked(microlite: Microlite, platform: StandIn, port: int) -> None:
     found = findings(microlite, port, 0)
     assert "gateway http://127.0.0.1:8080" in found["platform"]["detail"]
-    assert found["port"]["verdict"] == "ok"
+    assert found["ports"]["verdict"] == "ok"
 
 
 def test_a_platform_of_another_version_is_pointed_out(
@@ -85,10 +92,21 @@ def test_a_port_in_use_is_told_with_its_program(microlite: Microlite) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = int(taken.getsockname()[1])
-        found = findings(microlite, port, 1)["port"]
-    assert found["detail"].startswith(f"port {port} is in use")
+        found = findings(microlite, port, 1)["ports"]
+    assert found["detail"].startswith(f"port {port} (gateway) is in use")
     assert str(os.getpid()) in found["detail"]
-    assert found["mend"].startswith("microlite server --port")
+    assert re.fullmatch(r"microlite server --port \d+", found["mend"])
+    with socket.create_server(("127.0.0.1", int(found["mend"].split()[-1]))):
+        pass  # it is free, as it should be
+
+
+def test_a_dashboard_port_in_use_is_a_warning(microlite: Microlite, port: int) -> None:
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", port + 2))
+        taken.listen()
+        found = findings(microlite, port, 0)["ports"]
+    assert (found["verdict"], f"port {port + 2} (dashboard)" in found["detail"]) == ("warning", True)
 
 
 @pytest.fixture
@@ -142,3 +160,96 @@ def test_a_python_outside_of_what_was_tried_is_told(
     pretended = SimpleNamespace(version_info=version, executable="/usr/bin/python3", argv=["m"], platform="linux")
     monkeypatch.setattr(checks, "sys", pretended)
     assert findings(microlite, port, code)["python"]["verdict"] == verdict
+
+
+def test_a_command_that_mends_does_mend(microlite: Microlite, home: Path, cache: Path, stale: Path, port: int) -> None:
+    """Pasted into a shell, as it stands."""
+    home.chmod(0o777)
+    cache.chmod(0o777)
+    (home / "server.json").write_text('{"pid": 999999999}')
+    for check in ("home", "cache", "sockets", "leftovers"):
+        found = findings(microlite, port, 1 if (home.stat().st_mode | cache.stat().st_mode) & 0o022 else 0)[check]
+        assert found["verdict"] != "ok"
+        subprocess.run(found["mend"], shell=True, check=True)
+    assert {finding["verdict"] for finding in findings(microlite, port, 0).values()} == {"ok"}
+    stale.touch()
+
+
+def test_a_home_of_another_user_is_found(microlite: Microlite, home: Path, port: int) -> None:
+    if os.getuid():
+        pytest.skip("only root can give a folder away")
+    os.chown(home, 12345, -1)
+    found = findings(microlite, port, 1)["home"]
+    assert found["mend"] == f"sudo chown -R 0 {home}"
+
+
+def test_a_damaged_database_is_found(microlite: Microlite, home: Path, port: int) -> None:
+    path = home / "microlite.db"
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE t (x)")
+        database.executemany("INSERT INTO t VALUES (?)", [("x" * 500,)] * 200)
+    database.close()
+    assert findings(microlite, port, 0)["database"]["verdict"] == "ok"
+    content = bytearray(path.read_bytes())
+    content[4096:12288] = os.urandom(8192)
+    path.write_bytes(content)
+    found = findings(microlite, port, 1)["database"]
+    assert "is damaged" in found["detail"]
+    assert found["mend"] == f"mv {path} {path}.broken"
+
+
+def test_a_database_of_a_newer_version_is_found(microlite: Microlite, home: Path, port: int) -> None:
+    with sqlite3.connect(home / "microlite.db") as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+    assert "newer microlite (version 99" in findings(microlite, port, 1)["database"]["detail"]
+
+
+def test_processes_that_nobody_looks_after_are_found(microlite: Microlite, home: Path, port: int) -> None:
+    import hashlib
+
+    marker = hashlib.blake2s(str(home).encode(), digest_size=8).hexdigest()
+    environment = {**os.environ, "MICROLITE_LAUNCH": f"{marker}/spawn-1"}
+    with subprocess.Popen(["sleep", "60"], env=environment) as orphan:
+        found = findings(microlite, port, 0)["leftovers"]
+        assert found["mend"] == f"kill -9 {orphan.pid}"
+        subprocess.run(shlex.split(found["mend"]), check=True)
+
+
+def test_too_few_open_files_are_found(home: Path, port: int, cache: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "microlite",
+        "--home",
+        str(home),
+        "doctor",
+        "--output",
+        "json",
+        "--port",
+        str(port),
+    ]
+    limited = subprocess.run(
+        command,
+        env={**os.environ, "MICROLITE_CACHE": str(cache)},
+        capture_output=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (512, 4096)),
+    )
+    found = {finding["check"]: finding for finding in json.loads(limited.stdout)}["open files"]
+    assert (found["verdict"], found["mend"]) == ("warning", "ulimit -n 4096")
+
+
+def test_old_extractions_are_counted(microlite: Microlite, cache: Path, port: int) -> None:
+    for number in range(4):
+        (cache / f"microlite-{number}").mkdir()
+        (cache / f"microlite-{number}" / "file").write_bytes(bytes(2_000_000))
+    found = findings(microlite, port, 0)["cache"]
+    assert (found["verdict"], found["mend"]) == ("warning", "microlite cache clean")
+    assert "8 MB in 4 unused extractions" in found["detail"]
+
+
+def test_it_takes_less_than_a_second(microlite: Microlite, port: int) -> None:
+    began = time.monotonic()
+    findings(microlite, port, 0)
+    assert time.monotonic() - began < 1

@@ -55,7 +55,6 @@ def test_a_session_shows_urls_logs_reloads_and_failures(microlite: Microlite, en
     said = microlite("run", str(tmp_path))
     assert (said.code, said.err) == (0, "")
     assert said.out.splitlines() == [
-        "greeter | installing what it needs",
         "greeter | installing 3 packages",
         "greeter | hello",
         "greeter is running: http://127.0.0.1:8080/greeter",

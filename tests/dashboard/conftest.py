@@ -6,6 +6,7 @@ which no platform could run beside them.
 
 from __future__ import annotations
 
+import inspect
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -24,12 +25,12 @@ Enter = Callable[..., Awaitable[Browsing]]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """All tests here run in the session's loop, where the browser is."""
     for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
+        if item.path.is_relative_to(Path(__file__).parent) and inspect.iscoroutinefunction(getattr(item, "obj", None)):
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="session")
-async def browser() -> AsyncIterator[Browser]:
+async def chromium() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=find_chromium(), args=ARGUMENTS)
         yield browser
@@ -49,17 +50,18 @@ async def desk() -> AsyncIterator[Desk]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def enter(browser: Browser, desk: Desk) -> AsyncIterator[Enter]:
+async def enter(chromium: Browser, desk: Desk) -> AsyncIterator[Enter]:
     """Opens a page of a browser of its own: `await enter(scheme="dark", width=400)`."""
     entered: list[Browsing] = []
 
-    async def enter(scheme: Scheme = "light", width: int = 1280, logged_in: bool = True) -> Browsing:
-        context = await browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 860})
+    async def enter(scheme: Scheme = "light", width: int = 1280, scripts: bool = True) -> Browsing:
+        context = await chromium.new_context(
+            color_scheme=scheme, viewport={"width": width, "height": 860}, java_script_enabled=scripts
+        )
         context.set_default_timeout(10_000)
         browsing = Browsing(desk, context, await context.new_page())
         entered.append(browsing)
-        if logged_in:
-            await browsing.log_in()
+        await browsing.log_in()
         return browsing
 
     yield enter

@@ -3,6 +3,7 @@
 SHOP = '''
 import asyncio, dataclasses, datetime, enum, logging
 from collections.abc import AsyncIterator
+from typing import Any
 from microlite import Context, Service, errors
 
 shop = Service("shop", version="2.1.0", doc="Takes orders.", metadata={"team": "retail"})
@@ -20,7 +21,7 @@ class Item:
 @shop.endpoint
 async def create(ctx: Context, customer: str, items: list[Item], gift: bool = False, note: str | None = None,
                  due: datetime.date | None = None, labels: dict[str, str] = {}, photo: bytes = b"",
-                 limit: int | str = 5) -> dict[str, object]:
+                 limit: int | str = 5) -> dict[str, Any]:
     """Create an order.
 
     Args:

@@ -204,6 +204,11 @@ async def test_a_malformed_form_is_refused_in_words(kind: str, body: bytes, stat
     assert says in answer.json()["detail"]
 
 
+async def test_a_number_that_no_wire_carries_is_refused(wire: Wire) -> None:
+    answer = await send(wire, "/files/raw?size=" + "9" * 30, form(part("data", b"x", "x.bin")))
+    assert (answer.status, answer.json()["detail"][:21]) == (400, "a number is too large")
+
+
 async def test_a_form_that_does_not_fit_is_refused(wire: Wire) -> None:
     answer = await send(wire, "/files/raw", form(part("data", b"x" * (10 * 1024 * 1024))))
     assert answer.status == 413

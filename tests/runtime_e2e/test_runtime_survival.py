@@ -147,6 +147,9 @@ async def test_nothing_outlives_a_killed_platform_and_what_was_detached_comes_ba
     async with server(tmp_path / "home") as second, remote(tmp_path) as bench:
         assert await bench.call("slow.pid") not in [process.pid for process in processes]
         statuses = await bench.statuses("runtime.status")
+        while not all(node.pid for status in statuses for node in status.nodes):
+            await asyncio.sleep(0.01)
+            statuses = await bench.statuses("runtime.status")
         assert [(status.name, status.detached) for status in statuses] == [("site", True), ("slow", True)]
         assert {process.pid for process in _below(second)} >= {node.pid for status in statuses for node in status.nodes}
 

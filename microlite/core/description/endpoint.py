@@ -245,7 +245,11 @@ def _request_struct(fields: tuple[Field, ...]) -> type[msgspec.Struct]:
 
 def _default(value: Any) -> Any:
     """A default for msgspec: what can be changed is copied for each call, so that no call sees another's changes."""
-    return msgspec.field(default_factory=lambda: copy.deepcopy(value)) if value.__class__.__hash__ is None else value
+    try:
+        hash(value)
+    except TypeError:
+        return msgspec.field(default_factory=lambda: copy.deepcopy(value))
+    return value
 
 
 def _invoker(function: Callable[..., Any], signature: Signature) -> Callable[..., Any]:

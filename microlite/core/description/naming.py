@@ -15,9 +15,22 @@ BUILT_IN_SERVICES: Final = frozenset(
 )
 COMMANDS: Final = frozenset(
     {
-        *("server", "run", "update", "kill", "status", "logs", "new", "services", "describe", "call", "stream"),
+        *(
+            "server",
+            "run",
+            "update",
+            "kill",
+            "status",
+            "logs",
+            "attach",
+            "new",
+            "services",
+            "describe",
+            "call",
+            "stream",
+        ),
         *("publish", "login", "logout", "user", "env", "web", "backup", "restore", "doctor", "version", "shell"),
-        *("cache", "init", "completion", "help", "test"),
+        *("cache", "init", "completion", "help", "test", "openapi"),
     }
 )
 """Words of the command line: a service of such a name could not be called there."""

@@ -22,6 +22,17 @@ _MALFORMED: Final = re.compile(r"(?:JSON|MessagePack data) is malformed: (.*) \(
 _MAX_GUESSED: Final = 64
 """Characters of a field's name for which a near one is looked for; the time that takes grows with their square."""
 
+_WRITTEN: Final = {
+    "invalid RFC3339 encoded datetime": "2026-01-31T12:00:00Z",
+    "invalid RFC3339 encoded date": "2026-01-31",
+    "invalid RFC3339 encoded time": "12:00:00",
+    "invalid ISO8601 duration": "PT1H30M",
+    "invalid UUID": "6ba7b810-9dad-41d1-80b4-00c04fd430c8",
+    "invalid decimal string": "9.99",
+    "invalid base64 encoded string": "aGVsbG8=",
+}
+"""What a text that cannot be read should have looked like."""
+
 MAX_DETAIL: Final = 500
 """Characters of an error's detail: what a caller sends may be long, and some of it is repeated there."""
 
@@ -61,21 +72,29 @@ def _invalid(error: msgspec.ValidationError, schema: Schema, root: str) -> str:
     if error.__cause__ is not None:  # what the user's own __post_init__ says, word by word
         return f"{_field(path, root)}: {text}"
     if missing := _MISSING.fullmatch(text):
-        return f"{_field(f'{path}.{missing[1]}', root)}: required field is missing"
+        path = f"{path}.{missing[1]}"
+        return f"{_field(path, root)}: required field is missing{_one_of(path, schema)}"
     if unknown := _UNKNOWN.fullmatch(text):
         return f"{_field(f'{path}.{unknown[1]}', root)}: unknown field; {_known(unknown[1], path, schema)}"
     text = text[:1].lower() + text[1:].replace("`", "")
     if match and match["key"]:
         return f"{_field(path, root)}: a key: {text}"
-    if text.startswith("invalid enum value"):
-        choices = find(schema, path).get("enum", ())
-        text += f"; one of {', '.join(map(str, choices))}" if choices else ""
-    return f"{_field(path, root)}: {text}"
+    if text in _WRITTEN:
+        text += f"; write it as in {_WRITTEN[text]}"
+    return f"{_field(path, root)}: {text}{_one_of(path, schema)}"
+
+
+def _one_of(path: str, schema: Schema) -> str:
+    """`; one of a, b` where the values at a path are known: of an enum, or of the tag that tells classes apart."""
+    owner, _, name = path.rpartition(".")
+    tags = find(schema, owner).get("discriminator", {}) if name else {}
+    choices = tags.get("mapping", ()) if tags.get("propertyName") == name else find(schema, path).get("enum", ())
+    return f"; one of {', '.join(map(str, choices))}" if choices else ""
 
 
 def _field(path: str, root: str) -> str:
-    """`.items[0].price` as `items[0].price`, and `[0]` as `request[0]`."""
-    return path[1:] if path.startswith(".") else f"{root}{path}"
+    """`.items[0].price` as `items[0].price`, `[0]` as `request[0]`, and a field without a name as `""`."""
+    return path[1:] or '""' if path.startswith(".") else f"{root}{path}"
 
 
 def _known(name: str, path: str, schema: Schema) -> str:

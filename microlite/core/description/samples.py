@@ -11,13 +11,17 @@ from microlite.core.description.schema_path import dereference
 if TYPE_CHECKING:
     from microlite.core.description.structs import Schema
 
-_DEPTH: Final = 8
-"""Types within types get values so deep; what is optional below stays out."""
+_DEPTH: Final = 6
+"""Lists have an item, and objects what is optional in them, so deep."""
+
+_MAX_DEPTH: Final = 40
+"""What is required is followed so deep."""
 
 _FORMATS: Final = {
     "date-time": "2026-01-31T12:00:00Z",
     "date": "2026-01-31",
     "time": "12:00:00Z",
+    "partial-time": "12:00:00",
     "duration": "PT10S",
     "uuid": "6ba7b810-9dad-41d1-80b4-00c04fd430c8",
     "decimal": "9.99",
@@ -83,11 +87,13 @@ class _Sampler:
         given = [*schema.get("examples", ()), *([schema["default"]] if schema.get("default") is not None else ())]
         if given:
             return given[0]
-        if depth > 2 * _DEPTH:
+        if depth > _MAX_DEPTH:
             raise NoSample("it nests without an end")
         if schema.get("anyOf") or schema.get("oneOf"):
             return self._any(schema, name, depth)
         inner = dereference(schema, self._root)
+        if "$ref" in schema and not inner:
+            raise NoSample("its reference leads nowhere")
         if inner is not schema:
             return self.value(inner, name, depth + 1)
         return self._plain(schema, name, depth)

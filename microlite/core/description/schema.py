@@ -10,6 +10,7 @@ import msgspec
 from microlite.core.description import pydantic_models
 from microlite.core.description.annotations import format_type
 from microlite.core.description.codec import encode_builtin
+from microlite.core.description.dates import add_formats, keep_format
 from microlite.core.description.schema_path import REF
 from microlite.core.description.signature import NONE_GIVEN
 
@@ -63,6 +64,7 @@ def request_schema(fields: Sequence[Field], place: Place) -> Schema:
             schema.setdefault("description", field.doc)
         if field.default is not NONE_GIVEN and field.default is not msgspec.UNSET:
             schema["default"] = _default(field, place)
+            keep_format(schema)
     request: Schema = {"type": "object", "properties": properties}
     if required := [field.name for field in fields if field.default is NONE_GIVEN]:
         request["required"] = required
@@ -129,6 +131,7 @@ def _schemas(annotations: Sequence[Any], mode: Mode) -> tuple[list[Schema], dict
     types = [None if item is typing.NoReturn or item is typing.Never else item for item in annotations]
     components = msgspec.json.schema_components(types, schema_hook=hook, ref_template=REF + "{name}")
     schemas, definitions = msgspec.json.decode(msgspec.json.encode(components))  # defaults may be tuples
+    add_formats(types, schemas, definitions)
     if not models:
         return list(schemas), definitions
     names: dict[str, str] = {}

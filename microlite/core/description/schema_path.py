@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 REF: Final = "#/$defs/"
 """With what each reference in our schemas begins."""
 
+_MAX_STEPS: Final = 100
+"""References one after the other; a description from elsewhere may lead in a circle."""
+
 _STEPS: Final = re.compile(r"\[[^\]]*\]|[^.\[]+")
 
 
@@ -29,8 +32,8 @@ def find(schema: Schema, path: str) -> Schema:
 
 
 def dereference(node: Schema, root: Schema) -> Schema:
-    """What a schema refers to, also through `X | None`; itself where it refers to nothing."""
-    while True:
+    """What a schema refers to, also through `X | None`; itself where it refers to nothing, an empty one in a circle."""
+    for _ in range(_MAX_STEPS):
         choices = [choice for choice in node.get("anyOf", ()) if choice.get("type") != "null"]
         if len(choices) == 1:
             node = choices[0]
@@ -38,3 +41,4 @@ def dereference(node: Schema, root: Schema) -> Schema:
             node = root.get("$defs", {}).get(node["$ref"].removeprefix(REF), {})
         else:
             return node
+    return {}

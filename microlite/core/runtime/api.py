@@ -29,6 +29,9 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
         command: the program to run in the folder instead of what is found there.
         python: the interpreter to use; empty for that of the platform.
         watch: whether saving a file swaps in the new code.
+        debug: whether each node listens for a debugger (debugpy).
+        debug_port: the port of the first node, or the next one that is free; 0 for 5678 or the next.
+        debug_wait: whether a node runs nothing before a debugger has attached.
     """
 
     sources: tuple[str, ...]
@@ -41,6 +44,9 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     command: str = ""
     python: str = ""
     watch: bool = True
+    debug: bool = False
+    debug_port: int = 0
+    debug_wait: bool = False
 
 
 class Desired(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,14 +83,18 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def exclusive(self) -> bool:
-        """Whether the old nodes must end before the new ones start: it is declared so, or they need the same port."""
-        return self.source.reload is Reload.EXCLUSIVE or bool(self.source.port)
+        """Whether the old nodes must end before the new ones start: it is declared so, or they need the same port.
+
+        A debugger's port is such a one: editors attach to it again after each change.
+        """
+        return self.source.reload is Reload.EXCLUSIVE or bool(self.source.port) or self.asked.debug
 
 
 class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One node as `status` shows it. `started` and `healthy` are seconds since the Unix epoch, 0 for not yet.
 
-    A node that waits for another try has no process: its `pid` and `generation` are 0.
+    A node that waits for another try has no process: its `pid` and `generation` are 0. `debugger` is the address on which it
+    listens for a debugger, empty if it does not.
     """
 
     id: str
@@ -93,6 +103,7 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     pid: int = 0
     started: float = 0.0
     healthy: float = 0.0
+    debugger: str = ""
 
 
 class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -101,12 +101,14 @@ def _of_part(part: Part, address: Address | None, checkout: Checkout | None, fet
     if part.address is not None:
         typed, checkout = part.address.text, fetched[part.address.text]
     elif checkout is not None and address is not None:  # a folder of the repository that the project file lies in
+        if not Path(part.place).is_relative_to(checkout.folder):
+            raise errors.BadRequest(f"{part.where} source: {part.place} lies outside of the repository")
         typed = address.at(str(Path(part.place).relative_to(checkout.folder))).text
     else:
         typed = part.place
-    (source, *more) = _sources(typed, checkout, name="" if command else part.name, command=command)
+    (source, *more) = _sources(typed, checkout, name="", command=command)
     if more:
-        raise errors.BadRequest(f"[services.{part.name}] source: holds several services; name the folder of one")
+        raise errors.BadRequest(f"{part.where} source: holds several services; name the folder of one")
     return msgspec.structs.replace(source, name=part.name)
 
 

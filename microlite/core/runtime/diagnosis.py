@@ -55,6 +55,8 @@ def diagnose(lines: Sequence[str], source: Source, service: str, python: str = "
     said = [line.rstrip() for line in lines if line.strip()]
     if said and said[-1].startswith(f"{service}: "):  # the library's own last word
         return Diagnosis(said[-1].removeprefix(f"{service}: ")[:_LONGEST])
+    if said and said[-1].startswith("microlite: "):  # the launcher's
+        return Diagnosis(said[-1].removeprefix("microlite: ")[:_LONGEST], hopeless=True)
     at = next((at for at in range(len(said) - 1, -1, -1) if _FRAME.match(said[at])), None)
     if at is None:
         return None

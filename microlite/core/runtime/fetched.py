@@ -1,4 +1,4 @@
-"""The services in a folder of a repository, once that was fetched. Errors speak of the address, not of the copy."""
+"""The services in a folder of a repository, once that was fetched."""
 
 from __future__ import annotations
 
@@ -38,10 +38,7 @@ def find_fetched(address: Address, checkout: Checkout, *, name: str = "", comman
         raise errors.NotFound(
             f"{address.text}: the repository has no folder {address.path!r} there{_near(address, root)}"
         )
-    try:
-        found = find_sources(str(place), cwd=root, name=name, command=command)
-    except errors.Error as error:
-        raise type(error)(error.detail.replace(str(root), address.repository.rstrip("/"))) from None
+    found = find_sources(str(place), cwd=root, name=name, command=command)
     if not all(Path(source.folder).is_relative_to(place if place.is_dir() else place.parent) for source in found):
         raise errors.BadRequest(
             f"{address.text}: no main.py and no [tool.microlite] in a pyproject.toml, there or below"

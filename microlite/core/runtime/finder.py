@@ -103,19 +103,29 @@ class Finder:
         progress: Callable[[str, str], object],
     ) -> list[Desired]:
         fetched: dict[str, Checkout] = {}
-        for source in dict.fromkeys(request.sources):
-            address = await asyncio.to_thread(address_of, source)
-            place = Path(source)
-            if address is not None:
-                fetched[source] = await self._fetch(address, request.name, progress)
-                place = Path(fetched[source].folder, address.path)
-            project = await asyncio.to_thread(read_project, place) if not request.command else None
-            for part in project.parts if project is not None else ():
-                if part.address is not None and only in ("", part.name):
-                    fetched[part.address.text] = await self._fetch(part.address, part.name, progress)
-        return await asyncio.to_thread(
-            find_desired, request, namespace, detached=detached, owner=owner, fetched=fetched, only=only
-        )
+        copies: dict[str, str] = {}
+        try:
+            for source in dict.fromkeys(request.sources):
+                address = await asyncio.to_thread(address_of, source)
+                place = Path(source)
+                if address is not None:
+                    fetched[source] = await self._fetch(address, request.name, progress)
+                    copies[fetched[source].folder] = address.repository.rstrip("/")
+                    place = Path(fetched[source].folder, address.path)
+                project = await asyncio.to_thread(read_project, place) if not request.command else None
+                for part in project.parts if project is not None else ():
+                    if part.address is not None and only in ("", part.name):
+                        checkout = await self._fetch(part.address, part.name, progress)
+                        fetched[part.address.text] = checkout
+                        copies[checkout.folder] = part.address.repository.rstrip("/")
+            return await asyncio.to_thread(
+                find_desired, request, namespace, detached=detached, owner=owner, fetched=fetched, only=only
+            )
+        except errors.Error as error:
+            detail = error.detail
+            for folder, repository in copies.items():  # a user knows the address, not the copy
+                detail = detail.replace(folder, repository)
+            raise type(error)(detail) from None
 
     async def _fetch(self, address: Address, name: str, progress: Callable[[str, str], object]) -> Checkout:
         return await self._checkouts.get(address, partial(progress, name or address.name))

@@ -8,6 +8,7 @@ prices` finds `<root>/shop/prices.py`, and nothing at the root can take the plac
 from __future__ import annotations
 
 import ast
+import functools
 import os
 import warnings
 from pathlib import Path
@@ -92,7 +93,7 @@ def _shared(entry: Path, folder: Path, roots: Sequence[Path]) -> Iterator[Path]:
     while queue and len(seen) <= _MODULES_READ:
         module = queue.pop()
         for name in _imports(module):
-            for candidate in _files(name, module, (folder, *roots)):
+            for candidate in module_files(name, module, (folder, *roots)):
                 if candidate not in seen:
                     seen.add(candidate)
                     queue.append(candidate)
@@ -100,26 +101,42 @@ def _shared(entry: Path, folder: Path, roots: Sequence[Path]) -> Iterator[Path]:
                         yield candidate
 
 
-def _imports(path: Path) -> Iterator[str]:
+def _imports(path: Path) -> Sequence[str]:
     """The names in the import statements of a file, relative ones with their dots; none if it does not parse."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return _imports_of(path, status.st_mtime_ns, status.st_size)
+
+
+@functools.lru_cache(maxsize=4 * _MODULES_READ)
+def _imports_of(path: Path, modified: int, size: int) -> Sequence[str]:  # noqa: ARG001 - by which a change is told
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they are shown when the code runs
             tree = ast.parse(path.read_bytes(), filename=str(path))
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
-        return
+        return ()
+    found: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             module = "." * node.level + (node.module or "")
-            yield module
             separator = "" if module.endswith(".") else "."
-            yield from (module + separator + alias.name for alias in node.names)
+            found += [module, *(module + separator + alias.name for alias in node.names)]
+    return tuple(dict.fromkeys(found))
 
 
-def _files(module: str, importer: Path, roots: Sequence[Path]) -> Iterator[Path]:
-    """The files that importing a module runs: of each package on the way, and its own, from the first root with it."""
+def module_files(module: str, importer: Path, roots: Sequence[Path]) -> Iterator[Path]:
+    """The files that importing a module runs: of each package on the way, and its own, from the first root with it.
+
+    Args:
+        module: its name, a relative one with its dots.
+        importer: the file that imports it.
+        roots: where it is looked for. The library itself never lies there.
+    """
     bare = module.lstrip(".")
     level = len(module) - len(bare)
     if level:
@@ -128,6 +145,8 @@ def _files(module: str, importer: Path, roots: Sequence[Path]) -> Iterator[Path]
             base = base.parent
         roots = (base,)
     parts = [part for part in bare.split(".") if part]
+    if parts[:1] == ["microlite"] and not level:
+        return
     for root in roots:
         found = [root.joinpath(*parts[:count], "__init__.py") for count in range(0 if level else 1, len(parts) + 1)]
         if parts:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from microlite.core.runtime.importing import module_files
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 _MODULES_READ = 50
@@ -36,8 +37,11 @@ class _Module(msgspec.Struct, frozen=True):
     imports: tuple[str, ...] = ()
 
 
-def inspect(entry: Path, folder: Path) -> Inspection:
+def inspect(entry: Path, folder: Path, root: Path | None = None) -> Inspection:
     """Read `entry`, and the modules of `folder` that it imports as far as needed, without importing any.
+
+    Modules that it imports from the root of its project, if it has one, can make it a service and never name it: what
+    is shared speaks of several.
 
     A file with a syntax error counts as a service if the word microlite stands in it: it shall be run, so that the
     error is shown where errors of services are shown, and the next save can heal it.
@@ -53,8 +57,8 @@ def inspect(entry: Path, folder: Path) -> Inspection:
     while queue and not (found.service and found.name) and len(seen) <= _MODULES_READ:
         path, module = queue.pop(0)
         for name in module.imports:
-            for candidate in _local_files(name, path, folder):
-                if candidate in seen or not candidate.is_file():
+            for candidate in module_files(name, path, (folder, root) if root is not None else (folder,)):
+                if candidate in seen:
                     continue
                 seen.add(candidate)
                 try:
@@ -63,7 +67,7 @@ def inspect(entry: Path, folder: Path) -> Inspection:
                     continue
                 found = Inspection(
                     service=found.service or imported.inspection.service,
-                    name=found.name or imported.inspection.name,
+                    name=found.name or (imported.inspection.name if candidate.is_relative_to(folder) else ""),
                 )
                 queue.append((candidate, imported))
     return found
@@ -135,18 +139,3 @@ def variable_of(entry: Path) -> str:
     except OSError:
         return ""
     return found[1].decode() if found else ""
-
-
-def _local_files(module: str, importer: Path, folder: Path) -> Iterator[Path]:
-    """Where a module of this name would lie, if it is one of the folder's own."""
-    bare = module.lstrip(".")
-    level = len(module) - len(bare)
-    base = folder
-    if level:
-        base = importer.parent
-        for _ in range(level - 1):
-            base = base.parent
-    parts = [part for part in bare.split(".") if part]
-    if parts:
-        yield base.joinpath(*parts[:-1], f"{parts[-1]}.py")
-    yield base.joinpath(*parts, "__init__.py")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 from collections import deque
 from typing import TYPE_CHECKING, Final
@@ -99,7 +100,8 @@ class Installer:
             text = strip_ansi(line).rstrip()
             if text:
                 lines.append(text)
-                progress(text)
+                if not text.startswith(_UNINTERESTING):
+                    progress(_FROM_FILE.sub("", text))
 
         try:
             async with asyncio.timeout(self._timeout):
@@ -154,6 +156,13 @@ class Installer:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 await asyncio.shield(process.wait())
+
+
+_UNINTERESTING: Final = ("Looking in ", "Using cached ", "  Using cached ")
+"""How lines begin that say nothing of how it goes on."""
+
+_FROM_FILE: Final = re.compile(r" \(from -r .*\)$")
+"""Where a requirement is named, which is a file of ours."""
 
 
 def _write(folder: Path, requirements: Requirements) -> None:

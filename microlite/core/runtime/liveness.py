@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 async def until_silent(
-    connection: Connection, pid: int, patience: Patience, on_debugging: Callable[[bool], None]
+    connection: Connection, is_held: Callable[[], bool], patience: Patience, on_debugging: Callable[[bool], None]
 ) -> str:
     """Ping a node until it does not answer any more.
 
@@ -24,7 +24,7 @@ async def until_silent(
 
     Args:
         connection: to the node.
-        pid: its process.
+        is_held: whether a debugger holds it, or may at any time.
         patience: how long to wait.
         on_debugging: told at each look whether a debugger is at work in it.
 
@@ -33,7 +33,7 @@ async def until_silent(
     """
     while True:
         await asyncio.wait({connection.closed}, timeout=patience.check)
-        debugged = is_debugged(pid)
+        debugged = is_held()
         on_debugging(debugged)
         try:
             async with asyncio.timeout(patience.silence):
@@ -41,7 +41,7 @@ async def until_silent(
         except errors.Error:
             return ""
         except TimeoutError:
-            if not (debugged or is_debugged(pid)):
+            if not (debugged or is_held()):
                 return f"did not answer for {patience.silence:g} s: does a handler block the loop?"
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 from microlite.core.runtime import http_program
 from microlite.core.runtime.backoff import Policy
+from microlite.core.runtime.debug_ports import DebugPorts
 from microlite.core.runtime.expectations import Expectations
 from microlite.core.runtime.finder import Finder
 from microlite.core.runtime.git.address import address_of
@@ -88,6 +89,7 @@ class Machinery:
         self.registry = registry
         self.membership = membership
         self.expectations = Expectations(membership)
+        self.debug_ports = DebugPorts()
         self.library = library
         self.patience = patience
         self._environ = dict(environ)

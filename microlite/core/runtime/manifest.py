@@ -45,7 +45,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         reload: how new code takes over.
         preload: modules that the fork server imports beforehand.
         watch: extensions (`.py`) whose files count as source, instead of the usual ones.
-        path: further folders to import from, relative to the folder and inside its project (up to `.git`).
+        path: further folders to import from, relative to the folder and inside its project, which ends at the folder with
+            `.git` or `microlite.toml`.
         depends_on: names of services that have to be healthy before this one is started.
     """
 
@@ -171,10 +172,15 @@ def read_table(table: object, folder: Path, where: str, *, others: Collection[st
     try:
         manifest = msgspec.convert(values, Manifest)
     except msgspec.ValidationError as error:
-        # msgspec ends its message with the path of the value: "Expected `int`, got `str` - at `$.port`".
-        detail, _, path = str(error).partition(" - at `$.")
-        raise errors.BadRequest(f"{where} {path.rstrip('`')}: {detail[:1].lower()}{detail[1:]}") from None
+        raise misfit(error, where) from None
     return _checked(manifest, folder, where)
+
+
+def misfit(error: msgspec.ValidationError, where: str) -> errors.BadRequest:
+    """The error for a value that does not fit its key."""
+    # msgspec ends its message with the path of the value: "Expected `int`, got `str` - at `$.port`".
+    detail, _, path = str(error).partition(" - at `$.")
+    return errors.BadRequest(f"{where} {path.rstrip('`')}: {detail[:1].lower()}{detail[1:]}")
 
 
 def check_variables(table: object, where: str) -> dict[str, str]:

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 from microlite.core import errors
 from microlite.core.runtime import http_program, restarts
 from microlite.core.runtime.api import NodeStatus
+from microlite.core.runtime.debug_ports import HOST, debugpy_folder
 from microlite.core.runtime.diagnosis import Diagnosis, diagnose, did_not_serve
 from microlite.core.runtime.inspection import variable_of
+from microlite.core.runtime.launch import debugger
 from microlite.core.runtime.launch.api import PRELOAD, Kind, LaunchSpec, Stream
 from microlite.core.runtime.lines import LineSplitter, strip_ansi
 from microlite.core.runtime.lines import Stream as LogStream
@@ -24,7 +26,7 @@ from microlite.core.runtime.node_failure import NodeFailed
 from microlite.core.runtime.states import Event, State, after
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterator
 
     from microlite.core.network.table import Link
     from microlite.core.registry.registry import Lease
@@ -37,7 +39,13 @@ if TYPE_CHECKING:
 STOP_GRACE: Final = 5.0
 """Seconds between asking a process to end and killing it."""
 
+DEBUG_GRACE: Final = 3600.0
+"""Seconds that a node at a breakpoint has for its calls, when newer code has come."""
+
 LAST_LINES: Final = 20
+BREAKPOINT_HOOK: Final = "microlite.core.library.breakpoints.stop"
+"""What `breakpoint()` calls in a node, unless its user has said otherwise."""
+
 _LONGEST_WORDS: Final = 200
 
 _LOG_STREAMS: Final = {Stream.STDOUT: LogStream.STDOUT, Stream.STDERR: LogStream.STDERR}
@@ -89,6 +97,8 @@ class NodeRun:
         self._minding: asyncio.Task[None] | None = None
         self._port = 0
         self._unhealthy = ""
+        self._breakpoints = 0
+        self._debugger = ""
 
     @property
     def pid(self) -> int:
@@ -112,6 +122,7 @@ class NodeRun:
             pid=self.pid,
             started=self.started,
             healthy=self.healthy_at,
+            debugger=self._debugger,
         )
 
     def advance(self, event: Event) -> None:
@@ -121,6 +132,8 @@ class NodeRun:
             self.healthy_at = self._machinery.clock.now()
             if self.lease is not None and self.lease.connection is not None:
                 self._minding = self._task(self._mind(), "health")
+            if self._breakpoints or self._debugger:
+                self.state = after(self.state, Event.ATTACH)
 
     # -- up -------------------------------------------------------------------------------------------------------------
 
@@ -167,8 +180,13 @@ class NodeRun:
             if source.path:
                 env["PYTHONPATH"] = os.pathsep.join((*source.path, *filter(None, (env.get("PYTHONPATH"),))))
             return LaunchSpec(name=desired.name, kind=Kind.COMMAND, argv=command, cwd=source.folder, env=env)
+        if desired.asked.debug:
+            env |= self._debug_variables()
+        else:
+            env.setdefault("PYTHONBREAKPOINT", BREAKPOINT_HOOK)
         return LaunchSpec(
             name=desired.name,
+            debugger=desired.asked.debug,
             script=str(Path(source.folder, source.entry)),
             cwd=source.folder,
             root=source.folder,
@@ -179,6 +197,13 @@ class NodeRun:
             library=self._machinery.library,
             preload=(*PRELOAD, *source.preload),
         )
+
+    def _debug_variables(self) -> dict[str, str]:
+        asked = self._desired.asked
+        port = self._machinery.debug_ports.of(self._desired.namespace, self.id, asked.debug_port)
+        self._debugger = f"{HOST}:{port}"
+        found = {debugger.LISTEN: self._debugger, debugger.FOLDER: debugpy_folder()}
+        return {**found, debugger.WAIT: "1"} if asked.debug_wait else found
 
     def registered(self, lease: Lease) -> None:
         """The process has registered itself."""
@@ -202,7 +227,7 @@ class NodeRun:
                 self._log.say(f"… starting since {notice:g} s: {self._what_is_missing()}", node=self.id)
             patience -= notice
             await asyncio.wait({answering, self._watching}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
-            while not (answering.done() or self._watching.done()) and is_debugged(self.pid):
+            while not (answering.done() or self._watching.done()) and self._is_held():
                 await asyncio.wait({answering, self._watching}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
             if answering.done() and not answering.cancelled() and answering.exception() is None:
                 return
@@ -331,13 +356,30 @@ class NodeRun:
         assert self.lease is not None
         assert self.lease.connection is not None
         assert self._watching is not None
-        silent = await until_silent(self.lease.connection, self.pid, self._machinery.patience, self._on_debugging)
+        silent = await until_silent(self.lease.connection, self._is_held, self._machinery.patience, self._on_debugging)
         if not silent:
             done, _ = await asyncio.wait({self._watching}, timeout=STOP_GRACE)
             silent = "" if done else f"left the platform, and still ran {STOP_GRACE:g} s later"
         if silent:
             self._unhealthy = silent
             self.kill()
+
+    def _is_held(self) -> bool:
+        return bool(self._breakpoints or self._debugger) or is_debugged(self.pid)
+
+    def _look_for_debugger(self) -> None:
+        self._on_debugging(self._is_held())
+
+    @contextlib.contextmanager
+    def at_breakpoint(self) -> Iterator[None]:
+        """Within it the node stands at a breakpoint, by its own word."""
+        self._breakpoints += 1
+        self._look_for_debugger()
+        try:
+            yield
+        finally:
+            self._breakpoints -= 1
+            self._look_for_debugger()
 
     def _on_debugging(self, debugging: bool) -> None:
         if debugging and self.state is State.RUNNING:
@@ -360,6 +402,8 @@ class NodeRun:
             False if something was cut off by that.
         """
         cut = False
+        if self._is_held():
+            grace = STOP_GRACE if hurry else max(grace, DEBUG_GRACE)  # whoever looks at it has not finished looking
         if self.link is not None:
             if hurry and self.link.connection is None:
                 grace = min(grace, STOP_GRACE)

@@ -12,19 +12,29 @@ import msgspec
 from microlite.core import errors
 from microlite.core.runtime.git.address import Address, of_path, parse_address
 from microlite.core.runtime.importing import PROJECT, import_folders
-from microlite.core.runtime.manifest import Manifest, check_name, check_variables, read_table
+from microlite.core.runtime.manifest import Manifest, check_name, check_variables, misfit, read_table
 
 if TYPE_CHECKING:
     from microlite.core.runtime.sources import Source
 
 _KEYS: Final = ("env", "services")
-_OWN: Final = ("source", "version")
-"""Keys of a service here that `[tool.microlite]` does not have."""
-
 _OVER: Final = ("port", "health", "instances", "reload", "preload", "watch", "depends_on")
 """Fields that stand here or there; what is said here counts."""
 
 _NOT_HERE: Final = {"name": "the table's own name is the service's", "entry": "name the file as source"}
+
+
+class Named(msgspec.Struct, frozen=True, kw_only=True):
+    """What is said of a service in a project file besides the keys of `[tool.microlite]`.
+
+    Attributes:
+        source: its folder or file, relative to the project file, or its address in a git repository; the folder of its
+            name if that is not said.
+        version: in place of the one that the code says.
+    """
+
+    source: str = ""
+    version: str = ""
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +42,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: of the service, normalised.
+        where: file and table, for errors.
         place: absolute path of its folder or file; empty for an address.
         address: where it is, if that is in another repository.
         version: in place of the one that the code says.
@@ -41,6 +52,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
+    where: str
     place: str = ""
     address: Address | None = None
     version: str = ""
@@ -60,7 +72,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
         """
         said = {field: getattr(self.table, field) for field in self.given if field in _OVER}
         if said.get("port", source.port) and not source.command:
-            raise errors.BadRequest(f"{self.name}: port: is only for a command; a microlite service needs none")
+            raise errors.BadRequest(f"{self.where} port: is only for a command; a microlite service needs none")
         env = {**shared, **source.env, **self.table.env}
         return msgspec.structs.replace(source, **said, path=self.path or source.path, env=env)
 
@@ -115,19 +127,21 @@ def _part(name: str, table: object, folder: Path, path: Path) -> Part:
     for key, why in _NOT_HERE.items():
         if key in table:
             raise errors.BadRequest(f"{where} {key}: is not said here: {why}")
-    for key in _OWN:
-        if not isinstance(table.get(key, ""), str):
-            raise errors.BadRequest(f"{where} {key}: expected a text")
-    place, address = _place(table.get("source", name), folder, where)
+    try:
+        named = msgspec.convert({key: table[key] for key in Named.__struct_fields__ if key in table}, Named)
+    except msgspec.ValidationError as error:
+        raise misfit(error, where) from None
+    place, address = _place(named.source or name, folder, where)
     base = folder if address is not None else Path(place) if Path(place).is_dir() else Path(place).parent
-    manifest = read_table(table, base, where, others=_OWN)
+    manifest = read_table(table, base, where, others=Named.__struct_fields__)
     if manifest.path and address is not None:
         raise errors.BadRequest(f"{where} path: is said in the other repository, in the pyproject.toml of the service")
     return Part(
         name=check_name(name, where),
+        where=where,
         place=place,
         address=address,
-        version=table.get("version", ""),
+        version=named.version,
         path=import_folders(base, manifest.path, where),
         table=manifest,
         given=tuple(field for field, key in _FIELDS if key in table),
@@ -142,7 +156,10 @@ def _place(source: str, folder: Path, where: str) -> tuple[str, Address | None]:
     path = Path(os.path.normpath(folder / Path(source).expanduser()))
     if path.exists():
         return str(path), None
-    address = parse_address(source) or of_path(str(path))
+    try:
+        address = parse_address(source) or of_path(str(path))
+    except errors.Error as error:
+        raise errors.BadRequest(f"{where} source: {error.detail}") from None
     if address is None:
         raise errors.BadRequest(
             f"{where} source: there is no folder or file {source!r} in {folder}, and it is no git address"

@@ -132,6 +132,10 @@ class Runner:
                 return True
         return False
 
+    def node(self, name: str) -> NodeRun | None:
+        """The newest node of this id, in whatever state."""
+        return max((run for run in self._runs() if run.id == name), key=lambda run: run.generation, default=None)
+
     def status(self) -> ServiceStatus:
         """The service as `status` shows it."""
         runs = self._runs()
@@ -421,6 +425,7 @@ class Runner:
         finally:
             for slot in self._slots.values():
                 slot.close()
+                self._machinery.debug_ports.forget(self.desired.namespace, slot.name)
             self._chronicle.reached(State.STOPPED)
             self._settled.set()
             if not self.finished.done():

@@ -386,8 +386,9 @@ def _waiting(desired: Desired, at: float) -> Happening:
 
 def _running_already(present: Desired) -> errors.Conflict:
     how = "detached" if present.detached else "by another session"
+    place = present.source.origin or present.source.folder
     return errors.Conflict(
-        f"service {present.key} is running already ({how}, from {present.source.folder}): end it with "
+        f"service {present.key} is running already ({how}, from {place}): end it with "
         f"`microlite kill {present.key}`, or load its code anew with `microlite update {present.key}`"
     )
 

@@ -53,7 +53,7 @@ def runtime_service(runtime: Runtime, registry: Registry, logs: Logs) -> Service
         async with finding as happenings:
             async for happening in happenings:
                 yield happening
-        async with Session(runtime, logs, finding.found, find) as happenings:
+        async with Session(runtime, logs, finding.found, find if request.watch else None) as happenings:
             async for happening in happenings:
                 yield happening
 
@@ -117,6 +117,23 @@ def runtime_service(runtime: Runtime, registry: Registry, logs: Logs) -> Service
         finally:
             for stop in stops:
                 stop()
+
+    @service.endpoint(role=Role.ADMIN, name="breakpoint")
+    async def hold(ctx: Context, service: str, node: str) -> AsyncIterator[bool]:
+        """Say that a node stands at a breakpoint, for as long as this stream is read: its silence is no failure then.
+
+        The first item says that it is known.
+
+        Args:
+            service: its name.
+            node: the id of the node.
+        """
+        runs = [run for runner in runtime.matching(ctx.namespace, service) if (run := runner.node(node)) is not None]
+        if not runs:
+            raise errors.NotFound(f"{node} is no node of {service} that this platform runs")
+        with runs[0].at_breakpoint():
+            yield True
+            await asyncio.Event().wait()
 
     @service.endpoint(role=Role.ADMIN, reads=True, name="logs")
     async def read_logs(

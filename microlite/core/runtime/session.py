@@ -32,11 +32,11 @@ class Session:
         runtime: runs the services.
         logs: hold what they write.
         wanted: the services, all of one namespace.
-        find: finds them again, when a project file has changed.
+        find: finds them again, when a project file has changed; None to leave such changes alone.
     """
 
     def __init__(
-        self, runtime: Runtime, logs: Logs, wanted: list[Desired], find: Callable[[], Awaitable[list[Desired]]]
+        self, runtime: Runtime, logs: Logs, wanted: list[Desired], find: Callable[[], Awaitable[list[Desired]]] | None
     ) -> None:
         self._runtime = runtime
         self._logs = logs
@@ -47,18 +47,23 @@ class Session:
         self._runners: list[Runner] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._forwarding: list[asyncio.Task[None]] = []
-        self._revision = Revision(runtime, find=find, add=self._add, runners=self._running, tell=self._feed.put)
+        self._find = find
 
     async def __aenter__(self) -> Self:
         try:
             await self._add(self._wanted)
-            for folder in {desired.project for desired in self._wanted if desired.project.startswith(os.sep)}:
-                self._task(self._revision.follow(Path(folder)), f"project {folder}")
+            if self._find is not None:
+                self._follow_projects(self._find)
             self._task(self._close_when_finished(), "end")
         except BaseException:
             await self._end()
             raise
         return self
+
+    def _follow_projects(self, find: Callable[[], Awaitable[list[Desired]]]) -> None:
+        revision = Revision(self._runtime, find=find, add=self._add, runners=self._running, tell=self._feed.put)
+        for folder in {desired.project for desired in self._wanted if desired.project.startswith(os.sep)}:
+            self._task(revision.follow(Path(folder)), f"project {folder}")
 
     async def _add(self, wanted: list[Desired]) -> None:
         """Start services, and give out what they write."""

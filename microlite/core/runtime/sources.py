@@ -260,13 +260,13 @@ def _manifest(folder: Path) -> Manifest | None:
 
 def _inspect(entry: Path, folder: Path) -> Inspection:
     try:
-        return inspect(entry, folder)
+        return inspect(entry, folder, project_root(folder))
     except OSError as error:
         raise errors.BadRequest(f"{entry}: cannot be read: {error.strerror}") from None
 
 
 def _no_service(entry: Path) -> str:
     return (
-        f"{entry}: no microlite Service in it, nor in the modules of its folder that it imports; "
+        f"{entry}: no microlite Service in it, nor in the modules of its project that it imports; "
         f"if there is one, say so in pyproject.toml ([tool.microlite] entry); {_BY_COMMAND}"
     )

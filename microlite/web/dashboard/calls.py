@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,7 +12,7 @@ from microlite.core.rpc.call import DEFAULT_TIMEOUT, StreamCall, UnaryCall
 from microlite.core.rpc.frames import INITIAL_CREDIT
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, Callable
 
     from microlite.core.auth.web_sessions import WebSession
     from microlite.core.rpc.call import Call
@@ -91,30 +90,3 @@ class Calls:
 
 def _terms(session: WebSession) -> dict[str, Any]:
     return {"account": session.account, "namespace": session.namespace}
-
-
-async def merge(*streams: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
-    """The items of several streams as they come, until the first of them ends or fails."""
-    queue: asyncio.Queue[Any] = asyncio.Queue(1)
-
-    async def read(stream: AsyncIterator[Any]) -> None:
-        async for item in stream:
-            await queue.put(item)
-
-    readers = [asyncio.create_task(read(stream), name="microlite: dashboard stream") for stream in streams]
-    getting: asyncio.Task[Any] | None = None
-    try:
-        while True:
-            getting = asyncio.create_task(queue.get(), name="microlite: dashboard item")
-            await asyncio.wait({getting, *readers}, return_when=asyncio.FIRST_COMPLETED)
-            if not getting.done():
-                for reader in readers:
-                    if reader.done():
-                        reader.result()
-                        return
-            yield await getting
-    finally:
-        tasks = [*readers, *([getting] if getting is not None else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

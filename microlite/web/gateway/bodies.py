@@ -106,7 +106,12 @@ def merge(target: Target, query: bytes, body: Mapping[str, Any] | None = None, *
     schema = target.endpoint.request
     fields = {**parse_query(query, schema), **(body or {}), **convert_params(target.params, schema)}
     if as_msgpack or _holds_bytes(fields):
-        return Request(msgspec.msgpack.encode(fields), Encoding.MSGPACK)
+        try:
+            return Request(msgspec.msgpack.encode(fields), Encoding.MSGPACK)
+        except OverflowError:
+            raise errors.BadRequest(
+                "a number is too large: beside the content of a file, whole numbers have at most 64 bits", id="gateway"
+            ) from None
     return Request(_encode(fields))
 
 

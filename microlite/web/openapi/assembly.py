@@ -23,7 +23,7 @@ _PARAMETERS: Final = {
         "name": "Timeout",
         "in": "header",
         "description": "How long the call may take: seconds, or a number with a unit, as in `500ms` or `2m`.",
-        "schema": {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)?$", "default": "30s"},
+        "schema": {"type": "string", "pattern": r"^((?=.*[1-9])[0-9]+(\.[0-9]+)?(ms|s|m|h|d)?)?$", "default": "30s"},
     },
     "traceparent": {
         "name": "traceparent",

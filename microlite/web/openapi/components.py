@@ -91,7 +91,9 @@ class Components:
             for written, schema in part.definitions.items():
                 name = self._names[*part[:3], written]
                 if name not in self.schemas:
-                    self.schemas[name] = self.adopt(part, schema)
+                    self.schemas[name] = adopted = self.adopt(part, schema)
+                    if name != written and "title" in schema:
+                        adopted["title"] = name  # generators name classes by it
         self.schemas = dict(sorted(self.schemas.items()))
 
     def adopt(self, part: Part, schema: Any) -> Any:

@@ -16,6 +16,9 @@ _TEXT: Final = frozenset({"string", "integer", "number", "boolean"})
 _DEPTH: Final = 4
 """Fields of fields are parameters of their own, `address.city`, so deep; below, they are JSON."""
 
+_IN_PATH: Final = r"^[^/\\\x00-\x1f\x7f-\x9f]+$"
+"""What a text in a path cannot be: empty, or with slashes or control characters, which are refused also encoded."""
+
 
 class Parameter(NamedTuple):
     """One parameter, with schemas as they stand in the description."""
@@ -33,8 +36,9 @@ def path_parameters(request: Schema, names: Sequence[str]) -> Iterator[Parameter
     properties = request.get("properties", {})
     for name in names:
         field = _without_null(properties.get(name, {}))
-        if dereference(field, request).get("type") == "string":
-            field = {"minLength": 1, **field}
+        inner = dereference(field, request)
+        if inner.get("type") == "string" and not inner.keys() & {"pattern", "format", "enum", "const"}:
+            field = {**field, "pattern": _IN_PATH}
         yield Parameter(name, field, required=True, description=_doc(field))
 
 
@@ -88,11 +92,11 @@ def _parameters(name: str, field: Schema, root: Schema, *, required: bool, depth
 
 
 def _is_flat(schema: Schema, *, required: bool, depth: int) -> bool:
-    """Whether an object can be said field by field: also where none of them is given, it is then right or left out."""
+    """Whether an object can be said field by field, so that it is left out exactly where no field needs to be said."""
     properties = schema.get("properties")
     if not properties or depth >= _DEPTH or any("." in name for name in properties):
         return False
-    return required or not schema.get("required")
+    return required is bool(schema.get("required"))
 
 
 def _is_textual(schema: Any, root: Schema) -> bool:

@@ -151,7 +151,7 @@ class _Call:
         if endpoint.items is not None:
             items = {"schema": self._adopt("items", endpoint.items), **example_of(endpoint.items, endpoint.items)}
             content = {LINES: items, **stream_media(endpoint.items)}
-            return {"description": "A stream: one JSON document a line.", "required": True, "content": content}
+            return {"description": "A stream: one JSON document a line, or none at all.", "content": content}
         schema = None if self._query_only else body_schema(endpoint.request, self._in_path)
         if schema is None:
             return None

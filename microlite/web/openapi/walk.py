@@ -36,6 +36,8 @@ def replace_refs(schema: Any, replace: Callable[[str], str | None]) -> Any:
             reference = replace(value)
             if reference is not None:
                 copy[keyword] = reference
+        elif keyword == "items" and value is False and schema.get("maxItems") == len(schema.get("prefixItems", ())):
+            continue  # says the same again, in a way that some generators do not read
         elif keyword in _ONE:
             copy[keyword] = replace_refs(value, replace)
         elif keyword in _LIST and isinstance(value, list):

@@ -75,10 +75,15 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
         return self.path.rpartition("/")[2] or self.project
 
     @property
+    def transport(self) -> str:
+        """One of `SCHEMES`."""
+        scheme, separator, _ = self.url.partition("://")
+        return scheme if separator else "ssh"
+
+    @property
     def web(self) -> str:
         """Scheme and host, if credentials can be used for it; else empty."""
-        scheme = self.url.partition("://")[0]
-        return f"{scheme}://{self.host}" if scheme in ("https", "http") else ""
+        return f"{self.transport}://{self.host}" if self.transport in ("https", "http") else ""
 
     def at(self, path: str) -> Address:
         """Another folder or file of the same repository, at the same ref."""
@@ -122,15 +127,16 @@ def of_path(path: str) -> Address | None:
     Raises:
         BadRequest: what stands behind the `@` can be no ref.
     """
-    candidates = [(path, "")]
-    candidates += [(path[: found.start()], path[found.end() :]) for found in re.finditer("@", path)]
-    for place, ref in candidates:
-        split = _on_disk(place.rstrip("/"))
-        if split is None or (not ref and not _is_bare(split.repository)):
-            continue
-        if (ref or os.path.exists(place) or _is_bare(split.repository)) and not (ref and os.path.exists(path)):  # noqa: PTH110 - texts
-            return _checked(path, split.repository, _file_url(split.repository), "", split.path, ref)
-    return None
+    if not os.path.exists(path):  # noqa: PTH110 - a text
+        for found in re.finditer("@", path):
+            split = _on_disk(os.path.normpath(path[: found.start()]))
+            if split is not None:
+                ref = path[found.end() :] or "@"
+                return _checked(path, split.repository, _file_url(split.repository), "", split.path, ref)
+    split = _on_disk(path.rstrip("/"))
+    if split is None or not _is_bare(split.repository):
+        return None
+    return _checked(path, split.repository, _file_url(split.repository), "", split.path, "")
 
 
 def address_of(source: str) -> Address | None:

@@ -63,7 +63,7 @@ def explain(address: Address, lines: Sequence[str], *, has_credential: bool) -> 
             f"{where}: belongs to another user; if you trust it: git config --global --add safe.directory {where}"
         )
     if _UNREACHABLE.search(said):
-        return errors.BadGateway(f"{where}: {host} does not answer: {_telling(lines)}")
+        return errors.BadGateway(f"{where}: {host} does not answer: {_telling(lines, _UNREACHABLE)}")
     if address.web and _PRIVATE.search(said):
         return _private(address, has_credential=has_credential)
     if _CERTIFICATE.search(said) and address.web:
@@ -90,8 +90,9 @@ def _private(address: Address, *, has_credential: bool) -> errors.Error:
     )
 
 
-def _telling(lines: Sequence[str]) -> str:
-    """The line that says most: git's own last word, without its mark."""
-    marked = [line for line in lines if line.startswith(("fatal: ", "error: "))]
-    line = (marked or list(lines) or ["it said nothing"])[-1]
-    return line.removeprefix("fatal: ").removeprefix("error: ").strip()
+def _telling(lines: Sequence[str], wanted: re.Pattern[str] = re.compile(r"^(?:fatal|error): ")) -> str:
+    """The line that says most, without git's mark: the last that is as wanted, else the last."""
+    line = next(
+        (line for line in reversed(lines) if wanted.search(line.lower())), (list(lines) or ["it said nothing"])[-1]
+    )
+    return line.removeprefix("fatal: ").removeprefix("error: ").removeprefix("ssh: ").strip()

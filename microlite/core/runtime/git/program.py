@@ -12,7 +12,6 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from microlite.core import errors
-from microlite.core.runtime.git.address import SCHEMES
 from microlite.core.runtime.git.complaints import explain
 
 if TYPE_CHECKING:
@@ -39,6 +38,16 @@ _HELPER: Final = (
 )
 """A credential helper that gives what the environment of this one git holds."""
 
+_PROTOCOLS: Final = {
+    "https": "https:ssh",
+    "ssh": "ssh:https",
+    "http": "http:https",
+    "git": "git:https:ssh",
+    "file": "file",
+}
+"""By the transport of an address, those that git may use: a user's own settings (`insteadOf`) may put ssh in place of
+https, but no redirection leads from there to one that anybody can read, or to a program."""
+
 _BETWEEN: Final = 1.0
 """Seconds between two words about the progress."""
 
@@ -64,7 +73,6 @@ class Git:
         }
         self._environ.pop("SSH_ASKPASS", None)
         self._environ |= {
-            "GIT_ALLOW_PROTOCOL": ":".join(SCHEMES),
             "GIT_ASKPASS": "",
             "GIT_TERMINAL_PROMPT": "0",
             "GCM_INTERACTIVE": "never",
@@ -111,6 +119,7 @@ class Git:
     ) -> str:
         credential = await asyncio.to_thread(self._config.credential, address.host) if address.web else None
         environ = self._settings(await self._for_ssh(), address.web, credential)
+        environ["GIT_ALLOW_PROTOCOL"] = _PROTOCOLS[address.transport]
         try:
             code, said, complaint = await self._run(words, cwd, environ, timeout, progress)
         except TimeoutError:

@@ -18,7 +18,7 @@ if sys.path and os.path.realpath(sys.path[0]) == _FOLDER:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from microlite.core.runtime.launch import child, life, script, title
+    from microlite.core.runtime.launch import child, debugger, life, script, title
 else:
     # The neighbours, under a name of their own: the interpreter's `microlite` may be another version, or not there.
     _package = type(sys)("_microlite_launch")
@@ -55,9 +55,11 @@ if __name__ == "__main__":
         restore_locale(_locale)
         child.execute(_rest)
     if not TYPE_CHECKING:
-        from _microlite_launch import script, title
+        from _microlite_launch import debugger, script, title
     _name, _root, _library, _folders, _last, _path, *_argv = _rest
     child.buffer_lines()
     title.Title().show(_name, [f"{_name}:", sys.executable, _path, *_argv])
     _split = (_folders.split(os.pathsep) if _folders else [], _last.split(os.pathsep) if _last else [])
-    script.Script(_path, _argv, _root, _library, *_split).run()
+    _script = script.Script(_path, _argv, _root, _library, *_split)
+    debugger.listen_if_asked()
+    _script.run()

@@ -30,6 +30,7 @@ _AT_START = ("LD_", "MALLOC_", "GLIBC_TUNABLES")
 
 _HARMLESS = (
     "PYTHONUNBUFFERED",  # done in the fork
+    "PYTHONBREAKPOINT",  # looked up at each call
     "PYTHONDONTWRITEBYTECODE",
     "PYTHON_VERSION",  # says what an image holds; no interpreter reads it
     "PYTHON_PIP_VERSION",

@@ -70,6 +70,12 @@ def end_marked(variable: str, prefix: str) -> dict[int, int]:
     return killed
 
 
+def find_marked(variable: str, prefix: str) -> list[int]:
+    """The processes, but this one and its ancestors, that were started with `variable=prefix…` in their environment."""
+    wanted, spared = f"{variable}={prefix}".encode(), _ancestors()
+    return [pid for pid in _processes() if pid not in spared and _carries(pid, wanted)]
+
+
 def reap_group(group: int) -> None:
     """Reap the children of this process that were in the group and have ended."""
     with suppress(ChildProcessError):

@@ -340,7 +340,7 @@ const fieldsOf = (() => {
       const steps = [...path.matchAll(/\[([^\]]*)\]|([^.[]+)/g)].map((step) => step[1] ?? step[2]);
       const found = root.find(steps);
       found?.mark?.(text);
-      if (found?.element) (found.element.querySelector("input, select, textarea") ?? found.element).focus();
+      if (found?.element) (found.element.querySelector(":scope > .value :is(input, select, textarea)") ?? found.element).focus();
       return Boolean(found?.mark);
     };
     return { element: root.element, get: root.get, set: root.set, clear, mark };
