@@ -70,6 +70,24 @@ VARIABLES: Final = (
         "Grows with each start of a node; present only where the platform started it.",
         "",
     ),
+    (
+        "MICROLITE_DEBUG_LISTEN",
+        "platform",
+        "Under `run --debug`: the address on which the node's debugger listens. Gone before the first line of its code.",
+        "",
+    ),
+    (
+        "MICROLITE_DEBUG_FOLDER",
+        "platform",
+        "The same: the folder with the debugpy of the platform, for projects that have none.",
+        "",
+    ),
+    (
+        "MICROLITE_DEBUG_WAIT",
+        "platform",
+        "The same: set where nothing runs before a debugger has attached.",
+        "",
+    ),
     ("MICROLITE_LAUNCH", "platform", "Marks the processes of one platform, so that it finds them again.", ""),
 )
 """Every variable of the environment: name, who sets it, what it says, what holds without it."""
