@@ -238,3 +238,15 @@ def test_without_a_terminal_a_breakpoint_is_passed_until_somebody_attaches(
         subprocess.run([*MICROLITE, "kill", "shop"], env=environment, check=True, timeout=WAIT)
         pid = int((tmp_path / "home" / "microlite.db.lock").read_text())
         os.kill(pid, signal.SIGTERM)
+
+
+def test_a_closed_terminal_ends_the_session_and_leaves_no_socket(tmp_path: Path, terminal: Callable[..., Pty]) -> None:
+    write(tmp_path, SHOP)
+    run = terminal("run", "--port", "0", "shop")
+    run.expect("shop  http://")
+    platform = os.pidfd_open(int((tmp_path / "home" / "microlite.db.lock").read_text()))
+    os.kill(run.process.pid, signal.SIGHUP)
+    assert run.process.wait(WAIT) == 130
+    assert select.select([platform], [], [], WAIT)[0], "the platform of the session goes on"
+    os.close(platform)
+    assert list((tmp_path / "home" / "run").iterdir()) == []
