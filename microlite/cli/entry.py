@@ -58,28 +58,28 @@ def run(words: Sequence[str]) -> int:
 def explain(error: Exception) -> tuple[str, int]:
     """The line for a person, and the exit code."""
     if isinstance(error, CommandError):
-        return _sentence(error.detail), error.code
+        return sentence(error.detail), error.code
     if isinstance(error, click.ClickException):
         return _explain_usage(error)
     from microlite.core import errors
 
     if isinstance(error, errors.Error):
-        return _sentence(str(error)), errors.exit_code(error)
+        return sentence(str(error)), errors.exit_code(error)
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
-        return _sentence(f"{where}{error.strerror}"), 1
+        return sentence(f"{where}{error.strerror}"), 1
     return f"Unexpected {type(error).__name__}: {error}; MICROLITE_DEBUG=1 shows where it comes from", 1
 
 
 def _explain_usage(error: click.ClickException) -> tuple[str, int]:
-    text = _sentence(error.format_message().rstrip("."))
+    text = sentence(error.format_message().rstrip("."))
     if not isinstance(error, click.UsageError):
         return text, error.exit_code
     path = error.ctx.command_path if error.ctx is not None else PROGRAM
     return f"{text}. Please refer to '{path} --help'", USAGE
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
     """The text with a capital, but where it begins with a name: `shop.buy failed`, `--name: expected str`."""
     return text[:1].upper() + text[1:] if text.partition(" ")[0].isalpha() else text
 

@@ -74,9 +74,9 @@ await asyncio.gather(*(shop_2.order(item) for item in "ab"))
 @pytest.mark.parametrize(
     ("program", "code", "says"),
     [
-        ("await shop_2.order(item=7)", 127, "Item: expected str, got int\n"),
-        ("await shop_2.order(item='gold')", 127, "Item: there is no gold\n"),
-        ("await shop_2.order()", 127, "Item: "),
+        ("await shop_2.order(item=7)", 127, "item: expected str, got int\n"),
+        ("await shop_2.order(item='gold')", 127, "item: there is no gold\n"),
+        ("await shop_2.order()", 127, "item: "),
         ("await shop_2.order(itm=7)", 1, "shop_2.order has no field itm; did you mean item?\n"),
         ("await shop_2.order(1, 2, 3, 4, 5)", 1, "shop_2.order takes 4 fields, not 5: shop_2.order(item: string, "),
         ("await shop_2.odrer()", 1, "shop_2 has no endpoint odrer; did you mean order?\n"),

@@ -20,6 +20,7 @@ from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
 from microlite.cli.described import read_record
+from microlite.cli.entry import sentence
 from microlite.cli.failure import INTERRUPTED, CommandError
 from microlite.cli.link import connect
 from microlite.cli.prompt.objects import Endpoint, Misuse, ServiceObject, explain, identifier
@@ -191,8 +192,7 @@ class Console(code.InteractiveConsole):
 
     def _show(self, error: BaseException) -> None:
         if isinstance(error, errors.Error):
-            detail = str(error)
-            self._say(f"{detail[:1].upper()}{detail[1:]}", errors.exit_code(error))
+            self._say(sentence(str(error)), errors.exit_code(error))
         elif isinstance(error, Misuse):
             self._say(str(error), 1)
         else:
