@@ -1,14 +1,21 @@
-"""What tests of several folders share: one browser for each worker, started by the first test that asks for it."""
+"""What holds for all tests: which ones run by default, and one browser for each worker that has a test with pages."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
+import pytest
 import pytest_asyncio
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Leave the slow ones out of a run that names neither a path nor a marker."""
+    if config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.option.markexpr:
+        config.option.markexpr = "not slow"
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="session")
