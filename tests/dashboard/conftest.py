@@ -1,8 +1,4 @@
-"""Fixtures of the dashboard's tests: one browser for each worker, one platform for each module, one page for each test.
-
-They are ours and asynchronous, in one loop for the whole session: those of pytest-playwright hold a loop of their own, in
-which no platform could run beside them.
-"""
+"""Fixtures of the dashboard's tests: one platform for each module, one page for each test, in the browser of the worker."""
 
 from __future__ import annotations
 
@@ -14,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser
 
-from tests.dashboard.browsing import ARGUMENTS, Browsing, Desk, Scheme, find_chromium
+from tests.dashboard.browsing import Browsing, Desk, Scheme
 from tests.runtime_e2e.runtime_bench import bench_on
 
 Enter = Callable[..., Awaitable[Browsing]]
@@ -27,14 +23,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent) and inspect.iscoroutinefunction(getattr(item, "obj", None)):
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
-
-
-@pytest_asyncio.fixture(loop_scope="session", scope="session")
-async def chromium() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=find_chromium(), args=ARGUMENTS)
-        yield browser
-        await browser.close()
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="module")
