@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext
 
-from tests.dashboard.browsing import Browsing, Desk, Scheme
+from tests.dashboard.browsing import PATIENCE, Browsing, Desk, Scheme
 from tests.runtime_e2e.runtime_bench import bench_on
 
 Enter = Callable[..., Awaitable[Browsing]]
@@ -55,7 +55,7 @@ class Contexts:
             await context.clear_cookies()
             return context
         context = await self._chromium.new_context(java_script_enabled=scripts)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE)
         return context
 
     async def give_back(self, context: BrowserContext, scripts: bool) -> None:

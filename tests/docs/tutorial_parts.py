@@ -23,8 +23,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-WAIT = 20.0
-"""Seconds until an expected line has to be there."""
+WAIT = 50.0
+"""Seconds until an expected line has to be there: no promise of the product, which a busy machine would break, but short of
+what a test may take, so that the lines that did come are told."""
 
 _FENCE = re.compile(r"^```(\S*)[ ]*(.*)$")
 _ATTRIBUTE = re.compile(r'(\w+)="?([^"\s]+)"?')
