@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from microlite.cli.failure import INTERRUPTED, USAGE, CommandError
+from microlite.cli.failure import INTERRUPTED, USAGE, CommandError, sentence
 from microlite.cli.root import PROGRAM, root
 
 if TYPE_CHECKING:
@@ -77,11 +77,6 @@ def _explain_usage(error: click.ClickException) -> tuple[str, int]:
         return text, error.exit_code
     path = error.ctx.command_path if error.ctx is not None else PROGRAM
     return f"{text}. Please refer to '{path} --help'", USAGE
-
-
-def sentence(text: str) -> str:
-    """The text with a capital, but where it begins with a name: `shop.buy failed`, `--name: expected str`."""
-    return text[:1].upper() + text[1:] if text.partition(" ")[0].isalpha() else text
 
 
 def _drop_output() -> None:

@@ -1,4 +1,4 @@
-"""What a command raises that fails for a reason of its own; what a service says is raised as `core.errors.Error`."""
+"""What a command raises that fails for a reason of its own (a service's is a `core.errors.Error`), and how both read."""
 
 from __future__ import annotations
 
@@ -30,3 +30,8 @@ class CommandError(Exception):
         super().__init__(detail)
         self.detail = detail
         self.code = code
+
+
+def sentence(text: str) -> str:
+    """The text with a capital, but where it begins with a name: `shop.buy failed`, `--name: expected str`."""
+    return text[:1].upper() + text[1:] if text.partition(" ")[0].isalpha() else text

@@ -96,9 +96,10 @@ def run(
 def _run_detached(options: Options, request: RunRequest, ports: Ports) -> None:
     from microlite.cli.start import connect_or_start
     from microlite.core.runtime.api import ServiceStatus
+    from microlite.core.runtime.desired import check_nearby
     from microlite.core.runtime.states import SERVING
 
-    with connect_or_start(options, ports) as (link, _):
+    with connect_or_start(options, ports, lambda: check_nearby(request, options.namespace)) as (link, _):
         statuses: list[ServiceStatus] = link.ask("runtime", "run", list[ServiceStatus], timeout=None, request=request)
     failed = [one for one in statuses if one.state not in SERVING]
     if failed:

@@ -6,6 +6,7 @@ import _thread
 import os
 import signal
 import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,7 @@ from microlite.cli.terminal import Terminal
 from microlite.cli.view import View
 from microlite.core import errors
 from microlite.core.runtime.api import Happening, ServiceStatus
+from microlite.core.runtime.desired import check_nearby
 from microlite.version import __version__
 
 if TYPE_CHECKING:
@@ -42,13 +44,15 @@ def run_session(options: Options, request: RunRequest, ports: Ports) -> int:
         KeyboardInterrupt: a second Ctrl-C, or one before there was anything to end.
     """
     name = ",".join(Path(source).name for source in request.sources)
-    with connect_or_start(options, ports, session=name) as (link, took):
+    check = partial(check_nearby, request, options.namespace)
+    with connect_or_start(options, ports, check, session=name) as (link, took):
         _say_platform(link, took, ports)
         hint = "save a file, and it reloads; Ctrl-C ends" if request.watch else "Ctrl-C ends"
         view = View(link.gateway, lambda service: _describe(options, service), hint)
         terminal = Terminal(options)
         ending = _Ending(options, view.services, terminal)
-        before = signal.signal(signal.SIGINT, ending.interrupt)
+        handlers = {signal.SIGINT: ending.interrupt, signal.SIGHUP: ending.give_up, signal.SIGTERM: ending.give_up}
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         try:
             for happening in link.follow("runtime", "session", Happening, request=request):
                 terminal.offer(happening.service)
@@ -60,7 +64,8 @@ def run_session(options: Options, request: RunRequest, ports: Ports) -> int:
             raise
         finally:
             terminal.let_go()
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
     return 0
 
 
@@ -110,6 +115,14 @@ class _Ending:
         os.write(2, _STOPPING)  # not by click: the signal may have interrupted a print
         self._terminal.let_go()
         threading.Thread(target=self._end, name="microlite: end of the session", daemon=True).start()
+
+    def give_up(self, number: int, frame: FrameType | None) -> None:
+        """The handler of SIGHUP and SIGTERM: the terminal is gone, or will not wait; the platform ends the services.
+
+        Raises:
+            KeyboardInterrupt: always.
+        """
+        raise KeyboardInterrupt
 
     def _end(self) -> None:
         try:

@@ -11,18 +11,21 @@ from microlite.cli.link import Link, connect
 from microlite.core import errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from microlite.cli.options import Options, Ports
 
 
 @contextlib.contextmanager
-def connect_or_start(options: Options, ports: Ports, *, session: str = "") -> Iterator[tuple[Link, float | None]]:
+def connect_or_start(
+    options: Options, ports: Ports, check: Callable[[], None], *, session: str = ""
+) -> Iterator[tuple[Link, float | None]]:
     """Open a connection to the platform, starting one first if none runs.
 
     Args:
         options: the global ones.
         ports: of a platform that is started here.
+        check: is called before one is started, and raises where that would be for nothing.
         session: what the connection is for. With it, a platform that is started ends after its last session; without
             it stays.
 
@@ -41,6 +44,7 @@ def connect_or_start(options: Options, ports: Ports, *, session: str = "") -> It
                 raise
             from microlite.core.library.session import ensure_platform_blocking  # brings the event loop with it
 
+            check()
             began = time.monotonic()
             try:
                 ensure_platform_blocking(options.home, ports.arguments(), session=bool(session))

@@ -94,9 +94,17 @@ class Terminal:
             with connection, self.quiet:
                 self._current = connection
                 if not self._closed:
-                    click.secho(_WELCOME.format(service), dim=True)
-                    _bridge(connection)
+                    self._talk(service, connection)
                 self._current = None
+
+    def _talk(self, service: str, connection: socket.socket) -> None:
+        """Have the prompt here, unless all that this connection wanted to know was whether somebody listens."""
+        with contextlib.suppress(OSError):
+            first = connection.recv(_CHUNK)
+            if first:
+                click.secho(_WELCOME.format(service), dim=True)
+                os.write(1, first)
+                _bridge(connection)
 
 
 def _bridge(connection: socket.socket) -> None:

@@ -25,10 +25,30 @@ def wrote(text: str, stream: Stream = Stream.STDOUT) -> Happening:
 
 
 @pytest.fixture
+def greeter(tmp_path: Path) -> str:
+    """A folder with a service."""
+    folder = tmp_path / "greeter"
+    folder.mkdir()
+    (folder / "main.py").write_text('from microlite import Service\n\nService("greeter").run()\n')
+    return str(folder)
+
+
+@pytest.fixture
 def ended(platform: StandIn) -> StandIn:
     """A platform whose session ends by itself after its happenings, as if somebody had killed the services."""
     platform.end_sessions()
     return platform
+
+
+def test_no_platform_is_started_for_nothing(microlite: Microlite, home: Path, tmp_path: Path) -> None:
+    """What lies on this machine is looked at first."""
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    for words in (["run", str(folder)], ["run", "--detach", str(folder)]):
+        said = microlite(*words)
+        assert (said.code, said.out) == (127, "")
+        assert said.err.startswith(f"{folder}: no main.py")
+    assert list(home.iterdir()) == []
 
 
 def test_a_session_shows_urls_logs_reloads_and_failures(microlite: Microlite, ended: StandIn, tmp_path: Path) -> None:
@@ -124,7 +144,7 @@ def test_ctrl_c_before_anything_runs_ends_at_once(
 
 
 def test_where_no_platform_runs_one_is_started(
-    microlite: Microlite, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    microlite: Microlite, home: Path, greeter: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     platform = StandIn(home)
     platform.end_sessions()
@@ -136,7 +156,7 @@ def test_where_no_platform_runs_one_is_started(
         return True
 
     monkeypatch.setattr("microlite.core.library.session.ensure_platform_blocking", ensure)
-    said = microlite("run", str(tmp_path), "--port", "9000")
+    said = microlite("run", greeter, "--port", "9000")
     platform.__exit__(None, None, None)
     assert said.code == 0
     assert asked == [(home, ["--port", "9000"], True)]
@@ -144,14 +164,14 @@ def test_where_no_platform_runs_one_is_started(
 
 
 def test_a_platform_that_does_not_start_is_the_error(
-    microlite: Microlite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    microlite: Microlite, greeter: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def ensure(*_: object, session: bool) -> bool:
         assert not session
         raise ServiceUnavailable("port 8080 is taken by python (pid 1)")
 
     monkeypatch.setattr("microlite.core.library.session.ensure_platform_blocking", ensure)
-    assert microlite("run", str(tmp_path), "--detach") == (1, "", "Port 8080 is taken by python (pid 1)\n")
+    assert microlite("run", greeter, "--detach") == (1, "", "Port 8080 is taken by python (pid 1)\n")
 
 
 def test_another_port_than_that_of_a_running_platform_is_pointed_out(

@@ -4,7 +4,7 @@ SHOP = '''
 import asyncio, dataclasses, datetime, enum, logging
 from collections.abc import AsyncIterator
 from typing import Any
-from microlite import Context, Service, errors
+from microlite import Context, File, Service, errors
 
 shop = Service("shop", version="2.1.0", doc="Takes orders.", metadata={"team": "retail"})
 
@@ -57,6 +57,11 @@ async def echo(items: AsyncIterator[str]) -> AsyncIterator[str]:
     """Say everything again."""
     async for item in items:
         yield item * 2
+
+@shop.endpoint
+async def attach(document: File) -> str:
+    """Take a file."""
+    return f"{document.name}, {document.content_type}, {len(document.content)} bytes"
 
 @shop.endpoint
 async def say(text: str) -> None:

@@ -67,6 +67,16 @@ async def test_a_call_by_the_form(browsing: Browsing, tmp_path: Path) -> None:
     await expect(page.locator("#answer-facts")).to_contain_text("ms")
 
 
+async def test_a_file_goes_with_its_name_and_type(browsing: Browsing, tmp_path: Path) -> None:
+    """As a form would send it; the size that is shown is that of the file, whatever its rest by three."""
+    await browsing.open("/explorer/shop/attach")
+    (tmp_path / "cat.txt").write_bytes(b"1234")
+    await browsing.field("document").locator("input[type=file]").set_input_files(tmp_path / "cat.txt")
+    await expect(browsing.field("document").locator(".bytes .hint")).to_have_text("4 bytes")
+    await browsing.page.get_by_role("button", name="Send", exact=True).click()
+    assert await _answer(browsing) == "cat.txt, text/plain, 4 bytes"
+
+
 async def test_form_and_json_stay_in_step(browsing: Browsing) -> None:
     await browsing.open("/explorer/shop/create")
     await browsing.field("customer").get_by_role("textbox").fill("Ann")

@@ -38,7 +38,7 @@ class Pty:
     """A command in a terminal of its own."""
 
     def __init__(self, command: list[str], environment: dict[str, str], folder: Path) -> None:
-        self._shown = ""
+        self.shown = ""
         self._seen = 0
         self.leader, follower = pty.openpty()
         self.process = subprocess.Popen(
@@ -55,13 +55,13 @@ class Pty:
     def expect(self, text: str) -> None:
         """Wait until the text is shown, after what was waited for before."""
         deadline = time.monotonic() + WAIT
-        while (at := self._shown.find(text, self._seen)) < 0:
+        while (at := self.shown.find(text, self._seen)) < 0:
             ready, _, _ = select.select([self.leader], [], [], max(0.0, deadline - time.monotonic()))
-            assert ready, f"expected {text!r}; so far:\n{self._shown}"
+            assert ready, f"expected {text!r}; so far:\n{self.shown}"
             try:
-                self._shown += os.read(self.leader, 65_536).decode(errors="replace")
+                self.shown += os.read(self.leader, 65_536).decode(errors="replace")
             except OSError:
-                raise AssertionError(f"it ended before {text!r}:\n{self._shown}") from None
+                raise AssertionError(f"it ended before {text!r}:\n{self.shown}") from None
         self._seen = at + len(text)
 
     def type(self, line: str) -> None:
@@ -176,6 +176,19 @@ def test_a_breakpoint_opens_pdb_in_the_terminal_of_run(
     assert " running " in status(environment)
 
 
+def test_who_only_looks_whether_a_terminal_is_there_opens_no_prompt(
+    tmp_path: Path, terminal: Callable[..., Pty], environment: dict[str, str]
+) -> None:
+    """`doctor` asks every socket of the home whether somebody listens."""
+    write(tmp_path, SHOP)
+    run = terminal("run", "--port", "0", "shop")
+    run.expect("shop  http://")
+    subprocess.run([*MICROLITE, "doctor"], env=environment, capture_output=True, timeout=WAIT, check=False)
+    write(tmp_path, SHOP.replace("3", "4"))
+    run.expect("reloaded in")
+    assert "breakpoint" not in run.shown
+
+
 def test_ctrl_c_at_the_prompt_lets_the_call_finish_and_ends_the_session(
     tmp_path: Path, terminal: Callable[..., Pty], call: Callable[..., subprocess.Popen[str]]
 ) -> None:
@@ -225,3 +238,15 @@ def test_without_a_terminal_a_breakpoint_is_passed_until_somebody_attaches(
         subprocess.run([*MICROLITE, "kill", "shop"], env=environment, check=True, timeout=WAIT)
         pid = int((tmp_path / "home" / "microlite.db.lock").read_text())
         os.kill(pid, signal.SIGTERM)
+
+
+def test_a_closed_terminal_ends_the_session_and_leaves_no_socket(tmp_path: Path, terminal: Callable[..., Pty]) -> None:
+    write(tmp_path, SHOP)
+    run = terminal("run", "--port", "0", "shop")
+    run.expect("shop  http://")
+    platform = os.pidfd_open(int((tmp_path / "home" / "microlite.db.lock").read_text()))
+    os.kill(run.process.pid, signal.SIGHUP)
+    assert run.process.wait(WAIT) == 130
+    assert select.select([platform], [], [], WAIT)[0], "the platform of the session goes on"
+    os.close(platform)
+    assert list((tmp_path / "home" / "run").iterdir()) == []

@@ -12,6 +12,9 @@ ROOT = Path(__file__).parents[2]
 PAGES = (
     "README.md",
     "docs/tutorial/first-service.md",
+    "docs/tutorial/two-services.md",
+    "docs/tutorial/the-dashboard.md",
+    "docs/tutorial/hand-it-on.md",
     "docs/howto/call-from-scripts.md",
     "docs/howto/openapi.md",
     "docs/howto/explore-in-a-shell.md",

@@ -6,7 +6,7 @@ A fenced block is one of three things:
 - `console`: lines that begin with `$ ` are typed, in turn; what follows each is what it prints;
 - `console terminal=2`: the same in a terminal of its own, where a command may go on: of what it prints so far, the lines
   of the block must come, in this order. A later block of the same terminal goes on from there; the line `^C` there
-  presses Ctrl-C and waits for the end.
+  presses Ctrl-C and waits for the end, and a line that begins with `(Pdb) ` is typed at the prompt of that name.
 
 In what is expected, `…` stands for any text, and alone on a line for any number of lines.
 """
@@ -14,6 +14,7 @@ In what is expected, `…` stands for any text, and alone on a line for any numb
 from __future__ import annotations
 
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -27,8 +28,12 @@ WAIT = 50.0
 """Seconds until an expected line has to be there: no promise of the product, which a busy machine would break, but short of
 what a test may take, so that the lines that did come are told."""
 
+PROMPT = "(Pdb) "
+"""Where a program waits for somebody to type."""
+
 _FENCE = re.compile(r"^```(\S*)[ ]*(.*)$")
 _ATTRIBUTE = re.compile(r'(\w+)="?([^"\s]+)"?')
+_STYLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 class Block(NamedTuple):
@@ -100,39 +105,49 @@ def compare(expected: list[str], printed: list[str]) -> None:
 
 
 class Terminal:
-    """One terminal: a command that goes on, and what it has printed."""
+    """One terminal, for real: a command that goes on, and what it has printed, without its colours."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self._folder = folder
         self._environment = environment
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
+        self._leader = -1
         self._lines: list[str] = []
+        self._begun = ""
         self._seen = 0
         self._changed = threading.Condition()
 
     def start(self, command: str) -> None:
         """Type a command."""
-        assert self._process is None, "the terminal is taken"
+        if self._process is not None:
+            assert self._process.poll() is not None, "the terminal is taken"
+            self._close()
+        self._leader, follower = pty.openpty()
         self._process = subprocess.Popen(
             ["bash", "-c", f"exec {command}"],
             cwd=self._folder,
             env=self._environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+            stdin=follower,
+            stdout=follower,
+            stderr=follower,
             start_new_session=True,
         )
+        os.close(follower)
         self._reader = threading.Thread(target=self._read, name=f"terminal of {command}")
         self._reader.start()
 
     def _read(self) -> None:
-        assert self._process is not None
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+        came = b""
+        while True:
+            try:
+                more = os.read(self._leader, 65_536)
+            except OSError:  # Linux tells the end of a terminal so
+                return
+            *whole, came = (came + more).replace(b"\r\n", b"\n").split(b"\n")
             with self._changed:
-                self._lines.append(line.rstrip("\n"))
+                self._lines += [_plain(line) for line in whole]
+                self._begun = _plain(came)
                 self._changed.notify_all()
 
     def expect(self, line: str) -> None:
@@ -152,10 +167,22 @@ class Terminal:
                 if left <= 0 or not self._changed.wait(left):
                     raise AssertionError(f"expected {line!r}; so far:\n" + "\n".join(self._lines))
 
+    def answer(self, line: str) -> None:
+        """Type the rest of this line when its prompt is there.
+
+        Raises:
+            AssertionError: no prompt comes.
+        """
+        with self._changed:
+            asked = self._changed.wait_for(lambda: self._begun == PROMPT, WAIT)
+            assert asked, f"no prompt for {line!r}; so far:\n" + "\n".join(self._lines)
+            self._begun = ""
+        os.write(self._leader, f"{line.removeprefix(PROMPT)}\n".encode())
+        self.expect(line)
+
     def interrupt(self) -> None:
         """Press Ctrl-C, and wait for the end."""
         assert self._process is not None
-        assert self._reader is not None
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGINT)
         try:
@@ -165,15 +192,22 @@ class Terminal:
             self._process.wait()
             raise AssertionError("Ctrl-C did not end it; it printed:\n" + "\n".join(self._lines)) from None
         finally:
-            self._reader.join()
-            assert self._process.stdout is not None
-            self._process.stdout.close()
-            self._process = None
+            self._close()
+
+    def _close(self) -> None:
+        assert self._reader is not None
+        self._reader.join()
+        os.close(self._leader)
+        self._process = None
 
     @property
     def is_taken(self) -> bool:
         """Whether a command is there."""
         return self._process is not None
+
+
+def _plain(line: bytes) -> str:
+    return _STYLE.sub("", line.decode(errors="replace"))
 
 
 class Reader:
@@ -222,7 +256,9 @@ class Reader:
                 elif typed:
                     terminal.start(typed)
                 for line in expected:
-                    if typed != "^C" and line.strip() not in ("", "…"):
+                    if line.startswith(PROMPT):
+                        terminal.answer(line)
+                    elif typed != "^C" and line.strip() not in ("", "…"):
                         terminal.expect(line)
         elif block.language == "console":
             for typed, expected in steps(block.lines):

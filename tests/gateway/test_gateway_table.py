@@ -128,7 +128,11 @@ def test_where_a_path_leads(method: str, path: str, service: str, endpoint: str,
             "/orders/comments/none",
             'Endpoint "comments.none" not found for service "orders"; did you mean "comments.create"?',
         ),
-        ("/store", 'Endpoint "call" not found for service "store"'),
+        (
+            "/store",
+            'Endpoint "call" not found for service "store"; "/store" alone means that one: write /store/<endpoint>, as '
+            "in /store/write",
+        ),
         ("/", "the path names no service: write /<service>/<endpoint>"),
         ("/api/", "the path names no service: write /<service>/<endpoint>"),
         ("/.well-known/jwks.json", 'Service "" not found'),

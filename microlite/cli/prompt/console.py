@@ -20,8 +20,7 @@ from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
 from microlite.cli.described import read_record
-from microlite.cli.entry import sentence
-from microlite.cli.failure import INTERRUPTED, CommandError
+from microlite.cli.failure import INTERRUPTED, CommandError, sentence
 from microlite.cli.link import connect
 from microlite.cli.prompt.objects import Endpoint, Misuse, ServiceObject, explain, identifier
 from microlite.core import errors

@@ -21,7 +21,10 @@ class Held(errors.Conflict):
 
     def __init__(self, path: Path, pid: int) -> None:
         who = f"process {pid}" if pid else "another process"
-        super().__init__(f"{path} is in use by {who}: only one platform at a time may open it")
+        super().__init__(
+            f"{path} is in use by {who}: only one platform at a time may open it, and one that `run` has started ends "
+            "two seconds after its last session"
+        )
         self.pid = pid
 
 

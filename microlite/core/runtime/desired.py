@@ -71,6 +71,27 @@ def find_desired(
     return wanted
 
 
+def check_nearby(request: RunRequest, namespace: str) -> None:
+    """Refuse what lies on this machine and cannot run: better said before a platform is started for it. Reads files.
+
+    What has to be fetched is left to whoever fetches it.
+
+    Raises:
+        Error: there is nothing to run, or something about it is wrong.
+    """
+    check_request(request)
+    near = tuple(source for source in request.sources if _is_near(source, request))
+    if near:
+        find_desired(msgspec.structs.replace(request, sources=near), namespace, detached=False, owner="")
+
+
+def _is_near(source: str, request: RunRequest) -> bool:
+    if address_of(source) is not None:
+        return False
+    project = read_project(Path(source)) if not request.command else None
+    return project is None or all(part.address is None for part in project.parts)
+
+
 _Found = tuple[RunRequest, Source, str]
 """What is asked of one service, where it is, and the project file that names it."""
 

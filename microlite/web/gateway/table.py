@@ -241,12 +241,7 @@ class PathTable:
             raise WrongMethod(method, allow)
         if service is None:
             raise UnknownService(*names)
-        endpoint = naming.endpoint_of(service.description.name, written)
-        raise errors.EndpointNotFound(
-            f'Endpoint "{endpoint}" not found for service "{service.description.name}"'
-            f"{naming.did_you_mean(endpoint, service.endpoints)}",
-            id="gateway",
-        )
+        raise errors.EndpointNotFound(_no_endpoint(service, written), id="gateway")
 
     def _by_route(self, segments: tuple[str, ...], namespace: str, *, literal: bool) -> Iterator[Target]:
         """The targets of declared routes that fit, the most literal first."""
@@ -308,6 +303,17 @@ def _normalised(segments: tuple[str, ...]) -> tuple[str, ...]:
     if _VERSION.fullmatch(first) and len(segments) > 1:
         return (first, naming.normalise(segments[1]), *segments[2:])
     return (first, *segments[1:])
+
+
+def _no_endpoint(service: _Service, written: str) -> str:
+    """What to say where a service has no endpoint as it was written; the bare name is where people look first."""
+    name = service.description.name
+    endpoint = naming.endpoint_of(name, written)
+    detail = f'Endpoint "{endpoint}" not found for service "{name}"'
+    if written or not service.endpoints:
+        return f"{detail}{naming.did_you_mean(endpoint, service.endpoints)}"
+    first = next(iter(service.endpoints)).replace(".", "/")
+    return f'{detail}; "/{name}" alone means that one: write /{name}/<endpoint>, as in /{name}/{first}'
 
 
 def _for_namespace(target: Target, namespace: str) -> Target:

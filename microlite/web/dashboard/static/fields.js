@@ -116,7 +116,7 @@ const fieldsOf = (() => {
       const input = build("input", { type: "file" });
       const about = build("span", { className: "hint" });
       let encoded = "";
-      const tell = () => { about.textContent = encoded ? `${Math.floor((encoded.length * 3) / 4).toLocaleString("en")} bytes` : "no bytes"; };
+      const tell = () => { about.textContent = encoded ? `${((encoded.length * 3) / 4 - encoded.match(/=*$/)[0].length).toLocaleString("en")} bytes` : "no bytes"; };
       input.addEventListener("change", () => {
         const [file] = input.files;
         if (!file) return;
@@ -124,6 +124,7 @@ const fieldsOf = (() => {
         reader.addEventListener("load", () => {
           encoded = reader.result.slice(reader.result.indexOf(",") + 1);
           tell();
+          input.dispatchEvent(new CustomEvent("chosen", { bubbles: true, detail: file }));
           changed();
         });
         reader.readAsDataURL(file);
@@ -214,6 +215,10 @@ const fieldsOf = (() => {
       const get = () => Object.fromEntries(members.filter((one) => one.included()).map((one) => [one.name, one.get()]));
       const set = (value) => { for (const one of members) one.put(value ?? {}); };
       const find = (steps) => members.find((one) => one.name === steps[0])?.find(steps.slice(1)) ?? null;
+      // A File takes its name and type from the file that is chosen for its content, as a form would send them.
+      if (schema.title === "File") {
+        element.addEventListener("chosen", ({ detail: file }) => set({ ...get(), name: file.name, ...(file.type && { content_type: file.type }) }));
+      }
       return { element, get, set, find };
     },
   };

@@ -66,7 +66,8 @@
     const all = list.childElementCount;
     const hidden = list.querySelectorAll("li[hidden]").length;
     $("log-empty").hidden = all > 0;
-    $("log-count").textContent = hidden ? `${all - hidden} of ${all} lines` : `${all} lines`;
+    const word = all === 1 ? "line" : "lines";
+    $("log-count").textContent = hidden ? `${all - hidden} of ${all} ${word}` : `${all} ${word}`;
     if (paused && held.length) $("log-count").textContent += `, ${held.length} new while paused`;
     if (follows) box.scrollTop = box.scrollHeight;
     $("newest").hidden = follows;
