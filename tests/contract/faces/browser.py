@@ -6,7 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from playwright.async_api import Locator, expect
+import msgspec
+from playwright.async_api import FilePayload, Locator, expect
 
 from tests.contract.faces.face import Answer, Face, Need
 from tests.contract.sample import sample
@@ -68,7 +69,7 @@ class Browser(Face):
                 await _fill(self._browsing.field(name), value)
             return
         await self._page.get_by_role("tab", name="JSON").click()
-        await self._page.locator("#request").fill(as_document(scenario.request))
+        await self._page.locator("#request").fill(msgspec.json.encode(scenario.request).decode())
 
     async def _send(self, item: Any, count: int) -> None:
         fields = self._page.locator("#item-fields")
@@ -106,6 +107,8 @@ class Browser(Face):
 
 def _fits(value: Any, schema: dict[str, Any]) -> bool:
     """Whether a field of the form takes the value: one line of text, a number, a choice, a tick, a file."""
+    if isinstance(value, dict):
+        return "content" in value
     return ("enum" in schema or schema.get("type") in SIMPLE) and not (isinstance(value, str) and "\n" in value)
 
 
@@ -121,17 +124,16 @@ async def _fill(field: Locator, value: Any) -> None:
     elif isinstance(value, bool):
         await place.locator("input").set_checked(value)
     elif isinstance(value, bytes):
-        await place.locator("input").set_input_files(
-            {"name": "content", "mimeType": "application/octet-stream", "buffer": value}
-        )
+        await _choose(place, {"name": "content", "mimeType": "application/octet-stream", "buffer": value})
+    elif isinstance(value, dict):
+        await _choose(place, {"name": value["name"], "mimeType": value["content_type"], "buffer": value["content"]})
     elif await place.locator("select").count():
         await place.locator("select").select_option(str(value))
     else:
         await place.locator("input").fill(str(value))
 
 
-def as_document(request: dict[str, Any]) -> str:
-    """A request as a person writes it."""
-    import msgspec
-
-    return msgspec.json.encode(request).decode()
+async def _choose(place: Locator, file: FilePayload) -> None:
+    """Choose a file, and wait until the page has read it."""
+    await place.locator("input[type=file]").set_input_files(file)
+    await expect(place.locator(".bytes .hint")).to_have_text(f"{len(file['buffer'])} bytes")

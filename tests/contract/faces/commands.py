@@ -73,7 +73,8 @@ async def terminal(home: Path) -> AsyncIterator[Terminal]:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.contract.faces.command_program", str(theirs.fileno())),
             pass_fds=[theirs.fileno()],
-            env=environment | {"PYTHONWARNINGS": "ignore"},
+            env=environment,
+            cwd=Path(__file__).parents[3],
         )
         theirs.close()
         yield Terminal(ours, home)
