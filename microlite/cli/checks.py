@@ -14,6 +14,7 @@ from microlite.cli.checks_platform import check_home, check_platform, check_sock
 from microlite.cli.checks_ports import check_ports
 from microlite.cli.checks_state import check_database, check_leftovers
 from microlite.cli.finding import Finding, broken, ok, warning
+from microlite.core.settings import DATABASE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +56,7 @@ def run_checks(options: Options, port: int) -> list[Finding]:
         ("ports", lambda: check_ports(options, port)),
         ("sockets", lambda: check_sockets(home)),
         ("leftovers", lambda: check_leftovers(options)),
-        ("database", lambda: check_database(home / "microlite.db")),
+        ("database", lambda: check_database(home / DATABASE)),
         ("open files", check_files),
         ("watches", check_watches),
         ("uvloop", check_loop),

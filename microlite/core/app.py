@@ -38,7 +38,7 @@ from microlite.core.runtime.machinery import Machinery, Patience
 from microlite.core.runtime.runtime import Runtime
 from microlite.core.runtime.watcher import Watcher
 from microlite.core.server_file import remove_server_file, write_server_file
-from microlite.core.settings import DEFAULT_PORT, ServerOptions
+from microlite.core.settings import DATABASE, DEFAULT_PORT, ServerOptions
 from microlite.core.user_config import UserConfig
 from microlite.onefile.bytecode import compile_in_background
 from microlite.version import __version__
@@ -102,7 +102,7 @@ class Platform:
     async def _start(self, stack: contextlib.AsyncExitStack) -> None:
         clock, home = self.clock, self.options.home
         private_folder(home)
-        self.engine = await stack.enter_async_context(SQLiteEngine(home / "microlite.db", clock))
+        self.engine = await stack.enter_async_context(SQLiteEngine(home / DATABASE, clock))
         self.token = admin_token(home)
         self.registry = Registry(clock)
         self.router = Router(clock)
