@@ -121,7 +121,8 @@ def test_flags_become_the_fields_that_they_name(words: list[str], request_: dict
         (["--tags", "[1"], "--tags: expected a list, got '[1': "),
         (["--options", "x"], "--options: expected a JSON object, got 'x': "),
         (["--options", "[1]"], "--options: expected a JSON object, got '[1]'"),
-        (["--json", "[1]"], "--json: expected a JSON object: "),
+        (["--json", "[1]"], "--json: expected object, got array"),
+        (["--json", '{"a":'], "--json: malformed JSON at byte 5: it ends too soon"),
         (["--json"], "--json needs a object"),
     ],
 )

@@ -22,7 +22,7 @@ from tests.cli_e2e.terminal import Terminal
 pytestmark = pytest.mark.timeout(180)
 
 SHELLS = [
-    pytest.param(name, marks=pytest.mark.skipif(shutil.which(name) is None, reason=f"there is no {name} here"))
+    pytest.param(name, marks=pytest.mark.skipif(shutil.which(name) is None, reason=f"not installed: {name}"))
     for name in ("bash", "zsh", "fish")
 ]
 
