@@ -21,7 +21,8 @@ import click  # noqa: E402 - the tree that this script lies in goes first
 import msgspec  # noqa: E402
 
 import microlite  # noqa: E402
-from microlite.cli.root import COMMANDS, root  # noqa: E402
+from microlite.cli.commands import COMMANDS  # noqa: E402
+from microlite.cli.root import root  # noqa: E402
 from microlite.core import errors  # noqa: E402
 from microlite.core.catalog import Parts, built_in_services  # noqa: E402
 from microlite.core.description.type_words import alternatives, kind, type_word  # noqa: E402

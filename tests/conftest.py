@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
-from typing import Any
 
 import pytest
 
@@ -17,7 +16,7 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """In CI a test that lacks such a program fails: nobody reads there what was left out."""
-    report: Any = yield
+    report: pytest.TestReport = yield
     reason = report.longrepr[2] if report.skipped and isinstance(report.longrepr, tuple) else ""
     if os.environ.get("CI") and MISSING in reason:
         report.outcome = "failed"

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
+from microlite.cli.completes import completes
 from microlite.cli.described import split_version
 from microlite.cli.link import connect
-from microlite.cli.options import Options, completes, output_option
+from microlite.cli.options import Options, output_option
 from microlite.cli.output import print_document, table_lines
 from microlite.core.durations import format_duration
 

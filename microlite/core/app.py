@@ -22,11 +22,11 @@ from microlite.core.context import DEFAULT_NAMESPACE, Account
 from microlite.core.engine.sqlite import SQLiteEngine
 from microlite.core.library.context import Scope
 from microlite.core.library.dispatch import Dispatcher
-from microlite.core.library.placement import platform_socket
 from microlite.core.network.membership import Membership
 from microlite.core.network.programs import Programs
 from microlite.core.network.router import Router
 from microlite.core.registry.registry import Registry
+from microlite.core.rpc.paths import platform_socket
 from microlite.core.rpc.sockets import Listener, private_folder
 from microlite.core.runtime.environments import Environments
 from microlite.core.runtime.git.checkouts import Checkouts

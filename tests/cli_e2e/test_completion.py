@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from microlite.cli.root import COMMANDS
+from microlite.cli.commands import COMMANDS
 from microlite.core.rpc.paths import socket_path
 from tests.cli.conftest import Microlite
 from tests.cli_e2e.conftest import PROGRAM, Live

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from microlite.core import errors
-from microlite.core.library.placement import platform_socket
+from microlite.core.rpc.paths import platform_socket
 from microlite.core.rpc.sockets import private_folder
 from microlite.core.settings import DATABASE
 
