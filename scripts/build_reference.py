@@ -320,7 +320,9 @@ def errors_page() -> str:
         "Errors",
         "A service raises one of these (`from microlite import errors`, `raise errors.NotFound('there is no order 7')`), "
         "and the caller catches the same class, whichever service or process lies between. Over HTTP it is the status code "
-        "and a JSON document of `id`, `code`, `detail` and `status`; on the command line, its detail and an exit code.",
+        "and a JSON document of `id`, `code`, `detail` and `status`; on the command line, its detail and an exit code. `id` "
+        "says whose error it is: the endpoint that refused or failed (`orders.create`), `gateway`, or, of an internal "
+        "error, the id under which the log has the cause.",
         table(("error", "HTTP", "status", "gRPC", "exit code", "means"), rows),
         "Any other code from 400 to 599 is `errors.Error('…', code=418)`. An exception that is none of these becomes an "
         "`InternalServerError`: the caller gets an id, and the service's log has the traceback under the same id.",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime, time
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from microlite.cli.failure import CommandError
 from microlite.cli.flags import list_flags, read_request
+from microlite.core.description.declaration import Place
+from microlite.core.description.schema import type_schema
 from microlite.core.description.type_words import type_word
 
 SCHEMA: dict[str, Any] = {
@@ -161,3 +165,10 @@ def test_flags_of_a_type_within_itself_end() -> None:
 )
 def test_each_type_has_a_word(field: str, word: str) -> None:
     assert type_word(SCHEMA["properties"][field], SCHEMA) == word
+
+
+@pytest.mark.parametrize(("type_", "word"), [(datetime, "datetime"), (date, "date"), (time, "time"), (UUID, "uuid")])
+def test_times_have_their_words_with_and_without_a_zone(type_: type, word: str) -> None:
+    """A time of day has two formats, and one word."""
+    schema = type_schema(type_, Place("test"), "a time")
+    assert type_word(schema, schema) == word
