@@ -61,6 +61,12 @@ VARIABLES: Final = (
     ("NO_COLOR", "user", "Set to anything, commands print without colours.", ""),
     ("PORT", "platform", "The port on which a program that is run by a command has to listen.", ""),
     ("HOST", "platform", "The address on which it has to listen, unless the project says otherwise.", "`127.0.0.1`"),
+    (
+        "MICROLITE_IMPORT_LAST",
+        "platform",
+        "Under `microlite test`: the root of the project, which the plug-in puts at the end of `sys.path`.",
+        "",
+    ),
     ("MICROLITE_SERVICE", "platform", "The name under which a node registers.", "as the code says"),
     ("MICROLITE_VERSION", "platform", "The version under which it registers.", "as the code says"),
     ("MICROLITE_METADATA", "platform", "A JSON object that is added to the service's metadata.", ""),
