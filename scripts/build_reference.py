@@ -21,7 +21,8 @@ import click  # noqa: E402 - the tree that this script lies in goes first
 import msgspec  # noqa: E402
 
 import microlite  # noqa: E402
-from microlite.cli.root import COMMANDS, root  # noqa: E402
+from microlite.cli.commands import COMMANDS  # noqa: E402
+from microlite.cli.root import root  # noqa: E402
 from microlite.core import errors  # noqa: E402
 from microlite.core.catalog import Parts, built_in_services  # noqa: E402
 from microlite.core.description.type_words import alternatives, kind, type_word  # noqa: E402
@@ -60,6 +61,12 @@ VARIABLES: Final = (
     ("NO_COLOR", "user", "Set to anything, commands print without colours.", ""),
     ("PORT", "platform", "The port on which a program that is run by a command has to listen.", ""),
     ("HOST", "platform", "The address on which it has to listen, unless the project says otherwise.", "`127.0.0.1`"),
+    (
+        "MICROLITE_IMPORT_LAST",
+        "platform",
+        "Under `microlite test`: the root of the project, which the plug-in puts at the end of `sys.path`.",
+        "",
+    ),
     ("MICROLITE_SERVICE", "platform", "The name under which a node registers.", "as the code says"),
     ("MICROLITE_VERSION", "platform", "The version under which it registers.", "as the code says"),
     ("MICROLITE_METADATA", "platform", "A JSON object that is added to the service's metadata.", ""),
@@ -319,7 +326,9 @@ def errors_page() -> str:
         "Errors",
         "A service raises one of these (`from microlite import errors`, `raise errors.NotFound('there is no order 7')`), "
         "and the caller catches the same class, whichever service or process lies between. Over HTTP it is the status code "
-        "and a JSON document of `id`, `code`, `detail` and `status`; on the command line, its detail and an exit code.",
+        "and a JSON document of `id`, `code`, `detail` and `status`; on the command line, its detail and an exit code. `id` "
+        "says whose error it is: the endpoint that refused or failed (`orders.create`), `gateway`, or, of an internal "
+        "error, the id under which the log has the cause.",
         table(("error", "HTTP", "status", "gRPC", "exit code", "means"), rows),
         "Any other code from 400 to 599 is `errors.Error('…', code=418)`. An exception that is none of these becomes an "
         "`InternalServerError`: the caller gets an id, and the service's log has the traceback under the same id.",

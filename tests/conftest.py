@@ -1,8 +1,9 @@
-"""What holds for all tests: which ones run by default, and one browser for each worker that has a test with pages."""
+"""What holds for all tests: which ones run by default, what may be left out, and one browser for each worker."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Generator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,11 +12,29 @@ import pytest_asyncio
 if TYPE_CHECKING:
     from playwright.async_api import Browser
 
+MISSING = "not installed: "
+"""How the reason of a skip begins where a program is missing that `.ci/run` installs."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Leave the slow ones out of a run that names neither a path nor a marker."""
     if config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.option.markexpr:
         config.option.markexpr = "not slow"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI a test that lacks such a program fails: nobody reads there what was left out."""
+    report: pytest.TestReport = yield
+    reason = report.longrepr[2] if report.skipped and isinstance(report.longrepr, tuple) else ""
+    if os.environ.get("CI") and MISSING in reason:
+        report.outcome = "failed"
+        report.longrepr = (
+            f"{item.nodeid}: {reason.removeprefix('Skipped: ')}, and CI=true lets no test be left out for that"
+        )
+    return report
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="session")

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from microlite.cli.calling import RAW, answer, look_up, print_answers, read_json
+from microlite.cli.completes import completes
 from microlite.cli.described import read_target
 from microlite.cli.link import connect
-from microlite.cli.options import Options, completes, pairs
+from microlite.cli.options import Options, pairs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -37,7 +37,11 @@ def read_json(text: str) -> bytes:
     try:
         msgspec.json.decode(document)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise CommandError(f"Error creating request: {error}", FAILED) from None
+        from microlite.core.description.rejection import bad_payload
+        from microlite.core.description.structs import Encoding
+
+        said = bad_payload(error, document, Encoding.JSON, {}).detail
+        raise CommandError(f"Error creating request: {said}", FAILED) from None
     return document
 
 

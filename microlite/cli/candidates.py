@@ -15,9 +15,8 @@ from microlite.cli.described import describe, read_service
 from microlite.cli.failure import CommandError
 from microlite.cli.flags import find_flag, list_flags
 from microlite.cli.link import connect
-from microlite.cli.options import OUTPUTS
+from microlite.cli.options import OUTPUTS, read_options
 from microlite.cli.places import is_place
-from microlite.cli.root import read_options
 from microlite.cli.values import is_boolean
 from microlite.core import errors
 from microlite.core.description.naming import endpoint_of, normalise, normalise_endpoint

@@ -12,8 +12,9 @@ import msgspec
 
 from microlite.cli.failure import CommandError
 from microlite.cli.finding import Finding, broken, ok, warning
-from microlite.cli.link import connect, platform_path
+from microlite.cli.link import connect
 from microlite.core import errors
+from microlite.core.rpc.paths import platform_socket
 from microlite.version import __version__
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def server_pid(home: Path) -> int:
 
 def check_sockets(home: Path) -> Finding:
     """Whether killed processes left sockets behind."""
-    folders = {home / "run", platform_path(home).parent}
+    folders = {home / "run", platform_socket(home).parent}
     stale = [path for folder in sorted(folders) for path in sorted(folder.glob("*.s")) if _stale(path)]
     if stale:
         count = "one socket is" if len(stale) == 1 else f"{len(stale)} sockets are"

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 import click
 from click.shell_completion import CompletionItem, ShellComplete, split_arg_string
 
-from microlite.cli.entry import COMPLETION_VARIABLE
-from microlite.cli.root import PROGRAM, root
+from microlite.cli.commands import COMPLETION_VARIABLE, PROGRAM
+from microlite.cli.root import root
 
 if TYPE_CHECKING:
     from collections.abc import Callable

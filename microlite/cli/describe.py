@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final
 import click
 import msgspec
 
+from microlite.cli.completes import completes
 from microlite.cli.described import read_record, split_version
 from microlite.cli.link import connect
-from microlite.cli.options import Options, completes, output_option
+from microlite.cli.options import Options, output_option
 from microlite.cli.output import print_json, print_table
 from microlite.core import errors
 from microlite.core.description.type_words import alternatives, kind, type_word

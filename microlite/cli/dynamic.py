@@ -8,13 +8,13 @@ import click
 import msgspec
 
 from microlite.cli.calling import answer, print_answers, refuse_program
+from microlite.cli.commands import COMMANDS, PROGRAM
 from microlite.cli.described import describe, find_endpoint, read_service
 from microlite.cli.failure import FAILED, NO_ENDPOINT, NOT_FOUND, USAGE, CommandError
 from microlite.cli.flags import read_request
 from microlite.cli.link import connect
 from microlite.cli.options import Options
 from microlite.cli.places import is_place
-from microlite.cli.root import COMMANDS, PROGRAM
 from microlite.core import errors
 from microlite.core.description.naming import endpoint_of
 

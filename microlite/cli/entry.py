@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from microlite.cli.commands import COMPLETION_VARIABLE, PROGRAM
 from microlite.cli.failure import INTERRUPTED, USAGE, CommandError, sentence
-from microlite.cli.root import PROGRAM, root
+from microlite.cli.root import root
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-COMPLETION_VARIABLE = "_MICROLITE_COMPLETE"
-"""By it a shell asks for completions, and for the script that asks; see `microlite.cli.completing`."""
 
 
 def run(words: Sequence[str]) -> int:

@@ -130,7 +130,11 @@ def _document(text: str) -> dict[str, Any]:
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
     except msgspec.DecodeError as error:
-        raise CommandError(f"--json: expected a JSON object: {error}", USAGE) from None
+        from microlite.core.description.rejection import bad_payload
+        from microlite.core.description.structs import Encoding
+
+        said = bad_payload(error, text.encode(), Encoding.JSON, {}, "--json").detail
+        raise CommandError(said if said.startswith("--json") else f"--json: {said}", USAGE) from None
 
 
 def _put(request: dict[str, Any], path: tuple[str, ...], value: Any) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
+from microlite.cli.completes import completes
 from microlite.cli.link import connect
-from microlite.cli.options import Options, completes
+from microlite.cli.options import Options
 from microlite.cli.places import find_targets
 
 

@@ -11,11 +11,10 @@ from microlite.cli.failure import NOT_FOUND, CommandError
 from microlite.core import errors
 from microlite.core.rpc.blocking import BlockingClient
 from microlite.core.rpc.frames import INITIAL_CREDIT
-from microlite.core.rpc.paths import socket_path
+from microlite.core.rpc.paths import platform_socket
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
     from microlite.cli.options import Options
 
@@ -24,11 +23,6 @@ TIMEOUT = 30.0
 
 JSON = 1
 """The encoding of payloads that people type and read."""
-
-
-def platform_path(home: Path) -> Path:
-    """The socket on which the platform of a home listens."""
-    return socket_path(home / "run", "platform")
 
 
 @contextlib.contextmanager
@@ -43,7 +37,7 @@ def connect(options: Options, *, session: str = "") -> Iterator[Link]:
         CommandError: no platform runs there.
     """
     try:
-        client = BlockingClient(platform_path(options.home), {"session": session} if session else None)
+        client = BlockingClient(platform_socket(options.home), {"session": session} if session else None)
     except errors.ServiceUnavailable:
         raise CommandError(
             f"failed to connect to the microlite server at {options.home}; start one with: microlite server", NOT_FOUND

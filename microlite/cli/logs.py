@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from microlite.cli.completes import completes
 from microlite.cli.described import read_service
 from microlite.cli.link import connect
-from microlite.cli.options import Options, completes, output_option
+from microlite.cli.options import Options, output_option
 from microlite.core.runtime.lines import Line
 
 if TYPE_CHECKING:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
+from microlite.cli.completes import completes
 from microlite.cli.described import read_service
 from microlite.cli.link import connect
-from microlite.cli.options import Options, completes
+from microlite.cli.options import Options
 from microlite.cli.output import print_json
 from microlite.core import errors
 from microlite.core.description import ServiceDescription

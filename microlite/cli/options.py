@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -25,6 +26,12 @@ class Options(NamedTuple):
     """Whose services are meant."""
     output: str
     """`text` or `json`, where the command does not say otherwise."""
+
+
+def read_options(home: Path | None, namespace: str, output: str) -> Options:
+    """The global options, completed."""
+    folder = home.expanduser() if home is not None else Path(os.environ.get("HOME") or Path.home()) / ".microlite"
+    return Options(folder.absolute(), namespace, output)
 
 
 class Ports(NamedTuple):
@@ -56,21 +63,6 @@ def output_option(command: Command) -> Command:
         help="How to print: text for people, json for programs.",
     )
     return option(command)
-
-
-def completes(what: str) -> Callable[[click.Context, click.Parameter, str], Any]:
-    """The `shell_complete` of an argument or option, in a module that only completion imports.
-
-    Args:
-        what: a function of `microlite.cli.candidates`.
-    """
-
-    def complete(context: click.Context, _: click.Parameter, incomplete: str) -> Any:
-        from microlite.cli import candidates
-
-        return getattr(candidates, what)(context, incomplete)
-
-    return complete
 
 
 def pairs(texts: Iterable[str], option: str) -> dict[str, str]:

@@ -30,10 +30,15 @@ def print_document(document: bytes) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print rows under their columns' names; nothing at all where there is no row."""
-    cells = [[cell or BLANK for cell in row] for row in rows]
-    if not cells:
-        return
-    widths = [max(len(row[at]) for row in [list(columns), *cells]) for at in range(len(columns))]
-    for number, row in enumerate([list(columns), *cells]):
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        click.echo(click.style(line, bold=True) if number == 0 else line)
+    for line in table_lines(columns, rows):
+        click.echo(line)
+
+
+def table_lines(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a table, first that of its columns' names; none where there is no row."""
+    cells = [list(columns), *([cell or BLANK for cell in row] for row in rows)]
+    if len(cells) == 1:
+        return []
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    head, *lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
+    return [click.style(head, bold=True), *lines]

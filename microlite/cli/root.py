@@ -5,54 +5,16 @@ from __future__ import annotations
 import os
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from microlite.cli.options import OUTPUTS, Options
+from microlite.cli.commands import COMMANDS, PROGRAM
+from microlite.cli.options import OUTPUTS, read_options
 from microlite.version import __version__
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
-
-PROGRAM: Final = "microlite"
-
-
-class Entry(NamedTuple):
-    """A command as the root knows it."""
-
-    place: str
-    """Its module below `microlite.cli`, and the name of the command there."""
-    text: str
-    """What `--help` says of it."""
-
-
-COMMANDS: Final = {
-    "new": Entry("new:new", "Create a service in a new folder, with a test that passes and a README."),
-    "server": Entry("server:server", "Start the platform and keep it running."),
-    "run": Entry("run:run", "Run services from folders, files or git repositories; each save swaps in the new code."),
-    "update": Entry("update:update", "Load the code of running services anew."),
-    "kill": Entry("kill:kill", "Drain and end services."),
-    "status": Entry("status:status", "Show what runs: state, nodes, restarts, errors."),
-    "logs": Entry("logs:logs", "Print what a service writes."),
-    "attach": Entry("attach:attach", "Debug a service that runs already."),
-    "services": Entry("services:services", "List the services that can be called."),
-    "describe": Entry("describe:describe", "Show the endpoints of a service with their fields."),
-    "openapi": Entry("openapi:openapi", "Print the OpenAPI document of services, for generators and other tools."),
-    "call": Entry("call:call", "Call an endpoint with a JSON document."),
-    "stream": Entry("call:stream", "Call an endpoint and print each message of its stream."),
-    "shell": Entry("shell:shell", "Call services from a Python prompt, with completion."),
-    "web": Entry("web:web", "Open the dashboard in a browser, logged in."),
-    "test": Entry("test:test", "Run the tests of a project with pytest."),
-    "user": Entry("user:user", "Look after what is set for you, on this machine."),
-    "doctor": Entry("doctor:doctor", "Find out what is wrong here, and how to mend it."),
-    "version": Entry("version:version", "Print the version."),
-    "cache": Entry("cache:cache", "Look after what the one file has unpacked."),
-    "completion": Entry(
-        "completion:completion", "Print the script for completion in a shell; without a shell, how it is installed."
-    ),
-}
-"""All commands, in the order in which `--help` shows them."""
 
 _EPILOG: Final = (
     "Each service that runs is a command too: `microlite greeter` lists its endpoints, and "
@@ -112,12 +74,6 @@ def find_program(name: str) -> str | None:
         if folder and os.access(path, os.X_OK) and os.path.isfile(path):  # noqa: PTH113 - as above
             return path
     return None
-
-
-def read_options(home: Path | None, namespace: str, output: str) -> Options:
-    """The global options, completed."""
-    folder = home.expanduser() if home is not None else Path(os.environ.get("HOME") or Path.home()) / ".microlite"
-    return Options(folder.absolute(), namespace, output)
 
 
 @click.group(

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from microlite.cli.completes import completes
 from microlite.cli.failure import CommandError
-from microlite.cli.options import Options, Ports, completes, pairs
+from microlite.cli.options import Options, Ports, pairs
 from microlite.cli.places import find_source
 
 if TYPE_CHECKING:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
+from microlite.cli.completes import completes
 from microlite.cli.described import split_version
 from microlite.cli.link import connect
-from microlite.cli.options import Options, completes, output_option
-from microlite.cli.output import print_document, print_table
+from microlite.cli.options import Options, output_option
+from microlite.cli.output import print_document, table_lines
 from microlite.core.durations import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _COLUMNS: Final = ("NAME", "VERSION", "SOURCE", "STATE", "NODES", "PID", "UPTIME", "RESTARTS", "ERROR")
+_NARROWEST: Final = 12  # characters of a source that is cut
 _MOST_PIDS: Final = 3
 _COMMIT: Final = 7
 
@@ -39,28 +43,90 @@ def status(options: Options, service: str | None, version: str | None, output: s
             print_document(link.ask_json("runtime", "status", request))
             return
         statuses = link.ask("runtime", "status", service=name, version=version)
-    now = time.time()
-    print_table(_COLUMNS, [_row(one, now) for one in statuses])
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    for line in status_lines(statuses, time.time(), width):
+        click.echo(line)
 
 
-def _row(one: Mapping[str, Any], now: float) -> Sequence[str]:
+class _Row(NamedTuple):
+    """One service as the table shows it."""
+
+    name: str
+    version: str
+    source: str
+    state: str
+    waiting: str
+    """The services that it waits for."""
+    debugger: str
+    """Where debuggers can attach."""
+    counts: tuple[str, ...]
+    error: str
+
+    @property
+    def remarks(self) -> list[str]:
+        """What there is to add to the state."""
+        waiting = [f"waiting for {self.waiting}"] if self.waiting else []
+        return waiting + ([f"debugger at {self.debugger}"] if self.debugger else [])
+
+    def whole(self) -> tuple[str, ...]:
+        """All of it on one line."""
+        state = ", ".join([*([] if self.waiting else [self.state]), *self.remarks])
+        return (self.name, self.version, self.source, state, *self.counts, self.error)
+
+    def short(self, most: int) -> tuple[str, ...]:
+        """Without what stands below the line; the source has at most so many characters."""
+        source = self.source if len(self.source) <= most else f"…{self.source[len(self.source) - most + 1 :]}"
+        return (self.name, self.version, source, "waiting" if self.waiting else self.state, *self.counts)
+
+
+def status_lines(statuses: Sequence[Mapping[str, Any]], now: float, width: int = 0) -> list[str]:
+    """The table of what runs.
+
+    Where a terminal is too narrow for it, sources are cut at their beginning, and remarks and errors stand below the line
+    of their service.
+
+    Args:
+        statuses: as `runtime.status` gives them.
+        now: seconds since the Unix epoch.
+        width: columns of the terminal; 0 where it is none, and nothing is cut.
+    """
+    rows = [_row(one, now) for one in statuses]
+    wide = table_lines(_COLUMNS, [row.whole() for row in rows])
+    if not width or all(len(click.unstyle(line)) <= width for line in wide):
+        return wide
+    most = max((len(row.source) for row in rows), default=0)
+    narrow = table_lines(_COLUMNS[:-1], [row.short(most) for row in rows])
+    excess = max(len(line) for line in map(click.unstyle, narrow)) - width
+    if excess > 0:
+        most = max(_NARROWEST, most - excess)
+        narrow = table_lines(_COLUMNS[:-1], [row.short(most) for row in rows])
+    lines = narrow[:1]
+    for line, row in zip(narrow[1:], rows, strict=True):
+        lines += [line, *(f"  {text}" for text in (*row.remarks, row.error) if text)]
+    return lines
+
+
+def _row(one: Mapping[str, Any], now: float) -> _Row:
     from microlite.core.runtime.states import SERVING, State, word  # read only where there is something to show
 
     nodes: Sequence[Mapping[str, Any]] = one.get("nodes", ())
     serving = [node for node in nodes if State(node["state"]) in SERVING]
     pids = [str(node["pid"]) for node in serving or nodes if node.get("pid")]
-    waiting: Sequence[str] = one.get("waiting_for", ())
     since = min((node["healthy"] for node in serving if node.get("healthy")), default=None)
-    return (
-        one["name"],
-        one["version"],
-        _source(one),
-        f"waiting for {', '.join(waiting)}" if waiting else word(State(one["state"])),
-        str(len(nodes)) if len(serving) == len(nodes) else f"{len(serving)}/{len(nodes)}",
-        ",".join(pids[:_MOST_PIDS]) + (",…" if len(pids) > _MOST_PIDS else ""),
-        format_duration(now - since) if since is not None else "",
-        str(one.get("restarts", 0)),
-        one.get("error", "").partition("\n")[0],
+    return _Row(
+        name=one["name"],
+        version=one["version"],
+        source=_source(one),
+        state=word(State(one["state"])),
+        waiting=", ".join(one.get("waiting_for", ())),
+        debugger=", ".join(node["debugger"] for node in nodes if node.get("debugger")),
+        counts=(
+            str(len(nodes)) if len(serving) == len(nodes) else f"{len(serving)}/{len(nodes)}",
+            ",".join(pids[:_MOST_PIDS]) + (",…" if len(pids) > _MOST_PIDS else ""),
+            format_duration(now - since) if since is not None else "",
+            str(one.get("restarts", 0)),
+        ),
+        error=one.get("error", "").partition("\n")[0],
     )
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _PYTEST: Final = "pytest"
 _GROUPS: Final = ("test", "dev")
 """The dependency groups (PEP 735) that say what tests need: the first that is there."""
+_LAST: Final = "MICROLITE_IMPORT_LAST"
+"""The variable with the folder that the plug-in puts at the end of `sys.path`."""
 _ANCHORS: Final = ("microlite", "msgspec")
 """Packages by which the folders of microlite and of what it needs are found; in the one file they are the same folder."""
 
@@ -37,7 +39,8 @@ def test(options: Options, context: click.Context, folder: str | None, arguments
     """Run the tests of a project with pytest; without a folder, of the one you are in.
 
     What main.py needs and what the dependency group `test` or `dev` of pyproject.toml names is used as it is here if it is
-    installed; else it is installed, with pytest, into an environment that is kept for the next time. Further arguments are
+    installed; else it is installed, with pytest, into an environment that is kept for the next time. Modules are found as
+    `run` finds them: in the folders that `path` names, and last in the root of the project. Further arguments are
     pytest's: microlite test . -k greets
     """
     if folder is not None and folder.startswith("-"):
@@ -49,7 +52,7 @@ def test(options: Options, context: click.Context, folder: str | None, arguments
     wanted = _wanted(place)
     python = sys.executable if _are_here(wanted) else _environment(options, wanted)
     command = [python, "-m", "pytest", *_plugin(), *arguments]
-    code = _wait(subprocess.Popen(command, cwd=place, env=_variables()))
+    code = _wait(subprocess.Popen(command, cwd=place, env=_variables(place)))
     context.exit(code if code >= 0 else 128 - code)
 
 
@@ -127,16 +130,22 @@ def _wait(process: subprocess.Popen[bytes]) -> int:
             continue
 
 
-def _variables() -> dict[str, str]:
+def _variables(folder: Path) -> dict[str, str]:
     """The environment with the whole of microlite importable: `microlite.testing` boots a platform in the test's process.
 
-    It stands before what the project pins, as the platform needs the versions it was made with.
+    It stands before what the project pins, as the platform needs the versions it was made with. What a project shares is
+    importable as it is in `microlite run`: the folders of `path` first, its root last.
     """
+    from microlite.core.runtime.importing import import_folders, project_root
+    from microlite.core.runtime.manifest import read_manifest, read_pyproject
+
+    manifest = read_manifest(folder, read_pyproject(folder))
+    shared = import_folders(folder, manifest.path, f"{folder / 'pyproject.toml'}: [tool.microlite]") if manifest else ()
     specs = filter(None, map(importlib.util.find_spec, _ANCHORS))
     paths = (str(Path(spec.origin).parents[1]) for spec in specs if spec.origin is not None)
     given = os.environ.get("PYTHONPATH", "")
-    path = os.pathsep.join(dict.fromkeys([*paths, *filter(None, given.split(os.pathsep))]))
-    return {**os.environ, "PYTHONPATH": path}
+    path = os.pathsep.join(dict.fromkeys([*shared, *paths, *filter(None, given.split(os.pathsep))]))
+    return {**os.environ, "PYTHONPATH": path, _LAST: str(project_root(folder) or "")}
 
 
 def _plugin() -> Sequence[str]:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from microlite.cli.completes import completes
 from microlite.cli.failure import CommandError
 from microlite.cli.link import connect
-from microlite.cli.options import Options, completes
+from microlite.cli.options import Options
 from microlite.cli.places import find_targets
 
 if TYPE_CHECKING:

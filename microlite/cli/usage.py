@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 import click
 import msgspec
 
+from microlite.cli.commands import PROGRAM
 from microlite.cli.flags import list_flags
-from microlite.cli.root import PROGRAM
 from microlite.core.description.type_words import kind, type_word
 from microlite.core.description.uploads import takes_files
 

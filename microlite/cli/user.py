@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from microlite.cli.completes import completes
 from microlite.cli.failure import CommandError
-from microlite.cli.options import Options, completes, output_option
+from microlite.cli.options import Options, output_option
 from microlite.cli.output import print_json, print_table
 from microlite.cli.subcommands import Subcommands
 from microlite.core.user_config import UserConfig, check_key, is_secret

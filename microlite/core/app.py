@@ -22,11 +22,11 @@ from microlite.core.context import DEFAULT_NAMESPACE, Account
 from microlite.core.engine.sqlite import SQLiteEngine
 from microlite.core.library.context import Scope
 from microlite.core.library.dispatch import Dispatcher
-from microlite.core.library.placement import platform_socket
 from microlite.core.network.membership import Membership
 from microlite.core.network.programs import Programs
 from microlite.core.network.router import Router
 from microlite.core.registry.registry import Registry
+from microlite.core.rpc.paths import platform_socket
 from microlite.core.rpc.sockets import Listener, private_folder
 from microlite.core.runtime.environments import Environments
 from microlite.core.runtime.git.checkouts import Checkouts
@@ -38,7 +38,7 @@ from microlite.core.runtime.machinery import Machinery, Patience
 from microlite.core.runtime.runtime import Runtime
 from microlite.core.runtime.watcher import Watcher
 from microlite.core.server_file import remove_server_file, write_server_file
-from microlite.core.settings import DEFAULT_PORT, ServerOptions
+from microlite.core.settings import DATABASE, DEFAULT_PORT, ServerOptions
 from microlite.core.user_config import UserConfig
 from microlite.onefile.bytecode import compile_in_background
 from microlite.version import __version__
@@ -102,7 +102,7 @@ class Platform:
     async def _start(self, stack: contextlib.AsyncExitStack) -> None:
         clock, home = self.clock, self.options.home
         private_folder(home)
-        self.engine = await stack.enter_async_context(SQLiteEngine(home / "microlite.db", clock))
+        self.engine = await stack.enter_async_context(SQLiteEngine(home / DATABASE, clock))
         self.token = admin_token(home)
         self.registry = Registry(clock)
         self.router = Router(clock)

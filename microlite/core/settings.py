@@ -6,6 +6,9 @@ from pathlib import Path
 
 import msgspec
 
+DATABASE = "microlite.db"
+"""The file in a home that holds the platform's state. A folder with this file is the home of a platform."""
+
 DEFAULT_PORT = 8080
 """The gateway's port where nobody names one."""
 

@@ -17,7 +17,7 @@ from microlite.core.clock import Clock, ManualClock
 from microlite.core.context import DEFAULT_NAMESPACE
 from microlite.core.library.caller import Caller
 from microlite.core.library.peers import RefuseCalls
-from microlite.core.library.placement import platform_socket
+from microlite.core.rpc.paths import platform_socket
 from microlite.core.rpc.sockets import dial
 from microlite.core.settings import ServerOptions
 from microlite.testing.faults import Faults

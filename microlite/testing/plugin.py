@@ -10,12 +10,22 @@ Each test gets a platform of its own.
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests() -> None:
+    """Let tests import from the root of their project, behind all else, where `microlite test` says which that is."""
+    root = os.environ.get("MICROLITE_IMPORT_LAST")
+    if root and root not in sys.path:
+        sys.path.append(root)
 
 
 def pytest_configure(config: pytest.Config) -> None:

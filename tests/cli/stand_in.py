@@ -11,7 +11,6 @@ from typing import Any, Self
 
 import msgspec
 
-from microlite.cli.link import platform_path
 from microlite.core import errors
 from microlite.core.clock import SystemClock
 from microlite.core.description import ServiceDescription
@@ -20,6 +19,7 @@ from microlite.core.library.dispatch import Dispatcher
 from microlite.core.library.service import Service
 from microlite.core.registry.api import Node, Protocol, ServiceRecord
 from microlite.core.rpc.call import Inbound
+from microlite.core.rpc.paths import platform_socket
 from microlite.core.rpc.sockets import Listener
 from microlite.core.runtime.api import Happening, NodeStatus, RunRequest, ServiceStatus
 from microlite.core.runtime.lines import Line, Stream
@@ -183,7 +183,7 @@ class StandIn:
             for service in (*self.services, self._registry(), self._runtime())
         }
         listener = Listener(
-            platform_path(self.home),
+            platform_socket(self.home),
             self,
             role="platform",
             properties={"gateway": GATEWAY, "version": __version__, "pid": "1"},

@@ -133,8 +133,13 @@ def test_files_from_the_future_mean_a_slow_clock(microlite: Microlite, home: Pat
     assert "59 minutes" in found["detail"] or "60 minutes" in found["detail"]
 
 
-def test_a_full_disk_is_found(microlite: Microlite, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_found(
+    microlite: Microlite, cache: Path, home: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mend is what frees space; where that is nothing of ours, what shows who takes it."""
     monkeypatch.setattr(checks, "LEAST_SPACE", 1 << 62)
+    assert findings(microlite, port, 1)["disk"]["mend"] == f"du -xhd1 {home} | sort -h"
+    (cache / "microlite-0").mkdir()
     assert findings(microlite, port, 1)["disk"]["mend"] == "microlite cache clean"
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime, time
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from microlite.cli.failure import CommandError
 from microlite.cli.flags import list_flags, read_request
+from microlite.core.description.declaration import Place
+from microlite.core.description.schema import type_schema
 from microlite.core.description.type_words import type_word
 
 SCHEMA: dict[str, Any] = {
@@ -124,7 +128,8 @@ def test_flags_become_the_fields_that_they_name(words: list[str], request_: dict
         (["--tags", "[1"], "--tags: expected a list, got '[1': "),
         (["--options", "x"], "--options: expected a JSON object, got 'x': "),
         (["--options", "[1]"], "--options: expected a JSON object, got '[1]'"),
-        (["--json", "[1]"], "--json: expected a JSON object: "),
+        (["--json", "[1]"], "--json: expected object, got array"),
+        (["--json", '{"a":'], "--json: malformed JSON at byte 5: it ends too soon"),
         (["--json"], "--json needs a object"),
     ],
 )
@@ -163,3 +168,10 @@ def test_flags_of_a_type_within_itself_end() -> None:
 )
 def test_each_type_has_a_word(field: str, word: str) -> None:
     assert type_word(SCHEMA["properties"][field], SCHEMA) == word
+
+
+@pytest.mark.parametrize(("type_", "word"), [(datetime, "datetime"), (date, "date"), (time, "time"), (UUID, "uuid")])
+def test_times_have_their_words_with_and_without_a_zone(type_: type, word: str) -> None:
+    """A time of day has two formats, and one word."""
+    schema = type_schema(type_, Place("test"), "a time")
+    assert type_word(schema, schema) == word

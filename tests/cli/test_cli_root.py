@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -12,7 +13,8 @@ import pytest
 
 from microlite import __main__ as program
 from microlite.cli import external
-from microlite.cli.root import COMMANDS, Root, root
+from microlite.cli.commands import COMMANDS
+from microlite.cli.root import Root, root
 from microlite.core.description.naming import COMMANDS as RESERVED
 from microlite.version import __version__
 from tests.cli.conftest import Microlite
@@ -150,7 +152,7 @@ def test_colours_reach_no_file(microlite: Microlite, platform: StandIn) -> None:
 
 
 OURS = {"microlite", "microlite.version", "microlite.cli"}
-TEXTS = OURS | {f"microlite.cli.{name}" for name in ("entry", "failure", "options", "root")}
+TEXTS = OURS | {f"microlite.cli.{name}" for name in ("commands", "entry", "failure", "options", "root")}
 HEAVY = {"asyncio", "ssl", "http", "urllib.request", "logging", "uvloop", "aiohttp", "uvicorn", "apsw", "psutil"}
 
 
@@ -187,3 +189,33 @@ def test_a_client_command_loads_no_event_loop(home: Path, platform: StandIn, wor
     found = _imported("--home", str(home), *words)
     assert not found & HEAVY
     assert not {name for name in found if name.startswith(("microlite.web", "microlite.core.engine"))}
+
+
+LISTS_NOTHING = {
+    *("new", "server", "run", "update", "kill", "attach", "stream", "shell", "web", "test", "completion"),
+    *("openapi", "user config set", "user config delete"),
+}
+"""Commands without `--output`: they change something, or, as `openapi` does, print a document of one form only."""
+
+
+def _leaves(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            yield from _leaves(f"{name} {below.name}", below)
+    else:
+        yield name, command
+
+
+def test_every_listing_can_be_read_by_programs() -> None:
+    """Whoever adds a command decides: it takes `--output`, or it has nothing to list."""
+    context = click.Context(root)
+    leaves = dict(leaf for name in COMMANDS for leaf in _leaves(name, _command(context, name)))
+    without = {name for name, command in leaves.items() if "output" not in {one.name for one in command.params}}
+    assert without <= LISTS_NOTHING, "these list something, and not as JSON"
+
+
+def _command(context: click.Context, name: str) -> click.Command:
+    assert isinstance(root, Root)
+    found = root.get_command(context, name)
+    assert found is not None
+    return found

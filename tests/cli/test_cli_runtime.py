@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
 
+from microlite.cli.status import status_lines
 from microlite.core.runtime.api import NodeStatus, ServiceStatus
 from microlite.core.runtime.lines import Stream
 from microlite.core.runtime.states import State
@@ -42,6 +45,37 @@ def test_status_shows_each_service_on_a_line(microlite: Microlite, platform: Sta
     assert first.split()[6].startswith("1h1m4")
     assert first.split()[7:] == ["3", "n/a"]
     assert second.split() == ["orders", "latest", "n/a", "stopping", "0", "n/a", "n/a", "0", "it", "broke"]
+
+
+def test_status_fits_into_a_terminal_of_80_columns() -> None:
+    """Sources are cut at their beginning; what there is to say of a service stands below its line."""
+    node = {"id": "x-1", "generation": 1, "state": "running", "pid": 12345, "healthy": 1.0}
+    statuses: list[dict[str, Any]] = [
+        {
+            "name": "greeter",
+            "version": "1.0.0",
+            "source": "/srv/projects/of/mine/greeter",
+            "state": "running",
+            "nodes": [{**node, "debugger": "127.0.0.1:5678"}],
+            "error": "main.py, line 3: '(' was never closed",
+        },
+        {"name": "till", "version": "latest", "state": "pending", "waiting_for": ["orders", "stock"]},
+    ]
+    assert status_lines(statuses, 3701.0)[1:] == [
+        "greeter  1.0.0    /srv/projects/of/mine/greeter  running, debugger at 127.0.0.1:5678  1      12345  1h1m40s  0"
+        "         main.py, line 3: '(' was never closed",
+        "till     latest   n/a                            waiting for orders, stock            0      n/a    n/a      0"
+        "         n/a",
+    ]
+    narrow = status_lines(statuses, 3701.0, 80)
+    assert max(len(click.unstyle(text)) for text in narrow) <= 80
+    assert narrow[1:] == [
+        "greeter  1.0.0    …cts/of/mine/greeter  running  1      12345  1h1m40s  0",
+        "  debugger at 127.0.0.1:5678",
+        "  main.py, line 3: '(' was never closed",
+        "till     latest   n/a                   waiting  0      n/a    n/a      0",
+        "  waiting for orders, stock",
+    ]
 
 
 def test_status_of_one_service_or_version(microlite: Microlite, platform: StandIn) -> None:

@@ -101,7 +101,7 @@ def test_the_line_to_try_has_what_the_endpoint_needs(microlite: Microlite, ended
     line = microlite("run", str(tmp_path)).out.splitlines()[1]
     assert line == (
         "  curl http://127.0.0.1:8080/orders/create -H 'Content-Type: application/json' "
-        """-d '{"customer":"text","items":[{"sku":"text"}]}'"""
+        """-d '{"customer":"Ann","items":[{"sku":"text","price":1.5}]}'"""
     )
 
 

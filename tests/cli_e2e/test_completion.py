@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from microlite.cli.root import COMMANDS
+from microlite.cli.commands import COMMANDS
 from microlite.core.rpc.paths import socket_path
 from tests.cli.conftest import Microlite
 from tests.cli_e2e.conftest import PROGRAM, Live
@@ -22,7 +22,7 @@ from tests.cli_e2e.terminal import Terminal
 pytestmark = pytest.mark.timeout(180)
 
 SHELLS = [
-    pytest.param(name, marks=pytest.mark.skipif(shutil.which(name) is None, reason=f"there is no {name} here"))
+    pytest.param(name, marks=pytest.mark.skipif(shutil.which(name) is None, reason=f"not installed: {name}"))
     for name in ("bash", "zsh", "fish")
 ]
 

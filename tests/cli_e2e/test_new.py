@@ -147,6 +147,22 @@ def test_a_failing_test_fails_the_command(tmp_path: Path) -> None:
     assert "1 failed" in done.stdout
 
 
+def test_tests_import_what_their_project_shares(tmp_path: Path) -> None:
+    """By the rule of `run`: the folders of `path` first, the root of the project last."""
+    for name, text in {
+        "microlite.toml": "[services.orders]\n",
+        "shop/__init__.py": "PRICE = 7\n",
+        "libs/tax.py": "RATE = 2\n",
+        "orders/pyproject.toml": "[tool.microlite]\npath = ['../libs']\n",
+        "orders/main.py": "from microlite import Service\n",
+        "orders/test_main.py": "import shop, tax\n\ndef test_it():\n    assert shop.PRICE * tax.RATE == 14\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert "1 passed" in run(*PROGRAM, "test", "orders", cwd=tmp_path)
+    assert "1 passed" in run(*PROGRAM, "test", cwd=tmp_path / "orders")
+
+
 def test_arguments_go_on_to_pytest(tmp_path: Path) -> None:
     project = create(tmp_path, "greeter", "service")
     for words in (("-k", "nobody"), (".", "test_main.py", "-k", "nobody")):

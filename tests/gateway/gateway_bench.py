@@ -252,7 +252,7 @@ class Bench:
 
     async def disconnected(self) -> None:
         """Return when no connection is open."""
-        await self.gateway.edge.emptied(self.gateway._state.connections)
+        await self.gateway.edge.emptied(self.gateway.connections)
 
     async def idle(self) -> None:
         """Return when no request is being answered. Fails by the test's own time limit."""

@@ -26,7 +26,7 @@ class Address:
         programs.leased += 1
 
     def begin_stream(self) -> None:
-        raise AssertionError("a request is no WebSocket")
+        self._programs.streams += 1
 
     def release(self) -> None:
         self._programs.leased -= 1
@@ -39,6 +39,7 @@ class Programs:
         self.urls: list[str] = []
         """Addresses for the next requests; the last one stays."""
         self.leased = 0
+        self.streams = 0
         self.asked: list[tuple[str, str]] = []
 
     async def acquire(self, namespace: str, name: str) -> Address:

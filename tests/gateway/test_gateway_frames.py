@@ -252,7 +252,7 @@ async def test_a_client_that_floods_with_pings_and_reads_nothing(small: Bench) -
             break
     else:
         raise AssertionError("all of it was read")
-    for connection in small.gateway._state.connections:
+    for connection in small.gateway.connections:
         assert connection.transport.get_write_buffer_size() < 500_000
     wire.writer.transport.abort()
 

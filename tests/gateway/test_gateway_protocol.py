@@ -273,7 +273,7 @@ async def test_an_answer_for_a_client_that_is_gone_is_dropped(bench: Bench, wire
     """A reply in the same turn as the loss of the connection harms nobody."""
     wire.send(post("{}", "/echo/hold"))
     held = await bench.services.held.get()
-    for connection in list(bench.gateway._state.connections):
+    for connection in list(bench.gateway.connections):
         connection.transport.abort()
     held.inbound.reply(b"{}")
     await bench.idle()
@@ -303,7 +303,7 @@ async def test_writing_pauses_for_a_client_that_does_not_read(bench: Bench) -> N
             await asyncio.wait_for(writer.drain(), 0.05)
         except TimeoutError:
             break
-    for connection in bench.gateway._state.connections:
+    for connection in bench.gateway.connections:
         assert connection.transport.get_write_buffer_size() < 1_000_000
     assert len(bench.services.calls) < sent or sent < 200
     for _ in range(sent):

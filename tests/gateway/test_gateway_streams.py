@@ -145,7 +145,7 @@ async def test_a_slow_reader_never_makes_memory_grow(calm: Bench) -> None:
         peak = max(peak, *(stream.held for stream in calm.gateway.edge.streams))
     assert sent < total / 2, "the service was never stopped"
     assert peak <= INITIAL_CREDIT + len(item) + 64
-    for connection in calm.gateway._state.connections:
+    for connection in calm.gateway.connections:
         assert connection.transport.get_write_buffer_size() < 2 * INITIAL_CREDIT
     held.inbound.end()
     assert (await wire.answer()).body == (item + b"\n") * sent

@@ -338,7 +338,7 @@ async def test_what_one_side_does_not_read_stays_with_the_other(programs: Progra
     assert await wire.reader.readexactly(5) == b"first"
     assert await _blocks(wire.writer)
     assert await _blocks(writers[0])
-    for connection in bench.gateway._state.connections:
+    for connection in bench.gateway.connections:
         assert connection.transport.get_write_buffer_size() < 500_000
         assert connection.channel is not None
         assert len(connection.channel._buffer) < 500_000

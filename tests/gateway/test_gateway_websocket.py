@@ -468,7 +468,7 @@ async def test_a_slow_reader_never_makes_memory_grow(bench: Bench, ws: Open) -> 
             peak = max(peak, *(stream.held for stream in bench.gateway.edge.streams if hasattr(stream, "held")))
         assert sent < total / 2, "the service was never stopped"
         assert peak <= INITIAL_CREDIT + len(item) + 64
-        for connection in bench.gateway._state.connections:
+        for connection in bench.gateway.connections:
             assert connection.transport.get_write_buffer_size() < 2 * INITIAL_CREDIT
         held.inbound.end()
         messages = [message async for message in socket]

@@ -264,3 +264,26 @@ async def test_an_uncaught_exception_is_a_500_with_an_id_and_the_service_lives_o
             assert "secret_place" in logged[0]
             assert "microlite/core" not in logged[0], "our frames were not cut"
     assert await platform.call("frail.well") == "well"
+
+
+async def test_an_error_says_whose_it_is(platform: RunningPlatform, orders: Service) -> None:
+    """Of the endpoint that refused, or did not end in time; also where another service passes it on."""
+    clerk = Service("clerk")
+
+    @orders.endpoint
+    async def wait() -> None:
+        await asyncio.Event().wait()
+
+    @clerk.endpoint
+    async def take(ctx: Context) -> None:
+        await ctx.call("orders.create", customer=7)
+
+    await platform.serve(orders)
+    await platform.serve(clerk)
+    for name, whose in (("orders.create", "orders.create"), ("clerk.take", "orders.create")):
+        with pytest.raises(errors.BadRequest) as refused:
+            await platform.call(name)
+        assert refused.value.id == whose
+    with pytest.raises(errors.Timeout) as late:
+        await platform.options(timeout=0.05).call("orders.wait")
+    assert late.value.id == "orders.wait"

@@ -11,9 +11,9 @@ import pytest
 from microlite import Service, errors
 from microlite.core.description.structs import ANSWERED, ASKED, Encoding, encoding_of
 from microlite.core.library.peers import RefuseCalls
-from microlite.core.library.placement import platform_socket
 from microlite.core.rpc.call import StreamCall, UnaryCall
 from microlite.core.rpc.frames import INITIAL_CREDIT
+from microlite.core.rpc.paths import platform_socket
 from microlite.core.rpc.sockets import dial
 
 if TYPE_CHECKING:

@@ -114,6 +114,31 @@ async def test_a_failing_stop_hook_leaves_the_others_their_turn(
     assert "it sticks" in caplog.text
 
 
+async def test_a_stop_hook_that_hangs_is_given_up_after_ten_seconds(
+    platform: RunningPlatform, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = Service("stubborn")
+    waits = asyncio.Event()
+
+    @service.on_stop
+    def close() -> None:
+        raise AssertionError("there is no time left for it")
+
+    @service.on_stop
+    async def hang() -> None:
+        waits.set()
+        await asyncio.Event().wait()
+
+    await platform.serve(service)
+    stopping = asyncio.create_task(platform.stop(service))
+    await waits.wait()
+    assert not stopping.done()
+    platform.advance(10)
+    await stopping
+    assert "on_stop did not end within 10 s and is given up: hang (" in caplog.text
+    assert "there is no time left" not in caplog.text
+
+
 async def test_middleware_stands_around_every_handler_the_first_outermost(platform: RunningPlatform) -> None:
     service = Service("wrapped")
     said: list[str] = []

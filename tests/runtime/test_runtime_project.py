@@ -200,6 +200,36 @@ def test_packages_that_a_service_imports_from_its_project_are_watched_and_no_oth
     assert files == (str(tmp_path / ".env"), str(tmp_path / "common.py"))
 
 
+def test_of_a_folder_around_a_file_only_what_the_file_imports_counts(tmp_path: Path) -> None:
+    """And the variables and dependencies of the folder; the folder's own main.py speaks for all of it."""
+    put(
+        tmp_path,
+        {
+            "hold.py": "import prices, shop.money\n" + SERVICE,
+            "main.py": SERVICE,
+            "other.py": "",
+            "prices.py": "import deep.down\n",
+            "deep/down.py": "",
+            "shop/__init__.py": "",
+            "shop/money.py": "",
+            "notes/today.json": "{}",
+        },
+    )
+    hold, main = (find_sources(name, cwd=tmp_path)[0] for name in ("hold.py", "main.py"))
+    folders, files = watched(
+        tmp_path, hold.entry, hold.path, hold.root, alone=hold.alone, beside=("requirements.txt", "pyproject.toml")
+    )
+    assert folders == tuple(str(tmp_path / name) for name in ("deep", "shop"))
+    expected = (".env", "hold.py", "prices.py", "pyproject.toml", "requirements.txt")
+    assert files == tuple(str(tmp_path / name) for name in expected)
+    assert not main.alone
+
+
+def test_nothing_in_the_home_of_a_platform_is_a_service_of_the_project_around_it(tmp_path: Path) -> None:
+    put(tmp_path, {"orders/main.py": SERVICE, "data/microlite.db": "", "data/copies/main.py": SERVICE})
+    assert [Path(source.folder).name for source in find_sources(".", cwd=tmp_path)] == ["orders"]
+
+
 def test_a_service_that_shared_code_makes_is_one_and_named_by_its_folder(tmp_path: Path) -> None:
     made = "from shared.making import make\nmake(__file__).run()\n"
     put(tmp_path, {".git/HEAD": "", "shared/making.py": SERVICE, "orders/main.py": made, "bills/main.py": made})

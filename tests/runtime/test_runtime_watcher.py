@@ -165,6 +165,18 @@ async def test_a_deleted_file_is_a_change(watcher: Watcher, project: Path) -> No
     assert await next_names(watch, project) == ["shop/__init__.py"]
 
 
+async def test_what_a_platform_writes_into_its_home_is_no_change(watcher: Watcher, project: Path) -> None:
+    """Wherever the home lies and whatever it is called."""
+    home = project / "data"
+    home.mkdir()
+    (home / "microlite.db").write_text("")
+    watch = await watcher.watch(project)
+    (home / "server.json").write_text("{}")
+    (home / "copy").mkdir()
+    (home / "copy" / "main.py").write_text("one = 1\n")
+    await saw_nothing_before(watch, project)
+
+
 async def test_a_folder_that_goes_and_comes_back_is_watched_on(watcher: Watcher, project: Path) -> None:
     watch = await watcher.watch(project)
     shutil.copytree(project, project.with_name("kept"))

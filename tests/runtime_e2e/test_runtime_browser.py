@@ -41,7 +41,7 @@ PROGRAM = '''
 '''
 
 
-@pytest.mark.skipif(not CHROMIUM.exists(), reason="there is no Chromium on this machine")
+@pytest.mark.skipif(not CHROMIUM.exists(), reason="not installed: Chromium")
 async def test_pages_of_a_program_speak_websocket(bench: Bench) -> None:
     """To their program and to services: at an origin of their own, and in the sandbox below a path."""
     bench.write("numbers/main.py", NUMBERS)

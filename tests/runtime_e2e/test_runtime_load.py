@@ -16,9 +16,9 @@ import pytest
 from microlite import errors
 from microlite.core.library.caller import Caller
 from microlite.core.library.peers import RefuseCalls
-from microlite.core.library.placement import platform_socket
 from microlite.core.rpc.call import Call
 from microlite.core.rpc.connection import Connection
+from microlite.core.rpc.paths import platform_socket
 from microlite.core.rpc.sockets import dial
 from microlite.core.runtime.api import Topic
 from microlite.core.runtime.states import State

@@ -72,6 +72,21 @@ async def test_only_those_of_one_node(bench: Bench) -> None:
     assert "hello from talkative-2" in _texts(lines)
 
 
+async def test_a_node_that_there_is_not_is_named_with_those_that_there_are(bench: Bench) -> None:
+    """A node of earlier days is still one."""
+    bench.write("talkative/main.py", TALKATIVE)
+    await bench.run("talkative", instances=2)
+    await _say(bench, "one")
+    for follow in (False, True):
+        with pytest.raises(errors.NotFound) as refused:
+            await _read(bench, node="talkative-3", follow=follow)
+        assert refused.value.detail == (
+            "service talkative has no node 'talkative-3'; its nodes are: talkative-1, talkative-2"
+        )
+    await bench.call("runtime.update", service="talkative", instances=1)
+    assert "hello from talkative-2" in _texts(await _read(bench, lines=100, node="talkative-2"))
+
+
 async def test_following_goes_on_over_a_reload(bench: Bench) -> None:
     main = bench.write("talkative/main.py", TALKATIVE)
     await bench.run("talkative")

@@ -171,6 +171,20 @@ async def test_what_the_project_declares_is_read_again_when_it_changes(bench: Be
         assert await bench.call("echo.version") == 1
 
 
+async def test_files_beside_a_file_that_is_run_do_not_reload_it(bench: Bench) -> None:
+    """What it imports does, and so do the variables of its folder."""
+    bench.write("prices.py", "PRICE = 1\n")
+    bench.write("hold.py", "import prices\n" + versioned(0, "hold"))
+    async with bench.session("hold.py") as session:
+        await session.running("hold")
+        bench.write("other.py", "one = 1\n")
+        bench.write("notes/today.json", "{}")
+        bench.write("prices.py", "PRICE = 2\n")
+        assert (await session.topic(Topic.RELOAD)).text == "prices.py"
+        bench.write(".env", "PRICE=3\n")
+        assert (await session.topic(Topic.RELOAD)).text == ".env"
+
+
 async def test_a_source_that_is_not_watched_is_loaded_by_update(bench: Bench) -> None:
     """It keeps what was asked for: its name, its version."""
     bench.write("echo/main.py", versioned(1))

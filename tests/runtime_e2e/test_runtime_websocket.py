@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from microlite.core.library.node import STREAM_GRACE
 from microlite.core.runtime.api import Topic
 from microlite.core.runtime.node_run import STOP_GRACE
 from tests.runtime_e2e.runtime_bench import Bench, bench_on
@@ -41,6 +43,18 @@ NUMBERS = """
     if __name__ == "__main__":
         numbers.run()
 """
+
+EVENTS = """
+    NUMBER = {number}
+
+    async def app(scope, receive, send):
+        headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
+        await send({{"type": "http.response.start", "status": 200, "headers": headers}})
+        await send({{"type": "http.response.body", "body": b"data: %d\\n\\n" % NUMBER, "more_body": True}})
+        while (await receive())["type"] != "http.disconnect":
+            pass
+"""
+"""A stream of events that lasts until one side ends it."""
 
 PROGRAM = """
     NUMBER = {number}
@@ -143,3 +157,25 @@ async def test_a_stopping_platform_lets_programs_say_good_bye(tmp_path: Path) ->
     with pytest.raises(ConnectionClosed):
         await socket.recv()
     assert socket.close_code == 1012
+
+
+async def test_an_endless_answer_of_a_program_holds_its_end_up_no_longer_than_a_stream(bench: Bench) -> None:
+    """A third change waits for the oldest code: its streams end then, and requests would be waited for."""
+    bench.write("site/program.py", EVENTS.format(number=1))
+    async with bench.session("site", command=COMMAND) as session, AsyncExitStack() as stack:
+        await session.running()
+        for number in range(1, 5):
+            writer = await events(bench, number)
+            stack.callback(writer.close)
+            bench.write("site/program.py", EVENTS.format(number=number + 1) + "\n" * number)
+            began = asyncio.get_running_loop().time()
+            await session.topic(Topic.RELOAD)
+            assert asyncio.get_running_loop().time() - began < STREAM_GRACE
+
+
+async def events(bench: Bench, number: int) -> asyncio.StreamWriter:
+    """Begin to read the stream, up to its first event."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", bench.platform.gateway.port)
+    writer.write(b"GET /site/events HTTP/1.1\r\nhost: localhost\r\n\r\n")
+    await reader.readuntil(b"data: %d\n\n" % number)
+    return writer

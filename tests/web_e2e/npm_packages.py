@@ -54,7 +54,7 @@ def node_modules(packages: tuple[Package, ...]) -> Path:
     Skips the test where there is no node, or nothing can be fetched.
     """
     if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("needs node and npm: apt install nodejs npm")
+        pytest.skip("not installed: node and npm")
     key = hashlib.sha256(repr(packages).encode()).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "microlite-tests", "npm", key)
     target = cache / "node_modules"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from microlite.core.clock import SystemClock
 from microlite.core.library.caller import Caller
 from microlite.core.library.peers import Peers, RefuseCalls
-from microlite.core.library.placement import platform_socket
+from microlite.core.rpc.paths import platform_socket
 from microlite.core.rpc.sockets import dial
 
 if TYPE_CHECKING:

@@ -12,7 +12,14 @@ from microlite.core.description.uploads import is_bytes
 if TYPE_CHECKING:
     from microlite.core.description.structs import Schema
 
-_FORMATS: Final = {"date-time": "datetime", "date": "date", "time": "time", "duration": "duration", "uuid": "uuid"}
+_FORMATS: Final = {
+    "date-time": "datetime",
+    "date": "date",
+    "time": "time",
+    "partial-time": "time",
+    "duration": "duration",
+    "uuid": "uuid",
+}
 _MOST_CHOICES: Final = 8
 """So many values of an enum are listed; more would fill the screen."""
 

@@ -14,7 +14,8 @@ from microlite.core.library.bridge import Bridge
 from microlite.core.library.caller import Caller
 from microlite.core.library.loop_thread import LoopThread
 from microlite.core.library.peers import Peers, RefuseCalls
-from microlite.core.library.placement import default_home, platform_socket
+from microlite.core.library.placement import default_home
+from microlite.core.rpc.paths import platform_socket
 from microlite.core.rpc.sockets import dial
 
 if TYPE_CHECKING:

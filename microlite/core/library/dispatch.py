@@ -66,12 +66,13 @@ class Dispatcher:
         if self._checked and not self._allowed(endpoint, inbound):
             return
         if inbound.encoding >= len(ASKED):
-            inbound.fail(errors.UnsupportedMediaType(f"encoding {inbound.encoding}: 0 is MessagePack, 1 is JSON"))
+            error = errors.UnsupportedMediaType(f"encoding {inbound.encoding}: 0 is MessagePack, 1 is JSON")
+            _fail(inbound, error, endpoint)
             return
         try:
             arguments = endpoint.decode_request(inbound.payload, ASKED[inbound.encoding])
         except errors.Error as error:
-            inbound.fail(error)
+            _fail(inbound, error, endpoint)
             return
         context = Context(self._scope, inbound)
         name = endpoint.name if endpoint.is_async else ""
@@ -80,7 +81,7 @@ class Dispatcher:
             self._start(inbound, self._unary(endpoint, context, arguments, inbound), name, None)
             return
         if endpoint.streaming.from_server and not inbound.credit:
-            inbound.fail(errors.BadRequest(f"{endpoint.name} answers with a stream; call it as one"))
+            _fail(inbound, errors.BadRequest(f"{endpoint.name} answers with a stream; call it as one"), endpoint)
             return
         flow = _Flow(inbound, endpoint.streaming.from_client)
         self._start(inbound, self._stream(endpoint, context, arguments, inbound, flow), name, flow)
@@ -110,11 +111,11 @@ class Dispatcher:
                 result = await self._run(context, Invocation(endpoint, arguments))
             inbound.reply(endpoint.encode_response(result, ANSWERED[inbound.encoding]))
         except errors.Error as error:
-            inbound.fail(error)
+            _fail(inbound, error, endpoint)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the edge between user code and the wire
             inbound.fail(report(error, context, endpoint))
         except asyncio.CancelledError:
-            inbound.fail(_canceled(endpoint))  # dropped where the caller is gone or the deadline has passed
+            _fail(inbound, _canceled(endpoint), endpoint)  # dropped where the caller is gone or the deadline has passed
             raise
 
     async def _stream(
@@ -145,11 +146,11 @@ class Dispatcher:
                     await close()
             inbound.end()
         except errors.Error as error:
-            inbound.fail(error)
+            _fail(inbound, error, endpoint)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the edge between user code and the wire
             inbound.fail(report(error, context, endpoint))
         except asyncio.CancelledError:
-            inbound.fail(_canceled(endpoint))
+            _fail(inbound, _canceled(endpoint), endpoint)
             raise
         finally:
             flow.over()
@@ -181,11 +182,12 @@ class Dispatcher:
         if role is Role.PUBLIC or (account is not None and (role is Role.ACCOUNT or account.is_admin)):
             return True
         if account is None:
-            inbound.fail(
-                errors.Unauthorized(f"{inbound.service}.{endpoint.name} needs an account; log in, or send a token")
+            error: errors.Error = errors.Unauthorized(
+                f"{inbound.service}.{endpoint.name} needs an account; log in, or send a token"
             )
         else:
-            inbound.fail(errors.Forbidden(f"{inbound.service}.{endpoint.name} is for admins, and {account.id} is none"))
+            error = errors.Forbidden(f"{inbound.service}.{endpoint.name} is for admins, and {account.id} is none")
+        _fail(inbound, error, endpoint)
         return False
 
     @property
@@ -282,6 +284,12 @@ class _Items:
         if payload is None:
             raise StopAsyncIteration
         return self._endpoint.decode_item(payload, self._encoding)
+
+
+def _fail(inbound: Inbound, error: errors.Error, endpoint: Endpoint) -> None:
+    """Let the call fail; an error that does not say whose it is is this endpoint's."""
+    error.id = error.id or f"{inbound.service}.{endpoint.name}"
+    inbound.fail(error)
 
 
 def _canceled(endpoint: Endpoint) -> errors.Error:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from microlite.core.clock import Clock
+    from microlite.core.library.hooks import Hook
     from microlite.core.library.service import Service
     from microlite.core.rpc.call import Acceptor, Call
     from microlite.core.rpc.connection import Connection
@@ -40,6 +41,9 @@ GRACE = 30.0
 
 STREAM_GRACE = 10.0
 """Seconds after which streams are ended then, with an error that says to call again."""
+
+STOP_HOOKS = 10.0
+"""Seconds that the functions of `on_stop` have together."""
 
 
 def run(service: Service) -> None:
@@ -188,11 +192,28 @@ class RunningNode:
             raise errors.InternalServerError(f"on_start failed: {said}{_where(error)}") from error
 
     async def _stop_hooks(self, context: Context) -> None:
-        for hook in self._service.stop_hooks:
-            try:
-                await hook.run(context)
-            except Exception as error:  # noqa: BLE001 - each hook has its turn, whatever the one before did
-                report(error, context, None)
+        time: asyncio.Future[Any] = asyncio.ensure_future(self._clock.sleep(STOP_HOOKS))
+        try:
+            for hook in self._service.stop_hooks:
+                if not await self._stop_hook(hook, context, time):
+                    break
+        finally:
+            time.cancel()
+
+    async def _stop_hook(self, hook: Hook, context: Context, time: asyncio.Future[Any]) -> bool:
+        """Run one of them; False where the time was up first."""
+        work = asyncio.ensure_future(hook.run(context))
+        try:
+            await _first(work, time)
+            if not work.done():
+                context.log.error("on_stop did not end within %g s and is given up: %s", STOP_HOOKS, hook.place)
+                return False
+            work.result()
+        except Exception as error:  # noqa: BLE001 - each hook has its turn, whatever the one before did
+            report(error, context, None)
+        finally:
+            work.cancel()
+        return True
 
     async def _connect(self) -> None:
         placement = self._placement

@@ -13,7 +13,7 @@ import msgspec
 
 from microlite.core import errors
 from microlite.core.context import DEFAULT_NAMESPACE
-from microlite.core.rpc.paths import socket_path
+from microlite.core.rpc.paths import platform_socket
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,8 +103,3 @@ def default_home(environment: Mapping[str, str] | None = None) -> Path:
     """The home folder where nobody names one: `~/.microlite`."""
     environment = os.environ if environment is None else environment
     return Path(environment.get("HOME") or Path.home()) / ".microlite"
-
-
-def platform_socket(home: Path) -> Path:
-    """The socket on which the platform of a home listens."""
-    return socket_path(home / "run", "platform")

@@ -200,7 +200,10 @@ class Service:
         return function
 
     def on_stop(self, function: F) -> F:
-        """Run a function, plain or async, with the context or nothing, after the last call; in reverse order."""
+        """Run a function, plain or async, with the context or nothing, after the last call; in reverse order.
+
+        All of them together have ten seconds.
+        """
         self._stop_hooks.append(Hook.of(function))
         return function
 

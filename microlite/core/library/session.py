@@ -12,8 +12,9 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from microlite.core import errors
-from microlite.core.library.placement import platform_socket
+from microlite.core.rpc.paths import platform_socket
 from microlite.core.rpc.sockets import private_folder
+from microlite.core.settings import DATABASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -108,7 +109,7 @@ def _let_settle(home: Path) -> None:
     patience = time.monotonic() + PATIENCE
     while time.monotonic() < patience and not answers(home):
         try:
-            pid = int((home / "microlite.db.lock").read_text())
+            pid = int((home / f"{DATABASE}.lock").read_text())
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)  # this process may have started it, and is the one to bury it then
             os.kill(pid, 0)

@@ -45,7 +45,8 @@ class LocalCalls:
         for inbound in [inbound for inbound in self._pending if inbound.expires <= now]:
             self._pending.discard(inbound)
             receiver = inbound.receiver
-            error = errors.Timeout(f"{inbound.service}.{inbound.endpoint} did not finish in time")
+            name = f"{inbound.service}.{inbound.endpoint}"
+            error = errors.Timeout(f"{name} did not finish in time", id=name)
             inbound.fail(error)
             if receiver is not None:
                 receiver.on_cancel(error)

@@ -20,12 +20,12 @@ class ProgramLease:
         self.base_url = link.address
 
     def begin_stream(self) -> None:
-        """The request has become a WebSocket: a program that is to end gives it the time of streams."""
+        """The request has become a WebSocket or an endless answer: a program that is to end gives it the time of streams."""
         self._is_stream = True
         self._link.begin_stream()
 
     def release(self) -> None:
-        """The request or WebSocket is over. To be called once."""
+        """The request or stream is over. To be called once."""
         if self._is_stream:
             self._link.end_stream()
         else:

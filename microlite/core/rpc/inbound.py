@@ -85,7 +85,8 @@ class WireInbound(Inbound):
 
     def expire(self) -> None:
         """The deadline passed: stop the work and say so."""
-        self.cut(errors.Timeout(f"{self.service}.{self.endpoint} did not finish in time"))
+        name = f"{self.service}.{self.endpoint}"
+        self.cut(errors.Timeout(f"{name} did not finish in time", id=name))
 
     def cut(self, error: errors.Error) -> None:
         """End the call from outside: its server stops, its caller gets `error`."""

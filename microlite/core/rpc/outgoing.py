@@ -150,7 +150,8 @@ class Outgoing(outbox.Outbox):
         if call is not None:
             self.failures += 1
             self.send(pack(frames.Cancel(call_id)))
-            call.on_error(errors.Timeout(f"{call.service}.{call.endpoint} did not answer in time"))
+            name = f"{call.service}.{call.endpoint}"
+            call.on_error(errors.Timeout(f"{name} did not answer in time", id=name))
 
     def watch_deadlines(self) -> None:
         """Look at the deadlines from now on, until none is pending."""

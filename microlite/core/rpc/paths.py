@@ -22,3 +22,8 @@ def socket_path(folder: Path, name: str) -> Path:
         return path
     place = blake2b(os.fsencode(folder.absolute()), digest_size=8).hexdigest()
     return Path(f"/tmp/microlite-{os.getuid()}-{place}") / f"{digest}.s"  # noqa: S108 - its owner and mode are checked
+
+
+def platform_socket(home: Path) -> Path:
+    """The socket on which the platform of a home listens."""
+    return socket_path(home / "run", "platform")

@@ -61,12 +61,14 @@ class Watched(NamedTuple):
     """What a service is made of, as far as it can be read."""
 
     folders: tuple[str, ...]
-    """Its own, and those of the packages outside of it that it imports; all below them counts."""
+    """Its own, and those of the packages that it imports from elsewhere; all below them counts."""
     files: tuple[str, ...]
     """Single files: modules that lie in a root of the path itself, and the variables of the project."""
 
 
-def watched(folder: Path, entry: str, path: Sequence[str], root: str) -> Watched:
+def watched(
+    folder: Path, entry: str, path: Sequence[str], root: str, *, alone: bool = False, beside: Sequence[str] = ()
+) -> Watched:
     """What has to be watched for a service. Reads files and imports none: not for the loop.
 
     Args:
@@ -74,11 +76,19 @@ def watched(folder: Path, entry: str, path: Sequence[str], root: str) -> Watched
         entry: the file that is run, relative to it; empty for a command.
         path: further folders to import from.
         root: the project's, empty if there is none.
+        alone: whether the folder holds other things too, and only what the entry imports from it counts.
+        beside: names of files that count in such a folder all the same.
     """
     roots = tuple(Path(place) for place in (*path, root) if place and place != str(folder))
-    folders, files = {str(folder)}, set[str]()
-    for module in _shared(folder / entry, folder, roots) if entry and roots else ():
-        if module.parent in roots:
+    folders, files = set[str](), set[str]()
+    if alone:
+        files |= {str(folder / name) for name in (entry, VARIABLES, *beside)}
+    else:
+        folders.add(str(folder))
+    for module in _imported(folder / entry, (folder, *roots)) if entry and (alone or roots) else ():
+        if module.is_relative_to(folder) and not alone:
+            continue
+        if module.parent in (folder, *roots):
             files.add(str(module))
         else:
             folders.add(str(module.parent))
@@ -87,18 +97,17 @@ def watched(folder: Path, entry: str, path: Sequence[str], root: str) -> Watched
     return Watched(tuple(sorted(folders)), tuple(sorted(files)))
 
 
-def _shared(entry: Path, folder: Path, roots: Sequence[Path]) -> Iterator[Path]:
-    """The modules outside of `folder` that a file imports, directly or through others."""
+def _imported(entry: Path, roots: Sequence[Path]) -> Iterator[Path]:
+    """The modules below some folders that a file imports, directly or through others."""
     queue, seen = [entry], {entry}
     while queue and len(seen) <= _MODULES_READ:
         module = queue.pop()
         for name in _imports(module):
-            for candidate in module_files(name, module, (folder, *roots)):
+            for candidate in module_files(name, module, roots):
                 if candidate not in seen:
                     seen.add(candidate)
                     queue.append(candidate)
-                    if not candidate.is_relative_to(folder):
-                        yield candidate
+                    yield candidate
 
 
 def _imports(path: Path) -> Sequence[str]:

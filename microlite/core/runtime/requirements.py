@@ -25,6 +25,10 @@ _TEXT: Final = "requirements.txt"
 _LOCK: Final = "uv.lock"
 _PROJECT: Final = "pyproject.toml"
 _PLATFORM: Final = "microlite"
+
+FILES: Final = (_TEXT, _LOCK, _PROJECT)
+"""The files of a folder that say what its project needs."""
+
 _DEEPEST: Final = 20
 _EXPORT: Final = "run `uv export --no-emit-project -o requirements.txt`"
 

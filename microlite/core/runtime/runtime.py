@@ -14,7 +14,7 @@ import msgspec
 from microlite.core import errors
 from microlite.core.context import PLATFORM_NAMESPACE
 from microlite.core.engine.api import Batch, Delete, Put
-from microlite.core.runtime import importing
+from microlite.core.runtime import importing, requirements
 from microlite.core.runtime.api import Desired, Happening, ServiceStatus, Topic
 from microlite.core.runtime.dependencies import check_needs, ends_before
 from microlite.core.runtime.gates import Gates
@@ -200,7 +200,13 @@ class Runtime:
         """Watch what the service is made of now, if that is not what is watched."""
         source = service.runner.desired.source
         watched = await asyncio.to_thread(
-            importing.watched, Path(source.folder), source.entry, source.path, source.root
+            importing.watched,
+            Path(source.folder),
+            source.entry,
+            source.path,
+            source.root,
+            alone=source.alone,
+            beside=requirements.FILES,
         )
         if watched == service.watched:
             return

@@ -19,7 +19,7 @@ from microlite.core.runtime.states import State
 
 if TYPE_CHECKING:
     from microlite.core.registry.registry import Registry
-    from microlite.core.runtime.logs import Logs
+    from microlite.core.runtime.logs import Log, Logs
     from microlite.core.runtime.runtime import Runtime
 
 
@@ -156,6 +156,8 @@ def runtime_service(runtime: Runtime, registry: Registry, logs: Logs) -> Service
                 f"Logs not found for service {service}: it was started by hand, and writes to its own terminal"
             )
         log = logs.of(ctx.namespace, service)
+        if node:
+            await _check_node(node, log, service, _statuses(runtime, registry, ctx.namespace, service))
         last = lines if lines or not since else None
         if not follow:
             found = await log.since(since, last=last, node=node) if since else await log.tail(lines, node=node)
@@ -202,6 +204,17 @@ def _statuses(
                     )
                 )
     return sorted(found, key=lambda status: (status.name, status.version))
+
+
+async def _check_node(node: str, log: Log, service: str, statuses: list[ServiceStatus]) -> None:
+    """Raise NotFound for a node that is none of the service and has written nothing into its log."""
+    running = {one.id for status in statuses for one in status.nodes}
+    if node in running:
+        return
+    written = {line.node for line in await log.since(0.0)} - {""}
+    if node not in written:
+        known = ", ".join(sorted(running | written)) or "none"
+        raise errors.NotFound(f"service {service} has no node {node!r}; its nodes are: {known}")
 
 
 def _owner(ctx: Context) -> str:

@@ -37,6 +37,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
         name: of the service, normalised.
         folder: absolute path of the folder, which is the working directory.
         entry: the file to run, relative to the folder; empty for a command.
+        alone: whether the folder is only where the entry lies: what else is in it is no source of this service.
         command: the program and its arguments; empty for a file.
         requirements: the file of the folder that names its dependencies, empty if there is none.
         port: the port that a command listens on by itself; 0 if it takes the one in `PORT`.
@@ -57,6 +58,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     folder: str
     entry: str = ""
+    alone: bool = False
     command: tuple[str, ...] = ()
     requirements: str = ""
     port: int = 0
@@ -171,10 +173,12 @@ def _of_file(path: Path) -> Source:
     if not (inspection.service or inspection.broken):
         raise errors.BadRequest(_no_service(path))
     manifest = _manifest(folder) or Manifest()
-    if folder / (manifest.entry or _ENTRY) != path or manifest.command:
+    alone = folder / (manifest.entry or _ENTRY) != path or bool(manifest.command)
+    if alone:
         # The table speaks of another program of this folder; only what holds for the folder holds here too.
         manifest = Manifest(env=manifest.env, preload=manifest.preload, watch=manifest.watch)
-    return _of_entry(folder, path, inspection, manifest, folder.name if path.name == _ENTRY else path.stem)
+    source = _of_entry(folder, path, inspection, manifest, folder.name if path.name == _ENTRY else path.stem)
+    return msgspec.structs.replace(source, alone=alone)
 
 
 def _search(folder: Path) -> tuple[tuple[Source, ...], list[Path]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
+from microlite.core.settings import DATABASE
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -38,6 +40,9 @@ EXTENSIONS: Final = frozenset(
 )
 """Extensions of files that a service reads when it starts, as a rule. A project can name its own (`watch`)."""
 
+_FOREIGN: Final = ("pyvenv.cfg", DATABASE)
+"""A folder with one of these files is a virtual environment or the home of a platform, whatever its name is."""
+
 _NO_SOURCE: Final = frozenset({"__pycache__", "node_modules", "site-packages", "venv", "virtualenv", "__pypackages__"})
 
 
@@ -47,13 +52,15 @@ def may_be_source_folder(name: str) -> bool:
 
 
 def is_source_folder(entry: os.DirEntry[str]) -> bool:
-    """A folder whose content counts, by its name, and no virtual environment by what lies in it.
+    """A folder whose content counts, by its name, and neither virtual environment nor home by what lies in it.
 
     Symbolic links to folders are not followed: they can form circles.
     """
     if not may_be_source_folder(entry.name):
         return False
-    return entry.is_dir(follow_symlinks=False) and not os.path.lexists(os.path.join(entry.path, "pyvenv.cfg"))  # noqa: PTH118 - a path of str, in a loop over thousands
+    if not entry.is_dir(follow_symlinks=False):
+        return False
+    return not any(os.path.lexists(f"{entry.path}{os.sep}{name}") for name in _FOREIGN)
 
 
 def is_source_file(name: str, extensions: frozenset[str] = EXTENSIONS) -> bool:

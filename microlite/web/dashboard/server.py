@@ -7,7 +7,7 @@ browsers that come early wait in its queue until `start` has done the rest.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,7 +16,8 @@ from microlite.core.settings import DASHBOARD_OFFSET, DEFAULT_PORT
 from microlite.web.dashboard.options import DashboardOptions
 from microlite.web.gateway.edge import Edge
 from microlite.web.gateway.options import GatewayOptions
-from microlite.web.gateway.ports import PortTaken, bind
+from microlite.web.gateway.ports import PortTaken, bind, url_of
+from microlite.web.gateway.serving import Serving
 from microlite.web.gateway.table import PathTable
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from microlite.web.dashboard.app import DashboardApp
     from microlite.web.dashboard.parts import DashboardParts
     from microlite.web.gateway.edge import Lease
-    from microlite.web.gateway.protocol import GatewayProtocol
 
 
 class Dashboard:
@@ -48,17 +48,12 @@ class Dashboard:
         self._listener: socket.socket | None = bind(options.host, options.port)
         self.port: int = self._listener.getsockname()[1]
         self._app: DashboardApp | None = None
-        self._edge: Edge | None = None
-        self._state: Any = None
-        self._server: asyncio.Server | None = None
+        self._serving: Serving | None = None
 
     @property
     def url(self) -> str:
         """Where it is reached from this machine, without a slash at the end."""
-        host = self.options.host
-        if host in ("", "0.0.0.0", "::"):  # noqa: S104 - compared, not bound
-            host = "localhost"
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        return url_of(self.options.host, self.port)
 
     async def start(self, parts: DashboardParts, gateway: str) -> None:
         """Load the libraries, in a thread, and answer from then on.
@@ -68,32 +63,11 @@ class Dashboard:
             gateway: the URL of the gateway, without a slash at the end.
         """
         app = self._app = await asyncio.to_thread(_load, self.options, parts, self.url, gateway)
-        from uvicorn.config import Config
-        from uvicorn.server import ServerState
-
-        from microlite.web.gateway.protocol import GatewayProtocol
-
-        if self._listener is None:
-            return  # the platform has ended meanwhile
-        loop = asyncio.get_running_loop()
-        edge = self._edge = _edge(self.options, parts)
-        self._state = state = ServerState()
-        config = Config(
-            app,
-            http=GatewayProtocol,
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            forwarded_allow_ips="",
-            workers=1,
-        )
-        config.load()
         listener, self._listener = self._listener, None
-        self._server = await loop.create_server(lambda: GatewayProtocol(edge, config, state, loop), sock=listener)
-        self._sweep()
+        if listener is None:
+            return  # the platform has ended meanwhile
+        self._serving = Serving(_edge(self.options, parts), app)
+        await self._serving.start(listener)
         self.started.set()
 
     async def stop(self) -> None:
@@ -101,37 +75,8 @@ class Dashboard:
         listener, self._listener = self._listener, None
         if listener is not None:
             listener.close()
-        server, self._server = self._server, None
-        if server is None or self._edge is None or self._app is None:
-            return
-        self._edge.stopping = True
-        server.close()
-        self._app.stopping.set()
-        for connection in self._connections():
-            connection.shutdown()
-        try:
-            async with asyncio.timeout(self.options.grace):
-                await self._edge.emptied(self._state.connections)
-        except TimeoutError:
-            for connection in self._connections():
-                connection.transport.abort()
-            await self._edge.emptied(self._state.connections)
-        for task in list(self._state.tasks):
-            task.cancel()
-        await asyncio.gather(*self._state.tasks, return_exceptions=True)
-
-    def _connections(self) -> list[GatewayProtocol]:
-        return list(self._state.connections) if self._state is not None else []
-
-    def _sweep(self) -> None:
-        """Renew the date, and end connections that have lasted too long; then again."""
-        if self._server is None or self._edge is None:
-            return
-        self._edge.answers.tick(self._edge.clock.now())
-        now = asyncio.get_running_loop().time()
-        for connection in self._connections():
-            connection.sweep(now)
-        self._edge.clock.call_later(1.0, self._sweep)
+        if self._serving is not None and self._app is not None:
+            await self._serving.stop(self.options.grace, self._app.stopping.set)
 
 
 def bind_dashboard(options: ServerOptions) -> Dashboard | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from microlite.core import errors
+from microlite.core.description.rejection import bad_payload
 from microlite.core.description.structs import Encoding
 from microlite.web.gateway.fields import convert_params, parse_query
 from microlite.web.gateway.forms import FormReader, Part, form_fields, read_boundary
@@ -130,12 +131,10 @@ def _object(document: bytes) -> dict[str, Any]:
     if not document:
         return {}
     try:
-        body = _decode(document)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise errors.BadRequest(f"the body is not JSON: {error}", id="gateway") from None
-    if not isinstance(body, dict):
-        raise errors.BadRequest("the body must be a JSON object, whose members are the fields", id="gateway")
-    return body
+        return _decode(document, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        refusal = bad_payload(error, document, Encoding.JSON, {})
+        raise errors.BadRequest(refusal.detail, id="gateway") from None
 
 
 async def _read_parts(exchange: Exchange) -> list[Part]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from microlite.web.gateway.exchange import Exchange
     from microlite.web.gateway.table import Target
 
+_EVENTS: Final = "text/event-stream"
 _VERSION: Final = re.compile(rb"[vV][0-9]+")
 _AUTOMATIC: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 
@@ -198,6 +199,8 @@ class _Relay:
 
         exchange = self._exchange
         headers = answer_headers(exchange, response.raw_headers, self._prefix, lease.base_url.encode())
+        if response.content_type == _EVENTS:
+            lease.begin_stream()
         await exchange.start(response.status, headers, own=False)
         try:
             async for piece in response.content.iter_any():

@@ -69,3 +69,10 @@ def find_holder(port: int) -> str:
     except (psutil.Error, OSError):
         return ""  # macOS tells it to root only
     return ""
+
+
+def url_of(host: str, port: int) -> str:
+    """Where a server that listens there is reached from this machine, without a slash at the end."""
+    if host in ("", "0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        host = "localhost"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

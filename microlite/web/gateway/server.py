@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from microlite.core import errors
 from microlite.web.gateway.edge import Edge
-from microlite.web.gateway.embedded import prepare_uvicorn
-from microlite.web.gateway.ports import bind
+from microlite.web.gateway.ports import bind, url_of
+from microlite.web.gateway.serving import Serving
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, MutableMapping
+    from collections.abc import Callable
 
-    from microlite.core.clock import Clock, Timer
+    from microlite.core.clock import Clock
     from microlite.core.rpc.call import Call
     from microlite.web.gateway.app import GatewayApp
-    from microlite.web.gateway.cycle import Receive, Send
     from microlite.web.gateway.edge import Programs
     from microlite.web.gateway.options import GatewayOptions
     from microlite.web.gateway.protocol import GatewayProtocol
     from microlite.web.gateway.table import PathTable
-
-    App = Callable[[MutableMapping[str, Any], Receive, Send], Any]
 
 
 class Gateway:
@@ -53,17 +49,17 @@ class Gateway:
         self.port = 0
         """The port that is bound, from `start` on."""
         self._app: GatewayApp | None = None
-        self._state: Any = None
-        self._server: asyncio.Server | None = None
-        self._round: Timer | None = None
+        self._serving: Serving | None = None
 
     @property
     def url(self) -> str:
         """Where the gateway is reached from this machine."""
-        host = self.edge.options.host
-        if host in ("", "0.0.0.0", "::"):  # noqa: S104 - compared, not bound
-            host = "localhost"
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        return url_of(self.edge.options.host, self.port)
+
+    @property
+    def connections(self) -> set[GatewayProtocol]:
+        """Those that are open."""
+        return self._serving.connections if self._serving is not None else set()
 
     async def start(self) -> None:
         """Bind the port and take requests.
@@ -72,38 +68,13 @@ class Gateway:
             PortTaken: another program holds the port; the detail names it.
             Error: the address cannot be bound.
         """
-        options = self.edge.options
-        listener = bind(options.host, options.port)
-        prepare_uvicorn()
-        from uvicorn.config import Config
-        from uvicorn.server import ServerState
-
+        listener = bind(self.edge.options.host, self.edge.options.port)
         from microlite.web.gateway.app import GatewayApp
-        from microlite.web.gateway.protocol import GatewayProtocol
 
-        loop = asyncio.get_running_loop()
         self._app = GatewayApp(self.edge)
-        self._state = state = ServerState()
-        config = Config(
-            self._app,
-            http=GatewayProtocol,
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            forwarded_allow_ips="",
-            workers=1,
-        )
-        config.load()
-
-        def connect() -> GatewayProtocol:
-            return GatewayProtocol(self.edge, config, state, loop)
-
-        self._server = await loop.create_server(connect, sock=listener)
+        self._serving = Serving(self.edge, self._app)
+        await self._serving.start(listener)
         self.port = listener.getsockname()[1]
-        self._go_round()
 
     async def stop(self, grace: float = 10.0) -> None:
         """Take no more connections, let requests under way finish, then close. Idempotent.
@@ -114,46 +85,17 @@ class Gateway:
         Args:
             grace: seconds that requests under way may still take; what is left then is cut off.
         """
-        if self._server is None:
+        serving, self._serving = self._serving, None
+        if serving is None:
             return
-        server, self._server = self._server, None
-        self.edge.stopping = True
-        server.close()
-        for connection in self._connections():
-            connection.shutdown()
+        await serving.stop(grace, self._end_streams)
+        if self._app is not None:
+            await self._app.close()
+        self.edge.workers.close()
+
+    def _end_streams(self) -> None:
         ending = errors.ServiceUnavailable("the platform is stopping; connect again", id="gateway")
         for stream in list(self.edge.streams):
             stream.give_up(ending)
         for tunnel in list(self.edge.tunnels):
             tunnel.cut()
-        try:
-            async with asyncio.timeout(grace):
-                await self.edge.emptied(self._state.connections)
-        except TimeoutError:
-            for connection in self._connections():
-                connection.transport.abort()
-            await self.edge.emptied(self._state.connections)
-        for task in list(self._state.tasks):
-            task.cancel()
-        await asyncio.gather(*self._state.tasks, return_exceptions=True)
-        if self._round is not None:
-            self._round.cancel()
-        if self._app is not None:
-            await self._app.close()
-        self.edge.workers.close()
-
-    def _connections(self) -> list[GatewayProtocol]:
-        return list(self._state.connections)
-
-    def _go_round(self) -> None:
-        """Renew the date, and end what has lasted too long, on all connections; then again."""
-        options = self.edge.options
-        self.edge.answers.tick(self.edge.clock.now())
-        now = asyncio.get_running_loop().time()
-        for connection in self._connections():
-            connection.sweep(now)
-        shortest = min(
-            *(options.head_timeout, options.body_timeout, options.write_timeout, options.keep_alive, options.linger),
-            *(options.ping, options.pong),
-        )
-        self._round = self.edge.clock.call_later(min(1.0, shortest / 4), self._go_round)

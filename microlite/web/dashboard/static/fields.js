@@ -38,8 +38,8 @@ const fieldsOf = (() => {
     return schema.type ?? "any";
   }
 
-  const FORMATS = { "date-time": "datetime", date: "date", time: "time", duration: "duration", uuid: "uuid" };
-  const EXAMPLES = { "date-time": "2026-01-31T12:00:00Z", date: "2026-01-31", time: "12:00:00", duration: "PT10S", uuid: "6ba7b810-9dad-11d1-80b4-00c04fd430c8", decimal: "1.50" };
+  const FORMATS = { "date-time": "datetime", date: "date", time: "time", "partial-time": "time", duration: "duration", uuid: "uuid" };
+  const EXAMPLES = { "date-time": "2026-01-31T12:00:00Z", date: "2026-01-31", time: "12:00:00Z", "partial-time": "12:00:00", duration: "PT10S", uuid: "6ba7b810-9dad-11d1-80b4-00c04fd430c8", decimal: "1.50" };
 
   function word(schema, root) {
     const words = alternatives(schema, root).filter((one) => kind(one) !== "null").map((one) => {
