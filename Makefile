@@ -28,7 +28,7 @@ help: ## Show this list
 run: $(BUILT) ## Build for this Python, start the platform and examples/greeter with hot reload
 	@exec $(PYTHON) $(PYZ) run examples/greeter
 
-test: $(DEV_VENV) ## Run the tests
+test: $(DEV_VENV) ## Run the tests, but for the slow ones
 	@$(BIN)/python -m pytest -n auto
 
 fuzz: $(DEV_VENV) ## Call everything with generated input for a long time (FUZZ=50 times what CI does)
@@ -39,7 +39,7 @@ check: $(DEV_VENV) ## Everything CI checks: format, lint, types, layers, tests
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
 	@said=$$($(BIN)/lint-imports 2>&1) || { echo "$$said"; exit 1; }
-	@$(BIN)/python -m pytest -n auto
+	@$(BIN)/python -m pytest -n auto tests
 
 pyz: $(BUILT_ALL) ## Build dist/microlite.pyz for Python 3.11 to 3.14
 

@@ -49,8 +49,10 @@ def run(words: Sequence[str]) -> int:
             import traceback
 
             traceback.print_exc()
+        from microlite.core.runtime.lines import for_terminal
+
         detail, code = explain(error)
-        click.echo(detail, err=True)
+        click.echo("\n".join(map(for_terminal, detail.split("\n"))), err=True)  # it may quote what a stranger has sent
         return code
     return 0
 

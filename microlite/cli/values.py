@@ -47,6 +47,8 @@ def convert(texts: Sequence[str], schema: Schema, root: Schema) -> Any:
     """
     found = alternatives(schema, root)
     found.sort(key=lambda one: _NARROWEST_FIRST.index(kind(one)))
+    if len(texts) > 1:  # what can be several comes before what the last one alone would be
+        found.sort(key=lambda one: kind(one) not in ("array", "object"))
     for one in found:
         try:
             return _convert(texts, one, root)

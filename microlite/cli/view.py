@@ -11,7 +11,7 @@ import click
 from microlite.cli.attempt import Attempt
 from microlite.cli.example import curl_line
 from microlite.core.runtime.api import Topic
-from microlite.core.runtime.lines import Stream, strip_ansi
+from microlite.core.runtime.lines import Stream, for_terminal, strip_ansi
 from microlite.core.runtime.states import State
 
 if TYPE_CHECKING:
@@ -153,6 +153,7 @@ class View:
     def _print(self, name: str, text: str, *, fg: str | None = None, bold: bool = False, dim: bool = False) -> None:
         width = max(len(service) for service in self.services)
         prefix = click.style(f"{name:<{width}} |", fg=self._colour(name))
+        text = for_terminal(text)
         styled = click.style(text, fg=fg, bold=bold or None, dim=dim or None) if fg or bold or dim else text
         click.echo(f"{prefix} {styled}")
 

@@ -69,7 +69,7 @@ def test_the_messages_of_a_client_stream_are_the_lines_of_stdin(microlite: Micro
         (("call", "greeter", "fail", '{"code":409}'), 127, "That went wrong\n"),
         (("call", "greeter", "fail", '{"code":403}'), 2, "That went wrong\n"),
         (("call", "greeter", "fail", '{"code":408}'), 1, "That went wrong\n"),
-        (("call", "greeter", "wait", "--timeout", "50ms"), 1, "Request timed out\n"),
+        (("call", "greeter", "wait", "--timeout", "50ms"), 1, "greeter.wait did not answer in time\n"),
         (("call", "greeter", "hello", "--timeout", "soon"), 2, "Invalid value for --timeout: "),
         (("call", "greeter", "hello", "--metadata", "x"), 2, "Invalid value for --metadata: "),
         (("call", "greeter", "hello", "{}", "{}"), 2, "Too many words: "),

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from uuid import UUID
 
-from microlite import Context, Service, errors
+from microlite import Context, File, Service, endpoint, errors
 
 sample = Service("sample", version="1.2.3", doc="What every face is asked about.")
 
@@ -29,6 +29,24 @@ class Item:
     price: float
     size: Size = Size.SMALL
     tags: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Tree:
+    """Something that holds its like."""
+
+    label: str = ""
+    branches: list[Tree] = field(default_factory=list)
+
+
+class Presence:
+    """Whether a call of `endless` goes on. A test waits for the end of one whose caller has left."""
+
+    def __init__(self) -> None:
+        self.gone = asyncio.Event()
+
+
+presence = Presence()
 
 
 @sample.endpoint
@@ -65,6 +83,54 @@ async def total(items: list[Item]) -> float:
 async def largest(items: list[Item]) -> Item | None:
     """The dearest item, if there is any."""
     return max(items, key=lambda item: item.price, default=None)
+
+
+@sample.endpoint
+async def depth(tree: Tree) -> int:
+    """How deep a tree is."""
+    return 1 + max([await depth(branch) for branch in tree.branches], default=0)
+
+
+@sample.endpoint
+async def either(value: int | str | list[int] | None = None) -> list[Any]:
+    """Say which kind of value came."""
+    return [type(value).__name__, value]
+
+
+@sample.endpoint
+async def labels(labels: dict[str, int]) -> dict[str, int]:
+    """Give a map back."""
+    return labels
+
+
+@sample.endpoint
+async def measure(größe: int, имя: str = "") -> dict[str, Any]:
+    """Fields with names of other scripts."""
+    return {"größe": größe, "имя": имя}
+
+
+@sample.endpoint
+async def next_number(number: int) -> int:
+    """The one behind it, however large."""
+    return number + 1
+
+
+@sample.endpoint
+async def keep(photo: File, note: str = "") -> dict[str, Any]:
+    """Say what is known of a file."""
+    return {"name": photo.name, "type": photo.content_type, "content": photo.content, "note": note}
+
+
+@sample.endpoint(produces="image/png")
+async def draw(length: int) -> bytes:
+    """Answer with what is no JSON."""
+    return b"\x89PNG\r\n" + bytes(length)
+
+
+@sample.endpoint(produces="text/csv")
+async def table(rows: int) -> str:
+    """Answer with text of a kind of its own."""
+    return "".join(f"{row},ä\n" for row in range(rows))
 
 
 @sample.endpoint
@@ -126,6 +192,27 @@ async def count(to: int, fail_at: int = 0) -> AsyncIterator[int]:
 
 
 @sample.endpoint
+async def drip(drops: int) -> AsyncIterator[int]:
+    """Stream some numbers, and then none for ever."""
+    for number in range(drops):
+        yield number
+    await asyncio.get_running_loop().create_future()
+
+
+@sample.endpoint
+async def endless() -> AsyncIterator[int]:
+    """Stream numbers, a hundred a second, until nobody listens any more."""
+    number = 0
+    try:
+        while True:
+            yield number
+            number += 1
+            await asyncio.sleep(0.01)
+    finally:
+        presence.gone.set()
+
+
+@sample.endpoint
 async def add(numbers: AsyncIterator[int], start: int = 0) -> int:
     """Add up a stream of numbers."""
     async for number in numbers:
@@ -151,6 +238,42 @@ class Notes:
 
 
 sample.handle(Notes())
+
+
+class SampleAPI(Protocol):
+    """The same as a typed client has it."""
+
+    async def call(self) -> str: ...
+    async def hello(self, name: str = "world") -> str: ...
+    async def plain(self, number: int, ratio: float, flag: bool, text: str, kind: Literal["a", "b"] = "a") -> Any: ...
+    async def times(self, at: datetime, day: date, pause: timedelta, amount: Decimal, id: UUID) -> Any: ...
+    async def total(self, items: list[Item]) -> float: ...
+    async def largest(self, items: list[Item]) -> Item | None: ...
+    async def depth(self, tree: Tree) -> int: ...
+    async def either(self, value: int | str | list[int] | None = None) -> Any: ...
+    async def labels(self, labels: dict[str, int]) -> dict[str, int]: ...
+    async def measure(self, größe: int, имя: str = "") -> Any: ...
+    async def next_number(self, number: int) -> int: ...
+    async def keep(self, photo: File, note: str = "") -> Any: ...
+    async def draw(self, length: int) -> bytes: ...
+    async def table(self, rows: int) -> str: ...
+    async def size(self, content: bytes) -> int: ...
+    async def content(self, length: int) -> bytes: ...
+    async def nothing(self) -> None: ...
+    async def slow_lane(self, text: str) -> str: ...
+    async def meta(self, key: str) -> str | None: ...
+    async def fail(self, code: int) -> None: ...
+    async def crash(self) -> None: ...
+    async def never(self) -> None: ...
+    def count(self, to: int, fail_at: int = 0) -> AsyncIterator[int]: ...
+    def drip(self, drops: int) -> AsyncIterator[int]: ...
+    def endless(self) -> AsyncIterator[int]: ...
+    async def add(self, numbers: AsyncIterator[int], start: int = 0) -> int: ...
+    def prices(self, items: AsyncIterator[Item], factor: float = 1.0) -> AsyncIterator[Item]: ...
+
+    @endpoint(name="notes.create")
+    async def notes_create(self, text: str) -> dict[str, str]: ...
+
 
 if __name__ == "__main__":
     sample.run()

@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 
 from microlite.core import errors
+from tests.contract.faces.face import Need
+from tests.contract.sample import sample
 
 ANN = {"name": "tea", "price": 2.5, "size": "l", "tags": ["hot"]}
 
@@ -23,6 +25,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
         error: what ends it, after the values. A detail that ends with … is the beginning of it.
         metadata: sent along.
         timeout: seconds that the call may take; 0 for the face's own.
+        leave: so many items of the answer are read, and the caller leaves; 0 to stay until the end.
     """
 
     says: str
@@ -34,6 +37,26 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     error: errors.Error | None = None
     metadata: dict[str, str] = {}
     timeout: float = 0
+    leave: int = 0
+
+    @property
+    def streams(self) -> bool:
+        """Whether the answer is a stream."""
+        found = sample.endpoints.get(self.endpoint)
+        return found is not None and found.streaming.from_server
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What a face must be able to carry for it."""
+        facts = {
+            Need.METADATA: self.metadata,
+            Need.TIMEOUT: self.timeout,
+            Need.ITEMS: self.items is not None,
+            Need.MISFIT: isinstance(self.error, errors.BadRequest),
+            Need.UNKNOWN: isinstance(self.error, errors.ServiceNotFound | errors.EndpointNotFound),
+            Need.SIZE: len(msgspec.json.encode(self.request)) > 4096,
+        }
+        return frozenset(need for need, holds in facts.items() if holds)
 
 
 def _refused(says: str, endpoint: str, request: dict[str, Any], detail: str) -> Scenario:
@@ -66,6 +89,56 @@ SCENARIOS = [
     ),
     Scenario(says="an object comes back", endpoint="largest", request={"items": [ANN]}, values=[ANN]),
     Scenario(says="an empty list is one", endpoint="largest", request={"items": []}, values=[None]),
+    Scenario(
+        says="objects nest as deep as they do",
+        endpoint="depth",
+        request={"tree": {"label": "a", "branches": [{}, {"branches": [{"label": "b", "branches": [{}]}]}]}},
+        values=[4],
+    ),
+    *(
+        Scenario(says=says, endpoint="either", request={"value": value}, values=[[word, value]])
+        for says, word, value in (
+            ("a union takes a number", "int", 7),
+            ("a union takes text", "str", "seven"),
+            ("a union takes a list", "list", [7, 8]),
+            ("a union takes nothing", "NoneType", None),
+        )
+    ),
+    Scenario(
+        says="a map keeps its keys",
+        endpoint="labels",
+        request={"labels": {"One": 1, "two words": 2, "drei-ß": 3}},
+        values=[{"One": 1, "two words": 2, "drei-ß": 3}],
+    ),
+    Scenario(says="a map may be empty", endpoint="labels", request={"labels": {}}, values=[{}]),
+    Scenario(
+        says="names may be of any script",
+        endpoint="measure",
+        request={"größe": 3, "имя": "花"},
+        values=[{"größe": 3, "имя": "花"}],
+    ),
+    *(
+        Scenario(says=f"{number:,} is not rounded", endpoint="next-number", request={"number": number}, values=[after])
+        for number, after in ((2**53, 2**53 + 1), (-(2**63), 1 - 2**63), (2**63, 2**63 + 1), (2**64 - 2, 2**64 - 1))
+    ),
+    Scenario(
+        says="a file keeps its name and its kind",
+        endpoint="keep",
+        request={"photo": {"name": "a b.png", "content_type": "image/png", "content": b"\x00\xff\n"}, "note": "mine"},
+        values=[{"name": "a b.png", "type": "image/png", "content": "AP8K", "note": "mine"}],
+    ),
+    Scenario(
+        says="content of a kind of its own arrives whole",
+        endpoint="draw",
+        request={"length": 3},
+        values=["iVBORw0KAAAA"],
+    ),
+    Scenario(
+        says="text of a kind of its own arrives as text",
+        endpoint="table",
+        request={"rows": 2},
+        values=["0,ä\n1,ä\n"],
+    ),
     Scenario(says="bytes are base64 in JSON", endpoint="size", request={"content": b"\x00\x01\x02\x03"}, values=[4]),
     Scenario(says="bytes come back so", endpoint="content", request={"length": 4}, values=["AAECAw=="]),
     Scenario(says="nothing comes back as nothing", endpoint="nothing", values=[None]),
@@ -138,6 +211,16 @@ SCENARIOS = [
         request={"to": "three"},
         error=errors.BadRequest("to: expected int, got str"),
     ),
+    Scenario(says="a long stream comes whole", endpoint="count", request={"to": 300}, values=list(range(1, 301))),
+    Scenario(
+        says="the time that a stream may take is the caller's",
+        endpoint="drip",
+        request={"drops": 2},
+        values=[0, 1],
+        timeout=0.3,
+        error=errors.Timeout("sample.drip did not …"),
+    ),
+    Scenario(says="a caller who leaves cancels the call", endpoint="endless", values=[0, 1, 2], leave=3),
     Scenario(says="a caller's stream is read", endpoint="add", request={"start": 1}, items=[1, 2, 3], values=[7]),
     Scenario(says="a caller's stream may be empty", endpoint="add", items=[], values=[0]),
     Scenario(

@@ -16,9 +16,14 @@ from tests.runtime_e2e.runtime_bench import Bench
 if TYPE_CHECKING:
     from playwright.async_api import BrowserContext
 
-__all__ = ["Browsing", "Desk", "expect", "find_chromium"]
+__all__ = ["PATIENCE", "Browsing", "Desk", "expect", "find_chromium"]
 
 Scheme = Literal["light", "dark"]
+
+PATIENCE = 30_000
+"""Milliseconds until the page has to be as expected: no promise of the product, but short of what a test may take."""
+
+expect.set_options(timeout=PATIENCE)
 
 ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),

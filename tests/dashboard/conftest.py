@@ -1,8 +1,4 @@
-"""Fixtures of the dashboard's tests: one browser for each worker, one platform for each module, one page for each test.
-
-They are ours and asynchronous, in one loop for the whole session: those of pytest-playwright hold a loop of their own, in
-which no platform could run beside them.
-"""
+"""Fixtures of the dashboard's tests: one platform for each module, one page for each test, in the browser of the worker."""
 
 from __future__ import annotations
 
@@ -14,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, BrowserContext
 
-from tests.dashboard.browsing import ARGUMENTS, Browsing, Desk, Scheme, find_chromium
+from tests.dashboard.browsing import PATIENCE, Browsing, Desk, Scheme
 from tests.runtime_e2e.runtime_bench import bench_on
 
 Enter = Callable[..., Awaitable[Browsing]]
@@ -27,14 +23,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent) and inspect.iscoroutinefunction(getattr(item, "obj", None)):
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
-
-
-@pytest_asyncio.fixture(loop_scope="session", scope="session")
-async def chromium() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=find_chromium(), args=ARGUMENTS)
-        yield browser
-        await browser.close()
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="module")
@@ -49,25 +37,58 @@ async def desk() -> AsyncIterator[Desk]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+class Contexts:
+    """Contexts of the browser for use one after the other: a new one costs half a second of computing, a page little.
+
+    Args:
+        chromium: the browser.
+    """
+
+    def __init__(self, chromium: Browser) -> None:
+        self._chromium = chromium
+        self._free: dict[bool, list[BrowserContext]] = {True: [], False: []}
+
+    async def take(self, scripts: bool) -> BrowserContext:
+        """One that nobody uses, as if it were new."""
+        if self._free[scripts]:
+            context = self._free[scripts].pop()
+            await context.clear_cookies()
+            return context
+        context = await self._chromium.new_context(java_script_enabled=scripts)
+        context.set_default_timeout(PATIENCE)
+        return context
+
+    async def give_back(self, context: BrowserContext, scripts: bool) -> None:
+        """Let another test have it."""
+        for page in context.pages:
+            await page.close()
+        self._free[scripts].append(context)
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="session")
+async def contexts(chromium: Browser) -> Contexts:
+    return Contexts(chromium)
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def enter(chromium: Browser, desk: Desk) -> AsyncIterator[Enter]:
-    """Opens a page of a browser of its own: `await enter(scheme="dark", width=400)`."""
-    entered: list[Browsing] = []
+async def enter(contexts: Contexts, desk: Desk) -> AsyncIterator[Enter]:
+    """Opens a page that is logged in, with cookies of its own: `await enter(scheme="dark", width=400)`."""
+    entered: list[tuple[Browsing, bool]] = []
 
     async def enter(scheme: Scheme = "light", width: int = 1280, scripts: bool = True) -> Browsing:
-        context = await chromium.new_context(
-            color_scheme=scheme, viewport={"width": width, "height": 860}, java_script_enabled=scripts
-        )
-        context.set_default_timeout(10_000)
-        browsing = Browsing(desk, context, await context.new_page())
-        entered.append(browsing)
+        context = await contexts.take(scripts)
+        page = await context.new_page()
+        await page.set_viewport_size({"width": width, "height": 860})
+        await page.emulate_media(color_scheme=scheme)
+        browsing = Browsing(desk, context, page)
+        entered.append((browsing, scripts))
         await browsing.log_in()
         return browsing
 
     yield enter
-    for browsing in entered:
-        await browsing.context.close()
-    for browsing in entered:
+    for browsing, scripts in entered:
+        await contexts.give_back(browsing.context, scripts)
+    for browsing, _ in entered:
         assert not browsing.outside, "a request has left the machine"
         assert not browsing.errors, "the page complained"
 

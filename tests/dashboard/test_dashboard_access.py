@@ -115,6 +115,29 @@ async def test_logging_out_ends_the_session(ask: Client) -> None:
     assert (await ask("GET", "/")).code == 401
 
 
+async def test_logging_out_ends_all_sessions_of_the_browser(ask: Client) -> None:
+    """Whoever has opened two links is out after one log-out, and stays logged in at other platforms."""
+    await ask.log_in()
+    first = ask.cookie
+    other = "x" * 43
+    again = await ask("GET", await ask.desk.link(), Cookie=f"{first}.{other}")
+    ask.cookie = again.headers["Set-Cookie"].partition(";")[0]
+    found = re.search(r'name="csrf-token" content="([0-9a-f]{64})"', (await ask("GET", "/")).text)
+    assert found
+    said = await ask("POST", "/logout", f"csrf={found[1]}", Content_Type=FORM)
+    assert said.headers["Set-Cookie"].startswith(f"microlite-session={other};")
+    assert (await ask("GET", "/", Cookie=first)).code == 401
+    assert (await ask("GET", "/")).code == 401
+
+
+async def test_a_cookie_that_a_service_at_this_host_has_set_hides_no_session(ask: Client) -> None:
+    """Browsers send the one with the longer path first; a page of a service must not log anybody out by it."""
+    await ask.log_in()
+    forged = ".".join(f"{number:043}" for number in range(8))
+    for planted in ("microlite-session=", "microlite-session=x", f"microlite-session={forged}"):
+        assert (await ask("GET", "/logs", Cookie=f"{planted}; {planted}; {ask.cookie}")).code == 200
+
+
 async def test_the_admins_token_logs_in(ask: Client) -> None:
     token = ask.desk.bench.platform.token
     said = await ask("POST", "/login", f"token={token}", Content_Type=FORM)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
+from playwright.async_api import Route
 
 from tests.dashboard.browsing import Browsing, Desk, expect
 from tests.dashboard.conftest import Enter
@@ -84,6 +86,25 @@ async def test_paused_lines_are_kept_for_later(desk: Desk, browsing: Browsing) -
     await expect(browsing.page.locator("#lines li", has_text="while it was paused")).to_have_count(0)
     await browsing.page.get_by_role("button", name="Go on").click()
     await expect(browsing.page.locator("#lines li", has_text="while it was paused")).to_be_visible()
+
+
+async def test_the_past_is_not_new_to_a_page_that_is_paused(desk: Desk, browsing: Browsing) -> None:
+    """Also where it arrives only then: it stands on the page from the start."""
+    await _say(desk, "before the page")
+    paused = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await paused.wait()
+        await route.continue_()
+
+    await browsing.page.route("**/live/logs*", hold)
+    await browsing.open("/logs/shop")
+    await browsing.page.get_by_role("button", name="Pause").click()
+    paused.set()
+    await browsing.live()
+    await _say(desk, "behind the pause")
+    await expect(browsing.page.locator("#log-count")).to_contain_text("1 new while paused")
+    await expect(browsing.page.locator("#lines li", has_text="before the page").first).to_be_visible()
 
 
 async def test_the_page_keeps_no_more_lines_than_a_browser_can_bear(desk: Desk, browsing: Browsing) -> None:

@@ -24,8 +24,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-WAIT = 20.0
-"""Seconds until an expected line has to be there."""
+WAIT = 50.0
+"""Seconds until an expected line has to be there: no promise of the product, which a busy machine would break, but short of
+what a test may take, so that the lines that did come are told."""
 
 PROMPT = "(Pdb) "
 """Where a program waits for somebody to type."""

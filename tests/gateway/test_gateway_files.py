@@ -318,6 +318,17 @@ async def test_what_is_not_compressed_as_it_says_is_refused(coding: str, body: b
     assert answer.status == status
 
 
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
+async def test_a_body_of_very_many_frames_is_refused_soon(coding: str, wire: Wire) -> None:
+    """Each empty frame takes some twenty bytes and its time; several that say something are one body."""
+    squeeze = zstandard.compress if coding == "zstd" else gzip.compress
+    several = squeeze(b'{"title":') + squeeze(b"") + squeeze(b'"packed"}')
+    assert (await send(wire, "/files/note", several, "application/json", Content_Encoding=coding)).status == 200
+    async with asyncio.timeout(10):  # looked at one by one they would take half an hour
+        answer = await send(wire, "/files/note", squeeze(b"") * 450_000, "application/json", Content_Encoding=coding)
+    assert answer.status == 400
+
+
 async def test_a_stream_is_not_taken_compressed(wire: Wire) -> None:
     answer = await send(
         wire, "/files/gather", gzip.compress(DIGITS), "application/octet-stream", Content_Encoding="gzip"

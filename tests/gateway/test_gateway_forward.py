@@ -225,7 +225,12 @@ async def test_an_answer_passes_as_it_is(site: Site, wire: Wire) -> None:
     async def handler(request: web.Request) -> web.Response:
         answer = web.Response(status=418, body=body, headers={"Content-Encoding": "gzip", "Content-Type": "text/plain"})
         answer.headers.add("Set-Cookie", "a=1")
-        answer.headers.add("Set-Cookie", "microlite-session=forged; Path=/")
+        for forged in (
+            "microlite-session=forged; Path=/",
+            "=microlite-session=forged",
+            " = microlite-session = forged",
+        ):
+            answer.headers.add("Set-Cookie", forged)
         answer.headers.add("Set-Cookie", "b=2")
         return answer
 
@@ -253,7 +258,13 @@ async def test_no_content_passes(site: Site, wire: Wire) -> None:
     assert (await wire.request("DELETE", "/site/a")).status == 204
 
 
-@pytest.mark.parametrize("kind", ["text/html; charset=utf-8", "image/svg+xml", "application/xhtml+xml"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("text/html; charset=utf-8", "image/svg+xml", "application/xhtml+xml", "application/rss+xml", "text/xsl"),
+        *("text/plain, text/html", "text/html,x", "*/*", "unknown/unknown", "text", "multipart/x-mixed-replace"),
+    ],
+)
 async def test_pages_below_a_path_are_in_a_sandbox(kind: str, site: Site, wire: Wire) -> None:
     """They share the origin of the API, and must not be able to use that. At their own origin they need no sandbox."""
 
@@ -267,6 +278,18 @@ async def test_pages_below_a_path_are_in_a_sandbox(kind: str, site: Site, wire: 
     assert "allow-same-origin" not in policy
     own = await wire.request("GET", "/", headers=ORIGIN)
     assert own.headers["content-security-policy"] == "default-src 'self'"
+
+
+async def test_a_page_that_says_twice_what_it_is_is_in_a_sandbox(site: Site, wire: Wire) -> None:
+    """The gateway cannot know which of the two a browser goes by."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        answer = web.Response(body=b"<p>", headers={"Content-Type": "text/html"})
+        answer.headers.add("Content-Type", "text/plain")
+        return answer
+
+    site.handler = handler
+    assert (await wire.request("GET", "/site/")).headers["content-security-policy"].startswith("sandbox")
 
 
 @pytest.mark.parametrize(
@@ -319,6 +342,16 @@ async def test_cookies_stay_below_the_path(cookie: str, arrives: str, site: Site
     site.handler = handler
     assert (await wire.request("GET", "/site/")).headers["set-cookie"] == arrives
     assert (await wire.request("GET", "/", headers=ORIGIN)).headers["set-cookie"] == cookie
+
+
+async def test_a_cookie_without_a_path_stays_below_the_path_too(site: Site, wire: Wire) -> None:
+    """In answer to the prefix itself it would count for the whole origin."""
+
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(headers={"Set-Cookie": "a=1; Path="})
+
+    site.handler = handler
+    assert (await wire.request("POST", "/site")).headers["set-cookie"] == "a=1; Path=; Path=/site"
 
 
 async def test_an_answer_streams(site: Site, wire: Wire) -> None:

@@ -48,6 +48,27 @@ async def test_the_library_is_imported_before_the_fork(forks: Bench) -> None:
     assert node.out == "[True, True, True, True, False]\n"
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="this interpreter counts references to every object")
+async def test_a_node_that_looks_at_what_was_loaded_beforehand_goes_on_sharing_its_memory(forks: Bench) -> None:
+    _, node = await forks.run(
+        """
+        import re, sys
+        from pathlib import Path
+
+        def own():
+            return int(re.search("Private_Dirty: *([0-9]+)", Path("/proc/self/smaps_rollup").read_text())[1])
+
+        own()
+        before = own()
+        held = [one for module in list(sys.modules.values()) for one in vars(module).values()]
+        print(own() - before, len(held))
+        """
+    )
+    kilobytes, objects = map(int, node.out.split())
+    assert objects > 5_000
+    assert kilobytes < 500  # 4,900 where each count of a reference has a page copied
+
+
 async def test_a_preload_that_is_missing_or_broken_is_left_out(forks: Bench) -> None:
     source = "import asyncio, os, sys; print(os.getppid(), 'asyncio' in sys.modules)"
     _, node = await forks.run(source, preload=("asyncio", "no_such_module", "antigravity_"))

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from microlite.core.clock import ManualClock, SystemClock
-from microlite.core.runtime.lines import Line, LineSplitter, Stream, strip_ansi
+from microlite.core.runtime.lines import Line, LineSplitter, Stream, for_terminal, strip_ansi
 from microlite.core.runtime.log_files import LogFile
 from microlite.core.runtime.log_followers import Follower
 from microlite.core.runtime.logs import Limits, Logs
@@ -75,10 +75,33 @@ def test_colours_are_kept_for_terminals_only() -> None:
     line = Line(
         1_000_000_000.25, "orders", "n1", Stream.STDOUT, "\x1b[1;31mred\x1b[0m \x1b]8;;http://x\x07link\x1b]8;;\x07"
     )
-    assert line.as_text(colour=True) == line.text
+    assert line.as_text(colour=True) == "\x1b[1;31mred\x1b[0m link"
     assert line.as_text() == line.plain().text == "red link"
     assert line.as_text(stamp=True) == "2001-09-09T01:46:40.250Z n1 red link"
     assert strip_ansi("plain") == "plain"
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("\x1b[1;38:5:9mred\x1b[m\tä", "\x1b[1;38:5:9mred\x1b[m\tä"),
+        ("\x1b]52;c;cHduZWQ=\x07clipboard", "clipboard"),
+        ("\x1b]0;title\x1b\\title", "title"),
+        ("\x1b[2J\x1b[Hcleared\x1b[1A\x1b[?1049h", "cleared"),
+        ("\x1bcreset\x1b(0", "reset"),
+        ("\x1bP1$r\x1b\\device\x1b_apc\x1b\\", "device"),
+        ("\x9b2Jeight bits\x85", "2Jeight bits"),
+        ("hidden\rother |", "hidden other |"),
+        ("bell\x07\x08\x7f", "bell"),
+        ("cut \x1b", "cut "),
+        ("cut \x1b[", "cut "),
+        ("cut \x1b]0;t", "cut "),
+    ],
+)
+def test_a_terminal_is_told_of_colours_and_nothing_else(written: str, shown: str) -> None:
+    """What a service writes may be what a stranger has sent it."""
+    assert for_terminal(written) == shown
+    assert Line(0.0, "orders", "n1", Stream.STDOUT, written).as_text(colour=True) == shown
 
 
 # memory and files

@@ -6,7 +6,6 @@ import asyncio
 import json
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
@@ -201,17 +200,15 @@ async def test_tests_may_call_with_options_and_typed_clients(platform: RunningPl
     assert await platform.client(GreeterAPI).hello(name="Bob") == "Hello Bob"
 
 
-async def test_the_second_platform_of_a_process_is_up_within_its_budget() -> None:
-    async with boot():
-        pass  # the first one pays for the imports
-    times = []
-    for _ in range(5):
-        began = time.perf_counter()
+async def test_a_further_platform_of_a_process_imports_nothing() -> None:
+    """It is up as fast as it can be then; `make bench` says how fast that is."""
+    loaded: list[set[str]] = []
+    for _ in range(2):
         async with boot() as p:
             await p.serve(make_greeter())
             await p.call("greeter.hello", name="Ann")
-            times.append(time.perf_counter() - began)
-    assert min(times) < 0.15
+        loaded.append(set(sys.modules))
+    assert loaded[1] == loaded[0]
 
 
 def test_what_pytest_loads_at_its_start_is_next_to_nothing() -> None:

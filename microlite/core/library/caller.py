@@ -18,7 +18,7 @@ from microlite.core.rpc.call import DEFAULT_TIMEOUT, StreamCall, UnaryCall
 from microlite.core.rpc.frames import INITIAL_CREDIT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from microlite.core.library.stream import Transport
     from microlite.core.rpc.call import Call
@@ -78,8 +78,10 @@ class Caller:
         payload = encode_msgpack(fields if request is None else request)
         return _decode(await self.call_raw(service, endpoint, payload))
 
-    async def call_raw(self, service: str, endpoint: str, payload: bytes, *, idempotent: bool = False) -> bytes:
-        """Call with an encoded request (MessagePack) and return the encoded answer."""
+    def call_raw(
+        self, service: str, endpoint: str, payload: bytes, *, idempotent: bool = False
+    ) -> Coroutine[Any, Any, bytes]:
+        """Call with an encoded request (MessagePack); to be awaited for the encoded answer."""
         call = UnaryCall(
             service,
             endpoint,
@@ -91,7 +93,7 @@ class Caller:
         )
         if self._expires != math.inf:
             self._bound(call)
-        return await call.run(self._transport.send)
+        return call.run(self._transport.send)  # not awaited here: a coroutine less on the way of every answer
 
     def stream(self, target: str, request: object = None, /, **fields: object) -> Stream:
         """Call an endpoint that streams, in either direction or both.

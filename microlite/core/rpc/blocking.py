@@ -47,6 +47,7 @@ class BlockingClient:
         self._last_id = -1
         self._peer: frames.Hello | None = None
         self._farewell: frames.GoAway | None = None
+        self._asked = "the platform"  # who is to blame when it takes too long
         self._send(frames.Hello(frames.VERSION, "client", properties or {}), None)
 
     @property
@@ -119,6 +120,7 @@ class BlockingClient:
         """
         if self._farewell is not None:
             raise errors.ServiceUnavailable(self._farewell.reason or "the platform is going away")
+        self._asked = f"{service}.{endpoint}"
         self._last_id += 2
         call_id = self._last_id
         expires = None if timeout is None else time.monotonic() + timeout
@@ -196,7 +198,7 @@ class BlockingClient:
             self._socket.sendall(data)
         except TimeoutError:
             self._socket.close()  # in the middle of a frame: nothing can follow it
-            raise errors.Timeout("Request timed out") from None
+            raise errors.Timeout(f"{self._asked} did not answer in time") from None
         except OSError as error:
             self._raise_farewell(started)
             if started:
@@ -219,7 +221,7 @@ class BlockingClient:
                 self._limit(expires)
                 data = self._socket.recv(262_144)
             except TimeoutError:
-                raise errors.Timeout("Request timed out") from None
+                raise errors.Timeout(f"{self._asked} did not answer in time") from None
             except OSError as error:
                 raise errors.OutcomeUnknown(f"outcome unknown: the connection broke: {error.strerror}") from error
             if not data:

@@ -304,13 +304,13 @@ class LocalInbound(Inbound):
     def reply(self, payload: bytes) -> None:
         """See `Inbound`."""
         if not self.done:
-            self.done = True
+            self._finish()
             self._call.on_reply(payload)
 
     def fail(self, error: errors.Error) -> None:
         """See `Inbound`."""
         if not self.done:
-            self.done = True
+            self._finish()
             self._call.on_error(error)
 
     def refuse(self, reason: str) -> None:
@@ -325,7 +325,7 @@ class LocalInbound(Inbound):
     def end(self) -> None:
         """See `Inbound`."""
         if not self.done:
-            self.done = True
+            self._finish()
             self._call.on_end()
 
     def grant(self, size: int) -> None:
@@ -351,6 +351,11 @@ class LocalInbound(Inbound):
     def cancel(self, call: Call) -> None:
         """See `Channel`."""
         if not self.done:
-            self.done = True
+            self._finish()
             if self.receiver is not None:
                 self.receiver.on_cancel(errors.Canceled("the caller went away"))
+
+    def _finish(self) -> None:
+        """It is over. The two let go of each other, so that what they hold goes with them."""
+        self.done = True
+        self._call.channel = None

@@ -38,6 +38,28 @@ class Connection(Outgoing):
         on_lost: called once when the connection is gone.
     """
 
+    __slots__ = (
+        "_acceptor",
+        "_decoder",
+        "_drained",
+        "_feed",
+        "_hello",
+        "_inbound",
+        "_last_inbound",
+        "_leaving",
+        "_lost_callbacks",
+        "_on_drain",
+        "_on_hello",
+        "_ping_number",
+        "_pings",
+        "_settled",
+        "account",
+        "last_received",
+        "latency",
+        "namespace",
+        "peer",
+    )
+
     def __init__(
         self,
         acceptor: Acceptor,

@@ -6,7 +6,7 @@ import asyncio
 import os
 from typing import Final, cast
 
-from microlite.core.rpc import frames
+from microlite.core.rpc.frames import LENGTHS, length_of
 
 MAX_UNSENT: Final = 64 * 1024 * 1024
 """Bytes that may wait for a peer that does not read. Beyond, no call is started on the connection; and if it stays so
@@ -25,6 +25,20 @@ LARGE: Final = 65_536
 
 class Outbox(asyncio.Protocol):
     """Collects frames and hands them to a stream transport, in order."""
+
+    __slots__ = (
+        "_early",
+        "_flush_soon",
+        "_out",
+        "_paused",
+        "_scheduled",
+        "_socket",
+        "_stalled",
+        "_transport",
+        "_writable",
+        "closed",
+        "loop",
+    )
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
@@ -64,10 +78,7 @@ class Outbox(asyncio.Protocol):
         """
         size = len(body)
         out = self._out
-        if size < 1024:
-            out.append(frames.LENGTHS[size] + body)
-        else:
-            out.append(frames.length_of(body) + body)
+        out.append((LENGTHS[size] if size < 1024 else length_of(body)) + body)
         if not self._scheduled:
             self._scheduled = True
             self.loop.call_soon(self._flush_soon)

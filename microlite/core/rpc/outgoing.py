@@ -29,6 +29,17 @@ _SHORT: Final = int(SWEEP * 10_000)  # milliseconds
 class Outgoing(outbox.Outbox):
     """Sends calls and keeps them until they end. It is their `Channel`."""
 
+    __slots__ = (
+        "_calls",
+        "_handed_id",
+        "_next_id",
+        "_open",
+        "_sweeper",
+        "_time",
+        "failures",
+        "repeatable",
+    )
+
     def __init__(self, first_id: int) -> None:
         super().__init__()
         self._time = self.loop.time

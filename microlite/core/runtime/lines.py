@@ -15,6 +15,12 @@ LONGEST: Final = 64 * 1024
 # CSI (colours, cursor), OSC (titles, links) and the two-byte forms, by ECMA-48 §5 and §8.3.
 _ANSI: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 
+# All of it but colours (SGR, ECMA-48 §8.3.117): further strings for the terminal itself, and control characters.
+_UNSAFE: Final = re.compile(
+    r"\x1b\[(?![0-9;:]*m)[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b(?!\[[0-9;:]*m)[ -/]*[0-~]?"
+    r"|[\x00-\x08\x0a-\x1a\x1c-\x1f\x7f-\x9f]"
+)
+
 
 class Stream(enum.StrEnum):
     """Where a line comes from."""
@@ -52,10 +58,10 @@ class Line(msgspec.Struct, frozen=True):
         """The line for a person.
 
         Args:
-            colour: keep the escape sequences.
+            colour: keep the colours.
             stamp: put the time (UTC) and the node in front.
         """
-        text = self.text if colour else strip_ansi(self.text)
+        text = for_terminal(self.text if colour else strip_ansi(self.text))
         if not stamp:
             return text
         at = datetime.fromtimestamp(self.at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
@@ -65,6 +71,17 @@ class Line(msgspec.Struct, frozen=True):
 def strip_ansi(text: str) -> str:
     """The text without escape sequences of terminals."""
     return _ANSI.sub("", text) if "\x1b" in text else text
+
+
+def for_terminal(text: str) -> str:
+    """The text with its colours, and without all else that a terminal would obey.
+
+    What a service writes is often what somebody has sent it: it must not clear the screen, write to the clipboard, or
+    overwrite what stands before it.
+    """
+    if text.isprintable():
+        return text
+    return _UNSAFE.sub(lambda found: " " if found[0] == "\r" else "", text)
 
 
 class LineSplitter:

@@ -7,23 +7,34 @@ secret in it, and keeps those of the others when it changes it.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from microlite.core.auth.web_sessions import LONGEST
 
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
 MOST: Final = 8
 """So many sessions of other platforms are kept; the oldest go first."""
+
+MOST_READ: Final = 64
+"""So many secrets of one request are looked at."""
 
 _SECRET: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 def secrets_in(header: bytes, name: str) -> tuple[str, ...]:
-    """The secrets that a header `Cookie` carries, the newest first."""
+    """The secrets that a header `Cookie` carries, the newest first.
+
+    Whatever else listens at this host can set a cookie of this name for some paths, which browsers then send before ours
+    (RFC 6265, section 5.4): it must not hide ours, so all are looked at.
+    """
+    found: dict[str, None] = {}
     for part in header.decode("latin-1").split(";"):
         key, _, value = part.strip().partition("=")
         if key == name:
-            return tuple(secret for secret in value.split(".") if _SECRET.fullmatch(secret))[:MOST]
-    return ()
+            found.update(dict.fromkeys([secret for secret in value.split(".") if _SECRET.fullmatch(secret)][:MOST]))
+    return tuple(found)[:MOST_READ]
 
 
 def with_secret(header: bytes, name: str, secret: str, *, secure: bool) -> str:
@@ -32,9 +43,9 @@ def with_secret(header: bytes, name: str, secret: str, *, secure: bool) -> str:
     return _set_cookie(name, [secret, *others][:MOST], secure=secure)
 
 
-def without_secret(header: bytes, name: str, secret: str, *, secure: bool) -> str:
-    """The `Set-Cookie` that takes a session out."""
-    return _set_cookie(name, [one for one in secrets_in(header, name) if one != secret], secure=secure)
+def without_secrets(header: bytes, name: str, secrets: Collection[str], *, secure: bool) -> str:
+    """The `Set-Cookie` that takes sessions out."""
+    return _set_cookie(name, [one for one in secrets_in(header, name) if one not in secrets][:MOST], secure=secure)
 
 
 def _set_cookie(name: str, secrets: list[str], *, secure: bool) -> str:

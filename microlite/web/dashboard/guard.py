@@ -100,7 +100,8 @@ class Guard:
             _check_origin(headers, (host or b"").decode("latin-1"))
         secret = await self._find_session(scope, headers)
         if path == LOGIN or path.startswith(OPEN):
-            return None
+            # Of whoever is not logged in no more is read than a token takes.
+            return None if method in _SAFE else _replay(await _read(receive), receive)
         if not secret:
             raise errors.Unauthorized("log in first: microlite web")
         if method in _SAFE:

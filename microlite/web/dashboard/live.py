@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from litestar import Request
@@ -19,13 +20,18 @@ if TYPE_CHECKING:
 PING: Final = b": ping\n\n"
 """A comment: it tells browser and proxies that the stream is alive."""
 
+_LINE_END: Final = re.compile(r"\r\n|\r|\n")
+
 CALM: Final = 0.1
 """Seconds between two fragments for the same place: a burst of changes is one."""
 
 
 def event(name: str, text: str) -> bytes:
-    """One event (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
-    lines = "\n".join(f"data: {line}" for line in text.split("\n"))
+    """One event (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+
+    A carriage return ends a line there too: one in the text must not begin a field, or another event.
+    """
+    lines = "\n".join(f"data: {line}" for line in _LINE_END.split(text))
     return f"event: {name}\n{lines}\n\n".encode()
 
 

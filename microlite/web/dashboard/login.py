@@ -10,8 +10,8 @@ from litestar import Request, Response, get, post
 from litestar.params import FromPath
 
 from microlite.core.context import DEFAULT_NAMESPACE, Account
-from microlite.web.dashboard.cookies import with_secret, without_secret
-from microlite.web.dashboard.frame import HTML, secret_of
+from microlite.web.dashboard.cookies import secrets_in, with_secret, without_secrets
+from microlite.web.dashboard.frame import HTML
 
 if TYPE_CHECKING:
     from litestar.handlers import HTTPRouteHandler
@@ -97,9 +97,12 @@ def login_pages(frame: Frame) -> list[HTTPRouteHandler]:
 
     @post("/logout", status_code=200)
     async def logout(request: Request[Any, Any, Any]) -> Response[str]:
-        secret = secret_of(request)
-        await frame.parts.sessions.end(secret)
-        return _to(LOGIN, without_secret(_cookies(request), cookie, secret, secure=_is_secure(request)))
+        # A browser that has logged in more than once has several sessions here: whoever logs out wants none to be left.
+        sessions = frame.parts.sessions
+        ours = [one for one in secrets_in(_cookies(request), cookie) if await sessions.lasts(one)]
+        for secret in ours:
+            await sessions.end(secret)
+        return _to(LOGIN, without_secrets(_cookies(request), cookie, ours, secure=_is_secure(request)))
 
     @get("/alive")
     async def alive() -> Response[str]:

@@ -70,6 +70,7 @@ class GatewayApp:
         except Exception:  # noqa: BLE001 - an edge: it is logged and answered
             await exchange.fail(edge.failed(f"{exchange.method} {exchange.path.decode('latin-1')}"))
         finally:
+            exchange.hold(0)
             edge.active -= 1
             seconds = loop.time() - begun
             edge.stats(exchange.target).observe(exchange.status or errors.Canceled.code, seconds)
@@ -215,9 +216,12 @@ class GatewayApp:
                 self._send(call)
 
         listening = listen(socket, call, start, streaming, self._edge.options.keep_alive)
-        async with _Watch(self._edge, listening, call):
-            code, reason = await speak(socket, call, streaming)
-        await socket.close(code, reason)
+        try:
+            async with _Watch(self._edge, listening, call):
+                code, reason = await speak(socket, call, streaming)
+            await socket.close(code, reason)
+        finally:
+            socket.forget()
 
     def _send(self, call: StreamExchange) -> None:
         try:

@@ -26,8 +26,14 @@ _GZIP_WINDOW: Final = 31
 _MAX_WINDOW: Final = 8 * 1024 * 1024
 """Bytes of memory that a zstd body may ask for (RFC 8878, section 3.1.1.1.2)."""
 
-_STEP: Final = 256
+_ZSTD_STEP: Final = 256
 """Bytes of a zstd body that are expanded at a time; each block of four bytes can stand for 128 KiB."""
+
+_GZIP_STEP: Final = 16 * 1024
+"""Bytes of a gzip body that are expanded at a time, and so the most that is looked at again behind the end of a frame."""
+
+MOST_FRAMES: Final = 4096
+"""Frames, which gzip calls members, of which a body may consist. Empty ones are small, and each takes its time."""
 
 _QUALITY: Final = re.compile(r"q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
 _COMPRESSIBLE: Final = re.compile(
@@ -96,20 +102,25 @@ def expand(coding: str, body: bytes, limit: int) -> bytes:
 
 def _read_gzip(body: bytes, size: int) -> bytes | None:
     """At most `size` bytes; None where the body is malformed or ends too soon."""
-    expanded = b""
+    expanded = bytearray()
+    whole, start = memoryview(body), 0
     try:
-        while True:
+        for _ in range(MOST_FRAMES):
             reader = zlib.decompressobj(wbits=_GZIP_WINDOW)
-            expanded += reader.decompress(body, size - len(expanded))
-            if len(expanded) >= size:
-                return expanded
+            while not reader.eof and start < len(body):
+                piece = reader.unconsumed_tail or whole[start : start + _GZIP_STEP]
+                start += 0 if reader.unconsumed_tail else len(piece)
+                expanded += reader.decompress(piece, size - len(expanded))
+                if len(expanded) >= size:
+                    return bytes(expanded)
             if not reader.eof:
                 return None
-            body = reader.unused_data
-            if not body:
-                return expanded
+            start -= len(reader.unused_data)
+            if start >= len(body):
+                return bytes(expanded)
     except zlib.error:
         return None
+    return None
 
 
 def _read_zstd(body: bytes, size: int) -> bytes | None:
@@ -117,18 +128,22 @@ def _read_zstd(body: bytes, size: int) -> bytes | None:
     import zstandard
 
     expanded = bytearray()
+    whole, start = memoryview(body), 0
+    opener = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW)
     try:
-        while body:
-            reader = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW).decompressobj()
-            start = 0
+        for _ in range(MOST_FRAMES):
+            if start >= len(body):
+                return bytes(expanded)
+            reader = opener.decompressobj()
             while not reader.eof and start < len(body):
-                expanded += reader.decompress(body[start : start + _STEP])
-                start += _STEP
+                piece = whole[start : start + _ZSTD_STEP]
+                start += len(piece)
+                expanded += reader.decompress(piece)
                 if len(expanded) >= size:
                     return bytes(expanded[:size])
             if not reader.eof:
                 return None
-            body = reader.unused_data + body[start:]
+            start -= len(reader.unused_data)
     except zstandard.ZstdError:
         return None
-    return bytes(expanded)
+    return None

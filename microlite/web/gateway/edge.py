@@ -11,6 +11,7 @@ from microlite.web.gateway.access import Access
 from microlite.web.gateway.answers import Answers
 from microlite.web.gateway.metrics import EndpointStats
 from microlite.web.gateway.origins import Origins
+from microlite.web.gateway.room import Room
 from microlite.web.gateway.workers import Workers
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class Edge:
         self.origins = Origins(options)
         self.answers = Answers(clock.now())
         self.workers = Workers()
+        self.room = Room(options.max_held)
         self.active = 0
         """Requests that are being answered."""
         self.stopping = False

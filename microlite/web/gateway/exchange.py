@@ -53,6 +53,7 @@ class Exchange:
         self.status = 0
         self.target: Target | None = None
         self.gone = False
+        self._held = 0
         self._body_read = False
 
     @property
@@ -131,12 +132,23 @@ class Exchange:
             size += len(piece)
             if size > limit:
                 raise self._too_large(limit)
+            self.hold(size)
             pieces.append(piece)
         body = b"".join(pieces)
         if self.is_compressed:
             coding = self.head.text(b"content-encoding").lower()
-            return await self.edge.workers.run(codings.expand, coding, body, limit)
+            body = await self.edge.workers.run(codings.expand, coding, body, limit)
+            self.hold(len(body))
         return body
+
+    def hold(self, size: int) -> None:
+        """So many bytes of this request are in memory, until that changes or the request is over (`hold(0)`).
+
+        Raises:
+            ServiceUnavailable: all requests together hold too much.
+        """
+        self.edge.room.change(self._held, size)
+        self._held = size
 
     @staticmethod
     def _too_large(limit: int) -> errors.Error:

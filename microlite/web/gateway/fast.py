@@ -116,6 +116,7 @@ class FastCall(Call):
     __slots__ = (
         "begun",
         "disconnected",
+        "held",
         "keep_alive",
         "protocol",
         "request",
@@ -146,6 +147,7 @@ class FastCall(Call):
         self.keep_alive = request.keep_alive
         self.response_complete = False
         self.disconnected = False
+        self.held = 0
         protocol.edge.active += 1
 
     def on_reply(self, payload: bytes) -> None:
@@ -220,9 +222,15 @@ class FastCall(Call):
         """The callee streams where one reply was described."""
         self.on_error(errors.BadGateway(f"{self.service}.{self.endpoint} answered with a stream, not with a reply"))
 
+    def hold(self, size: int) -> None:
+        """See `Exchange.hold`."""
+        self.protocol.edge.room.change(self.held, size)
+        self.held = size
+
     def withdraw(self) -> None:
         """Take the request back before it was sent: the connection answers otherwise."""
         self.response_complete = True
+        self.hold(0)
         self.protocol.edge.active -= 1
 
     def abandon(self) -> None:
@@ -232,6 +240,7 @@ class FastCall(Call):
             self.disconnected = True
             self._count(errors.Canceled.code)
             self.cancel()
+            self.payload = b""
 
     def _finish(self, code: int, answer: bytes) -> None:
         self.response_complete = True
@@ -249,6 +258,8 @@ class FastCall(Call):
     def _count(self, code: int) -> None:
         edge = self.protocol.edge
         edge.active -= 1
+        if self.held:
+            self.hold(0)
         seconds = self.protocol.loop.time() - self.begun
         self.request.target.stats.observe(code, seconds)
         if edge.access_log is not None:

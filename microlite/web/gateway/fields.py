@@ -148,7 +148,7 @@ def _scalar(text: str, schema: Schema, root: Schema) -> Any:
         return _BOOLEANS[text]
     if ("object" in kinds and text.startswith("{")) or ("array" in kinds and text.startswith("[")):
         return _document(text)
-    if "array" in kinds:
+    if "array" in kinds and "string" not in kinds:
         return convert([text], next(choice for choice in choices if choice.get("type") == "array"), root)
     return text
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from microlite.core.context import TRACEPARENT
 from microlite.web.gateway.head import HOP_BY_HOP
+from microlite.web.gateway.sandbox import SANDBOX, needs_sandbox
 from microlite.web.gateway.subprotocols import Subprotocols
 
 if TYPE_CHECKING:
@@ -15,11 +16,6 @@ if TYPE_CHECKING:
     from microlite.web.gateway.answers import Headers
     from microlite.web.gateway.exchange import Exchange
 
-SANDBOX: Final = b"sandbox allow-downloads allow-forms allow-modals allow-popups allow-scripts"
-"""Below a path, a program shares its origin with the API and with all other programs. The sandbox gives its pages an
-origin of their own, from which they reach neither (https://www.w3.org/TR/CSP3/#directive-sandbox)."""
-
-MARKUP: Final = (b"text/html", b"application/xhtml+xml", b"image/svg+xml", b"text/xml", b"application/xml")
 _NOT_ON: Final = HOP_BY_HOP | {b"expect", b"micro-namespace", TRACEPARENT.encode()}
 _FORWARDED: Final = frozenset(
     {b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port"}
@@ -69,26 +65,23 @@ def answer_headers(
 ) -> Headers:
     """The headers of a program's answer, as the client gets them.
 
-    Redirections to the program's own address lead here. Below a path, they stay below it, as cookies do, and markup is put
-    into a sandbox.
+    Redirections to the program's own address lead here. Below a path, where a program shares its origin with the API and
+    all other programs, they stay below it, as cookies do, and what may be a page is put into a sandbox.
     """
     here = exchange.scope["scheme"].encode() + b"://" + exchange.head.fields.get(b"host", b"localhost")
     lowered = [(name.lower(), value) for name, value in received]
     dropped = HOP_BY_HOP | _named_by_connection(lowered) | {b"date", TRACEPARENT.encode()}
     cookie = exchange.edge.options.dashboard_cookie.encode()
     headers: Headers = []
-    kind = b""
     for name, value in lowered:
-        if name in dropped or (name == b"set-cookie" and value.partition(b"=")[0].strip() == cookie):
+        if name in dropped or (name == b"set-cookie" and _name_in_header(value) == cookie):
             continue
-        if name == b"content-type":
-            kind = value.partition(b";")[0].strip().lower()
         if name == b"location":
             value = _below(value, prefix, (base_url, here))
         if name == b"set-cookie" and prefix:
-            value = _cookie_below(value, prefix)
+            value = _cookie_below(value, prefix, at_prefix=exchange.path == prefix)
         headers.append((name, value))
-    if prefix and (not kind or kind in MARKUP):
+    if prefix and needs_sandbox([value for name, value in headers if name == b"content-type"]):
         headers.append((b"content-security-policy", SANDBOX))
     return headers
 
@@ -104,6 +97,11 @@ def _without_cookie(value: bytes, cookie: bytes) -> bytes:
     """A header `Cookie` without the cookie of this name."""
     pairs = (pair.strip() for pair in value.split(b";"))
     return b"; ".join(pair for pair in pairs if pair and pair.partition(b"=")[0].strip() != cookie)
+
+
+def _name_in_header(cookie: bytes) -> bytes:
+    """The name under which a header `Set-Cookie` comes back: one without a name comes back as its value alone."""
+    return cookie.partition(b";")[0].lstrip(b"= \t").partition(b"=")[0].strip()
 
 
 def _without_admin_token(value: bytes, access: Access) -> bytes:
@@ -140,22 +138,28 @@ def _below(location: bytes, prefix: bytes, origins: Iterable[bytes]) -> bytes:
     return prefix + path
 
 
-def _cookie_below(cookie: bytes, prefix: bytes) -> bytes:
+def _cookie_below(cookie: bytes, prefix: bytes, *, at_prefix: bool) -> bytes:
     """A header `Set-Cookie` whose path is below the prefix, so that no other program gets the cookie.
 
-    One that is named `__Host-` is left alone, since it would be none with a path.
+    Without a path it counts for the folder of what was asked for (RFC 6265, section 5.1.4). That lies below the prefix
+    too, except where the prefix itself was asked for. One that is named `__Host-` is left alone, since it would be none
+    with a path.
     """
     first, *attributes = cookie.split(b";")
     if first.lstrip().startswith(b"__Host-"):
         return cookie
     parts = [first]
+    has_path = False
     for attribute in attributes:
         name, _, value = attribute.partition(b"=")
-        if name.strip().lower() == b"path" and value.strip().startswith(b"/"):
+        if name.strip().lower() == b"path":
             path = value.strip()
-            if path != prefix and not path.startswith(prefix + b"/"):
+            has_path = path.startswith(b"/")
+            if has_path and path != prefix and not path.startswith(prefix + b"/"):
                 attribute = b"%b=%b" % (name, prefix + path)
         parts.append(attribute)
+    if at_prefix and not has_path:
+        parts.append(b" Path=" + prefix)
     return b";".join(parts)
 
 

@@ -8,8 +8,8 @@ import msgspec
 
 from microlite.core import errors
 from microlite.web.gateway.exchange import NO_CACHE
-from microlite.web.gateway.forwarded import MARKUP, SANDBOX
 from microlite.web.gateway.refusals import ResponseAborted
+from microlite.web.gateway.sandbox import SANDBOX, needs_sandbox
 
 if TYPE_CHECKING:
     from microlite.core.description.structs import EndpointDescription
@@ -24,14 +24,14 @@ _decode_text: Final = msgspec.msgpack.Decoder(str).decode
 def raw_type(endpoint: EndpointDescription) -> Headers:
     """The headers of a declared media type, `content-type` first.
 
-    Text is UTF-8. Markup gets a sandbox: the gateway's origin belongs to all services, and no page of one may act for it.
+    Text is UTF-8. A page gets a sandbox: the gateway's origin belongs to all services, and no page of one may act for it.
     """
     produces = endpoint.produces
     kind = produces.partition(";")[0].strip().lower()
     if kind.startswith("text/") and "charset=" not in produces.lower() and not _is_binary(endpoint):
         produces += "; charset=utf-8"
     headers: Headers = [(b"content-type", produces.encode())]
-    if kind.encode() in MARKUP or kind.endswith("+xml"):
+    if needs_sandbox([headers[0][1]]):
         headers.append((b"content-security-policy", SANDBOX))
     return headers
 

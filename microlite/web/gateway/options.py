@@ -23,6 +23,7 @@ class GatewayOptions(msgspec.Struct, frozen=True, kw_only=True):
         fast: answer plain calls from the parser's callbacks; off, the ASGI application answers all.
         max_body: the largest body of a request, expanded where it is compressed, line of a streamed one, and message of a
             WebSocket.
+        max_held: of all bodies and messages together that are in memory; further large ones get 503.
         max_head: the largest head of a request: request line, headers, and trailers.
         max_headers: header lines of a request.
         max_url: the longest request target.
@@ -55,6 +56,7 @@ class GatewayOptions(msgspec.Struct, frozen=True, kw_only=True):
     access_log: bool = False
     fast: bool = True
     max_body: int = 10 * 1024 * 1024
+    max_held: int = 256 * 1024 * 1024
     max_head: int = 64 * 1024
     max_headers: int = 100
     max_url: int = 8 * 1024

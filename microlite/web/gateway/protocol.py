@@ -63,8 +63,14 @@ class GatewayProtocol(BoundedConnection):
             elif request is not None and not request.response_complete:
                 request.disconnect()
         self.pipeline.clear()
-        self._collecting = self._known = None
         super().connection_lost(exc)
+        # A connection and its requests know each other: unless that ends here, what they hold stays until the collector
+        # of garbage comes by, which counts objects and not their megabytes.
+        self._collecting = self._known = self._running = self.cycle = None
+        self._pieces = []
+        self._chunk = None
+        if self.channel is not None:
+            self.channel.on_round = None
         self.edge.connection_closed()
 
     def data_received(self, data: bytes) -> None:
@@ -125,7 +131,12 @@ class GatewayProtocol(BoundedConnection):
     def on_body(self, body: bytes) -> None:
         """A piece of a body."""
         self._heard = True
-        if self._collecting is not None:
+        call = self._collecting
+        if call is not None:
+            try:
+                call.hold(call.held + len(body))
+            except errors.Error as error:
+                self._stop(error)
             self._pieces.append(body)
             self._body_since = self.loop.time()
         elif not self.cycle.response_complete:
@@ -154,7 +165,7 @@ class GatewayProtocol(BoundedConnection):
             return
         self._collecting = None
         self._body_since = 0.0
-        pieces = self._pieces
+        pieces, self._pieces = self._pieces, []
         if pieces:
             call.payload = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         else:

@@ -101,6 +101,7 @@ class _Lines:
             else:
                 rest += piece
             self._check(rest)
+            self._exchange.hold(len(rest))
         await self._send_line(call, rest)
         await call.send_end()
         await self._exchange.until_gone()
@@ -174,5 +175,6 @@ async def _open_file(exchange: Exchange, target: Target) -> _File:
             return _File(exchange, request, form, head)
         content = await form.content(room)
         room -= len(content)
+        exchange.hold(options.max_body - room)
         parts.append(Part(head, content))
     raise errors.BadRequest("the form has no file; add one, as in curl -F file=@NAME", id="gateway")

@@ -81,7 +81,7 @@ class Tunnel:
             answer = await self._head(reader)
             base_url = lease.base_url.encode()
             if answer.status == SWITCHING:
-                headers = answer_headers(self._exchange, answer.headers, b"", base_url)
+                headers = answer_headers(self._exchange, answer.headers, self._prefix, base_url)
                 lease.begin_stream()
                 channel = self._exchange.switch([(b"upgrade", b"websocket"), *headers])
                 channel.write(answer.rest)

@@ -23,6 +23,8 @@ from microlite.web.gateway.refusals import UpgradeRequired
 from microlite.web.gateway.subprotocols import Subprotocols
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from websockets.extensions import Extension
 
     from microlite.web.gateway.answers import Headers
@@ -63,7 +65,7 @@ def open_websocket(exchange: Exchange) -> WebSocket:
     selected = Subprotocols(fields.get(b"sec-websocket-protocol")).selected
     if selected:
         headers.append((b"sec-websocket-protocol", selected.encode()))
-    return WebSocket(exchange.switch(headers), extensions, edge.options)
+    return WebSocket(exchange.switch(headers), extensions, edge.options, exchange.hold)
 
 
 def _is_key(text: str) -> bool:
@@ -77,11 +79,20 @@ class WebSocket:
     """An open WebSocket.
 
     Only `receive` reads, so a client is read, and its pings are answered, at the pace at which that is called.
+
+    Args:
+        channel: to the client.
+        extensions: what was agreed on.
+        options: the settings.
+        hold: is told how many bytes of a message that is not complete are in memory; see `Exchange.hold`.
     """
 
-    def __init__(self, channel: Channel, extensions: list[Extension], options: GatewayOptions) -> None:
+    def __init__(
+        self, channel: Channel, extensions: list[Extension], options: GatewayOptions, hold: Callable[[int], None]
+    ) -> None:
         self._channel = channel
         self._options = options
+        self._hold = hold
         self._protocol = Protocol(Side.SERVER, max_size=options.max_body)
         self._protocol.extensions = extensions
         self._messages: deque[bytes] = deque()
@@ -98,7 +109,11 @@ class WebSocket:
         return self._protocol.state is State.OPEN
 
     async def receive(self) -> bytes | None:
-        """The next message, be it text or binary; None when no further one will come."""
+        """The next message, be it text or binary; None when no further one will come.
+
+        Raises:
+            ServiceUnavailable: there is no room for the message.
+        """
         while not self._messages:
             if self._protocol.eof_sent:
                 return None
@@ -111,6 +126,7 @@ class WebSocket:
                 if isinstance(event, Frame):
                     self._take(event)
             self._flush()
+            self._hold(len(self._parts) + len(self._protocol.reader.buffer))
             # Whoever asks for pongs and reads none is read no further.
             await self._channel.drain()
         return self._messages.popleft()
@@ -136,10 +152,17 @@ class WebSocket:
         if self.is_open:
             self._protocol.send_close(code, _shortened(reason))
             self._flush()
-        with suppress(TimeoutError):
+        with suppress(TimeoutError, errors.ServiceUnavailable):
             async with asyncio.timeout(self._options.linger):
                 while await self.receive() is not None:
                     pass
+
+    def forget(self) -> None:
+        """Let go of what arrived and nobody took, once it is over. What refers to this object may live on for a while."""
+        self._messages.clear()
+        self._parts = bytearray()
+        self._protocol = Protocol(Side.SERVER, state=State.CLOSED)  # the one before holds the last frame
+        self._hold(0)
 
     def _take(self, frame: Frame) -> None:
         """Put the frames of a message together; control frames need nothing more."""

@@ -32,13 +32,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from microlite.core.runtime.launch import child, frames, life, script, sweep, title
+    from microlite.core.runtime.launch import child, frames, immortal, life, script, sweep, title
 else:
     # The neighbours, under a name of their own: the interpreter's `microlite` may be another version, or not there.
     _package = ModuleType("_microlite_launch")
     _package.__path__ = [_FOLDER]
     sys.modules["_microlite_launch"] = _package
-    from _microlite_launch import child, frames, life, script, sweep, title
+    from _microlite_launch import child, frames, immortal, life, script, sweep, title
 
 _EMPTYING = 1.0  # seconds that an end waits for the rest of its group, killed already, to vanish
 _LOOK = 10  # milliseconds between two looks at such a group
@@ -216,6 +216,7 @@ def serve() -> Node | None:
         sys.exit(f"importing {sys.argv[4]} started {threads - 1} threads, which a fork would lose")
     os.close(guarded)  # from here on the end of the socket says it, in time to sweep
     gc.collect()
+    immortal.immortalise()
     gc.freeze()
     server = Server(control, missing)
     try:

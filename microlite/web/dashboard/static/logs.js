@@ -96,6 +96,13 @@
   $("clear").addEventListener("click", () => { list.replaceChildren(); held = []; settle(); });
   $("filters").addEventListener("submit", (event) => event.preventDefault());
 
+  // Each stream begins with the past, of which a page that is paused shows a part already.
+  function unseen(lines) {
+    const said = (element) => ["time", "i", "span"].map((tag) => element?.querySelector(tag)?.textContent).join(" ");
+    const last = said(list.lastElementChild);
+    return lines.slice(lines.findLastIndex((line) => said(row(line)) === last) + 1);
+  }
+
   // -- the stream --------------------------------------------------------------------------------------------------------
 
   function connect() {
@@ -107,8 +114,11 @@
     });
     source.addEventListener("lines", (event) => {
       const lines = JSON.parse(event.data);
-      if (first) { list.replaceChildren(); held = []; first = false; }  // each stream begins with the past
-      if (paused) { held = held.concat(lines).slice(-MOST); settle(); } else append(lines);
+      if (first && paused) held = unseen(lines);
+      else if (paused) held = held.concat(lines).slice(-MOST);
+      else if (first) list.replaceChildren();
+      first = false;
+      if (paused) settle(); else append(lines);
     });
     source.addEventListener("error", () => {
       source.close();
