@@ -1,7 +1,7 @@
 """What a node does first, done beforehand in the fork server, so that its nodes share the memory it takes.
 
 Importing this runs a node from its start to its end, against a platform that only says yes: whatever a node loads late,
-compiles, or settles in the interpreter is there before the first fork, which leaves each 0.4 MB smaller.
+compiles, or settles in the interpreter is there before the first fork: 0.3 MB of each, on Python 3.13.
 """
 
 from __future__ import annotations
