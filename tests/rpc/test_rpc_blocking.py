@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -252,3 +253,28 @@ def test_a_platform_that_does_not_read_ends_in_a_timeout(tmp_path: Path) -> None
 def test_it_imports_neither_asyncio_nor_any_loop() -> None:
     code = "import sys, microlite.core.rpc.blocking; print(sorted({'asyncio', 'uvloop', 'ssl'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"[]\n"
+
+
+def test_a_signal_that_another_thread_gets_ends_the_wait_too(platform: Platform) -> None:
+    """The system may hand Ctrl-C to any thread, and only the one that waits can act on it."""
+
+    class Interrupted(Exception):
+        pass
+
+    def interrupt(*_: object) -> None:
+        raise Interrupted
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+
+    def send() -> None:
+        platform.arrival()
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        with BlockingClient(platform.path) as client, pytest.raises(Interrupted):
+            client.call("s", "hold", b"")
+    finally:
+        sender.join()
+        signal.signal(signal.SIGUSR1, before)

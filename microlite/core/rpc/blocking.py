@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from microlite.core import errors
 from microlite.core.rpc import frames
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
     from pathlib import Path
     from types import TracebackType
+
+TURN: Final = 0.5
+"""Seconds of a wait after which Python can run the handlers of signals. A signal that comes just before the wait begins, or
+that the system hands to another thread, does not end it: Ctrl-C would be lost."""
 
 
 class BlockingClient:
@@ -218,9 +222,11 @@ class BlockingClient:
     def _receive(self, expires: float | None) -> frames.AnyFrame:
         while not self._arrived:
             try:
-                self._limit(expires)
+                self._limit(expires, TURN)
                 data = self._socket.recv(262_144)
             except TimeoutError:
+                if expires is None or time.monotonic() < expires:
+                    continue
                 raise errors.Timeout(f"{self._asked} did not answer in time") from None
             except OSError as error:
                 raise errors.OutcomeUnknown(f"outcome unknown: the connection broke: {error.strerror}") from error
@@ -241,8 +247,9 @@ class BlockingClient:
             self._farewell = frame
         return frame
 
-    def _limit(self, expires: float | None) -> None:
-        self._socket.settimeout(None if expires is None else max(0.001, expires - time.monotonic()))
+    def _limit(self, expires: float | None, most: float | None = None) -> None:
+        left = None if expires is None else max(0.001, expires - time.monotonic())
+        self._socket.settimeout(most if left is None else left if most is None else min(left, most))
 
     def close(self) -> None:
         """Close the connection; a call that runs is canceled by that."""
