@@ -107,7 +107,9 @@ class Session:
         """Return when all of these (or the one that there is) run for the first time."""
         left = set(services)
         while True:
-            happening = await self.until(lambda seen: seen.state in (State.RUNNING, State.ERROR))
+            happening = await self.until(
+                lambda seen: seen.state in (State.RUNNING, State.ERROR) and (not services or seen.service in services)
+            )
             assert happening.state is State.RUNNING, happening.text
             left.discard(happening.service)
             if not left:
