@@ -250,6 +250,7 @@ class Platform:
         if hello.role == "node":
             connection.namespace = hello.properties.get("namespace", DEFAULT_NAMESPACE)
             node = hello.properties.get("node", "node")
+            connection.service = hello.properties.get("service", "")
             connection.account = Account(
                 id=node, type="service", namespace=connection.namespace, scopes=("service", "admin")
             )

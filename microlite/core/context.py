@@ -34,6 +34,20 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         return "admin" in self.scopes
 
 
+class Origin(msgspec.Struct, frozen=True):
+    """Whose state a call is about, as the built-in services ask for it.
+
+    Attributes:
+        namespace: of the call.
+        service: the service whose node calls; empty for anybody else.
+        account: the id of who calls, for histories; empty for nobody.
+    """
+
+    namespace: str
+    service: str = ""
+    account: str = ""
+
+
 class Trace(msgspec.Struct, frozen=True):
     """One span of a trace: 32 and 16 hexadecimal digits."""
 

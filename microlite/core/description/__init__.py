@@ -16,19 +16,25 @@ if TYPE_CHECKING:
     from microlite.core.description.endpoint import Endpoint, Options, compile_endpoint
     from microlite.core.description.routes import Route
     from microlite.core.description.structs import (
+        Consume,
         Encoding,
         EndpointDescription,
+        Every,
         Role,
         Schema,
         ServiceDescription,
         Streaming,
+        Subscribe,
+        Trigger,
     )
 
 __all__ = [
+    "Consume",
     "DeclarationError",
     "Encoding",
     "Endpoint",
     "EndpointDescription",
+    "Every",
     "Options",
     "Place",
     "Role",
@@ -36,6 +42,8 @@ __all__ = [
     "Schema",
     "ServiceDescription",
     "Streaming",
+    "Subscribe",
+    "Trigger",
     "compile_endpoint",
 ]
 
@@ -43,7 +51,18 @@ _HOMES: Final = {
     "declaration": ("DeclarationError", "Place"),
     "endpoint": ("Endpoint", "Options", "compile_endpoint"),
     "routes": ("Route",),
-    "structs": ("Encoding", "EndpointDescription", "Role", "Schema", "ServiceDescription", "Streaming"),
+    "structs": (
+        "Consume",
+        "Encoding",
+        "EndpointDescription",
+        "Every",
+        "Role",
+        "Schema",
+        "ServiceDescription",
+        "Streaming",
+        "Subscribe",
+        "Trigger",
+    ),
 }
 
 

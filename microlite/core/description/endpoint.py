@@ -15,7 +15,7 @@ from microlite.core.description.rejection import bad_payload
 from microlite.core.description.reply_check import misfits, unsendable, wrong_reply
 from microlite.core.description.schema import no_schema, request_schema, type_schema
 from microlite.core.description.signature import NONE_GIVEN, Signature, read_signature
-from microlite.core.description.structs import EndpointDescription, Role, Streaming
+from microlite.core.description.structs import EndpointDescription, Role, Streaming, Trigger
 from microlite.core.errors import BadGateway
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] = {}
     deprecated: bool = False
     produces: str = ""
+    triggers: tuple[Trigger, ...] = ()
 
 
 class Endpoint:
@@ -207,6 +208,7 @@ def compile_endpoint(
         metadata=dict(options.metadata),
         deprecated=options.deprecated,
         produces=check_media_type(options.produces, signature),
+        triggers=options.triggers,
     )
     return Endpoint(function, description, signature)
 

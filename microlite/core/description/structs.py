@@ -64,6 +64,70 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
+class Consume(msgspec.Struct, frozen=True, kw_only=True, tag="consume"):
+    """The platform calls the endpoint for each event of a topic, and acknowledges it when the call has succeeded.
+
+    Attributes:
+        topic: which events, of the same namespace.
+        group: the name under which the nodes of this and other services share the events.
+        retries: how often an event that failed is delivered again, before it becomes a dead letter.
+        ack_wait: seconds that one delivery may take, until it counts as failed.
+        backoff: seconds before the first further delivery; each next one waits twice as long.
+        max_backoff: the longest such wait.
+        concurrency: most events that are being handled at the same time, all nodes together.
+        start: where a new group begins: `beginning`, `new`, or a time in seconds since the Unix epoch.
+    """
+
+    topic: str
+    group: str
+    retries: int = 5
+    ack_wait: float = 30.0
+    backoff: float = 1.0
+    max_backoff: float = 300.0
+    concurrency: int = 32
+    start: str | float = "beginning"
+
+
+class Subscribe(msgspec.Struct, frozen=True, kw_only=True, tag="subscribe"):
+    """Each node calls the endpoint for the ephemeral messages of a topic.
+
+    Attributes:
+        topic: which messages; `*` stands for one word, `>` at the end for one or more.
+        queue: with it, each message goes to one node of the queue group; without it to every node.
+        limit: most messages that wait for a node.
+        overflow: what happens to more: `drop_oldest`, `drop_newest`.
+    """
+
+    topic: str
+    queue: str = ""
+    limit: int = 1_000
+    overflow: str = "drop_oldest"
+
+
+class Every(msgspec.Struct, frozen=True, kw_only=True, tag="schedule"):
+    """The platform calls the endpoint at its times, once each, however many nodes there are.
+
+    Attributes:
+        every: seconds between two runs; 0 where `cron` says when.
+        cron: five fields, as in `0 6 * * *`; empty where `every` says when.
+        zone: the time zone of `cron`, as in `Europe/Berlin`.
+        missed: what happens to runs that fell due while nobody could run them: `skip`, `once` or `all`.
+        overlap: what happens when the run before has not ended: `skip`, `queue` or `allow`.
+        timeout: seconds that a run may take.
+    """
+
+    every: float = 0.0
+    cron: str = ""
+    zone: str = "UTC"
+    missed: str = "once"
+    overlap: str = "skip"
+    timeout: float = 300.0
+
+
+Trigger: TypeAlias = Consume | Subscribe | Every
+"""What calls an endpoint by itself, without anybody who asks."""
+
+
 class EndpointDescription(msgspec.Struct, frozen=True, kw_only=True):
     """All that a face needs to know of an endpoint to offer it.
 
@@ -81,6 +145,7 @@ class EndpointDescription(msgspec.Struct, frozen=True, kw_only=True):
         metadata: what the author says about it, for whoever looks for it.
         deprecated: callers should turn away from it.
         produces: the media type of the reply, `image/png`, which then is bytes or text and no JSON; empty for JSON.
+        triggers: what calls it by itself. The gateway does not offer an endpoint that has one.
     """
 
     name: str
@@ -96,6 +161,7 @@ class EndpointDescription(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] = {}
     deprecated: bool = False
     produces: str = ""
+    triggers: tuple[Trigger, ...] = ()
 
     @property
     def summary(self) -> str:

@@ -109,6 +109,13 @@ class Check(msgspec.Struct, frozen=True, gc=False):
     expect: int | Presence
 
 
+class Append(msgspec.Struct, frozen=True, gc=False):
+    """Add an entry at the end of a stream. The first makes the stream; several in one batch stay in their order."""
+
+    stream: str
+    value: bytes
+
+
 Operation = Put | Delete | Check
 
 
@@ -274,5 +281,191 @@ class Engine(Protocol):
             from_revision: none begins with what is committed after entering. A revision begins with all changes after it:
                 of each key at least the latest, in order; or with a `Resync` when they are no longer known (deletions are
                 remembered for an hour). 0 always begins with a `Resync`: the way to mirror a bucket.
+        """
+        ...
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """One entry of a stream.
+
+    Attributes:
+        position: its place: from 1, growing with the order of the commits, never given out twice, also when all entries
+            were trimmed. An engine may leave gaps.
+        at: when it was committed, in seconds since the Unix epoch by the engine's clock; never falls within a stream.
+    """
+
+    position: int
+    at: float
+    value: bytes
+
+
+class Entries(msgspec.Struct, frozen=True, gc=False):
+    """One page of a stream.
+
+    Attributes:
+        entries: in the order of their positions, or against it. Fewer than the limit, or none, says that there is no more
+            for now, unless `more` does not.
+        more: whether the page ended for its size before the limit and before the end of the stream.
+    """
+
+    entries: tuple[Entry, ...]
+    more: bool
+
+
+class StreamState(msgspec.Struct, frozen=True, gc=False):
+    """Where a stream stands.
+
+    Attributes:
+        first: the position of the oldest entry that is left; `last + 1` when none is.
+        last: the highest position that was ever given out; 0 for a stream that never was.
+        count: how many entries are left.
+        size: bytes of their values together.
+    """
+
+    first: int
+    last: int
+    count: int
+    size: int
+
+
+class Tail(Protocol):
+    """Wakes who waits for entries: an async context manager. It holds no entries, so it needs no bound."""
+
+    async def __aenter__(self) -> Self:
+        """Begin: what is committed from now on is noticed."""
+        ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End; a second time does nothing."""
+        ...
+
+    async def moved(self, after: int) -> int:
+        """Return the last position of the stream as soon as it is above `after`; at once when it is already.
+
+        Raises:
+            errors.ServiceUnavailable: when the engine closes.
+        """
+        ...
+
+
+class StreamVerbs(Protocol):
+    """Append-only streams. Entries come in by `Append` in a batch, so that they join records in one commit."""
+
+    async def read(
+        self, namespace: str, stream: str, *, after: int = 0, limit: int = 100, reverse: bool = False
+    ) -> Entries:
+        """Entries behind a position, or, when `reverse`, before it (0: from the end).
+
+        Args:
+            limit: 1 to `MAX_SCAN_LIMIT`.
+        """
+        ...
+
+    async def find_position(self, namespace: str, stream: str, at: float) -> int:
+        """The position behind which all entries are as old as `at` or younger: what to pass as `after`.
+
+        Costs a search in the stream, not a scan.
+        """
+        ...
+
+    async def stream_state(self, namespace: str, stream: str) -> StreamState:
+        """Where a stream stands. Costs the same for a long one as for a short one."""
+        ...
+
+    async def backlog(self, namespace: str, stream: str, after: int) -> int:
+        """How many entries there are behind a position."""
+        ...
+
+    async def streams(self, namespace: str) -> tuple[str, ...]:
+        """The names of the streams that were ever written to, in order, unless they were dropped."""
+        ...
+
+    async def trim(self, namespace: str, stream: str, through: int) -> None:
+        """Remove all entries up to a position, and that one too.
+
+        They are gone for reads when this returns; the disk follows in slices while nobody writes.
+        """
+        ...
+
+    async def drop_stream(self, namespace: str, stream: str) -> None:
+        """Remove a stream with all its entries. One of that name that comes later goes on behind its last position."""
+        ...
+
+    def tail(self, namespace: str, stream: str) -> Tail:
+        """Wait for entries; see `Tail`."""
+        ...
+
+
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """One ephemeral message. Nothing of it is on disk."""
+
+    topic: str
+    payload: bytes
+    headers: dict[str, str] = {}
+
+
+class Overflow(enum.Enum):
+    """What happens when a subscriber does not keep up and its queue is full."""
+
+    DROP_OLDEST = "drop_oldest"
+    DROP_NEWEST = "drop_newest"
+    DISCONNECT = "disconnect"
+
+
+class Subscription(Protocol):
+    """Messages as they come: an async context manager and iterator without an end, over a bounded queue.
+
+    Attributes:
+        dropped: how many messages it lost so far for being slow.
+
+    Raises:
+        errors.ServiceUnavailable: while iterating, when the engine closes, or it was too slow under `DISCONNECT`.
+    """
+
+    dropped: int
+
+    async def __aenter__(self) -> Self:
+        """Begin: what is published from now on arrives."""
+        ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End; a second time does nothing."""
+        ...
+
+    def __aiter__(self) -> Self:
+        """The subscription itself."""
+        ...
+
+    async def __anext__(self) -> Message:
+        """Wait for the next message."""
+        ...
+
+
+class PubSubVerbs(Protocol):
+    """Ephemeral publish/subscribe: who is not there when a message comes never sees it."""
+
+    def publish(self, namespace: str, message: Message) -> int:
+        """Hand a message to everybody who is subscribed, and to one of each queue group; return how many that were."""
+        ...
+
+    def subscribe(
+        self,
+        namespace: str,
+        pattern: str,
+        *,
+        queue: str = "",
+        limit: int = 1_000,
+        overflow: Overflow = Overflow.DROP_OLDEST,
+    ) -> Subscription:
+        """Receive messages.
+
+        Args:
+            pattern: a topic, words between dots; `*` stands for one word, `>` at the end for one or more.
+            queue: the queue group: of all its members one gets each message. Empty for everybody.
+            limit: most messages that wait for this subscriber.
         """
         ...

@@ -7,7 +7,7 @@ import math
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from microlite.core.context import TRACEPARENT, Trace, new_traceparent, parse_traceparent
+from microlite.core.context import TRACEPARENT, Origin, Trace, new_traceparent, parse_traceparent
 from microlite.core.library.bridge import Bridge, Waits
 from microlite.core.library.caller import Caller
 from microlite.core.rpc.call import DEFAULT_TIMEOUT
@@ -91,6 +91,17 @@ class Context(Caller):
     def peer(self) -> object | None:
         """The connection that the call came over; None within the process."""
         return self._inbound.peer if self._inbound is not None else None
+
+    @property
+    def calling_service(self) -> str:
+        """The service whose node makes this call, as far as the platform knows for sure; empty for anybody else."""
+        return getattr(self.peer, "service", "")
+
+    @property
+    def origin(self) -> Origin:
+        """Namespace, calling service and account in one."""
+        account = self.account
+        return Origin(self.namespace, self.calling_service, account.id if account is not None else "")
 
     @property
     def metadata(self) -> Mapping[str, str]:

@@ -16,8 +16,9 @@ import msgspec
 from microlite.core import errors
 from microlite.core.clock import SystemClock
 from microlite.core.library import made
+from microlite.core.library.attachments import Attachments
 from microlite.core.library.context import Context, Scope
-from microlite.core.library.dispatch import Dispatcher
+from microlite.core.library.dispatch import STUBBORN, Dispatcher
 from microlite.core.library.failure import report, user_frames, user_traceback
 from microlite.core.library.log_format import write_to_stderr
 from microlite.core.library.peers import Peers
@@ -129,6 +130,7 @@ class RunningNode:
         self._finished = asyncio.Event()
         self._listener: Listener | None = None
         self._scope: Scope | None = None
+        self._attachments: Attachments | None = None
         self.name = placement.service or service.name
         self.node = placement.node or f"{self.name}-{self._clock.new_id()[-6:]}"
         self._hurry = asyncio.Event()
@@ -147,6 +149,7 @@ class RunningNode:
             self.name, node=self.node, namespace=placement.namespace, transport=_NotConnected(loop), clock=self._clock
         )
         dispatcher = Dispatcher(self._service, scope)
+        self._attachments = Attachments(self._service.attachments, scope)
         acceptor = self._acceptor = dispatcher if self._front is None else self._front(dispatcher)
         listener = self._listener = Listener(
             socket_path(placement.sockets, f"{placement.namespace} {self.node} {placement.generation} {os.getpid()}"),
@@ -167,6 +170,7 @@ class RunningNode:
             if self._draining is not None:
                 self._draining.cancel()
                 await asyncio.gather(self._draining, return_exceptions=True)
+            await self._attachments.stop(STUBBORN)
             if self._finished.is_set():
                 await listener.part()
             await listener.close()
@@ -220,7 +224,12 @@ class RunningNode:
         assert self._acceptor is not None
         assert self._scope is not None
         path = await placement.find_platform()
-        properties = {"node": self.node, "pid": str(os.getpid()), "namespace": placement.namespace}
+        properties = {
+            "node": self.node,
+            "service": self.name,
+            "pid": str(os.getpid()),
+            "namespace": placement.namespace,
+        }
         if not placement.supervised:
             properties["session"] = self.name
         connection = await dial(str(path), self._acceptor, role="node", properties=properties)
@@ -264,6 +273,8 @@ class RunningNode:
         call = UnaryCall("registry", "register", msgspec.msgpack.encode({"registration": registration}))
         await call.run(self._platform.start)
         self.registered.set()
+        assert self._attachments is not None
+        self._attachments.start()
         if not placement.supervised:
             placement.say_running(self.name, self._platform.peer)
 
@@ -280,6 +291,8 @@ class RunningNode:
                 if self._placement.supervised or self._draining is not None:
                     return 0  # this node is drained, or the platform is gone
                 self.registered.clear()
+                assert self._attachments is not None
+                await self._attachments.stop(STUBBORN)
                 await self._come_back(listener)
         finally:
             stopping.cancel()
@@ -324,7 +337,10 @@ class RunningNode:
         if listener is not None:
             await listener.leave("the node is stopping")
             connections = [*connections, *listener.connections]
-        finished: asyncio.Future[Any] = asyncio.gather(*(connection.settled() for connection in connections))
+        assert self._attachments is not None
+        finished: asyncio.Future[Any] = asyncio.gather(
+            self._attachments.stop(), *(connection.settled() for connection in connections)
+        )
         streams = min(grace, STREAM_GRACE)
         hurry: asyncio.Future[Any] = asyncio.ensure_future(self._hurry.wait())
         pause: asyncio.Future[Any] = asyncio.ensure_future(self._clock.sleep(streams))

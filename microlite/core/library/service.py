@@ -36,6 +36,8 @@ from microlite.core.library.middleware import Handler, Middleware, chain, check_
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from microlite.core.library.attachments import Attachment
+
 F = TypeVar("F", bound="Callable[..., Any]")
 M = TypeVar("M", bound=Middleware)
 
@@ -86,6 +88,7 @@ class Service:
         self._routes: dict[str, Route] = {}
         self._start_hooks: list[Hook] = []
         self._stop_hooks: list[Hook] = []
+        self._attachments: list[Attachment] = []
         if not built_in:
             made.remember(self)
 
@@ -216,6 +219,11 @@ class Service:
     def routes(self) -> Mapping[str, Route]:
         """The declared routes by the endpoint's name."""
         return MappingProxyType(self._routes)
+
+    @property
+    def attachments(self) -> tuple[Attachment, ...]:
+        """What each node does besides serving calls, in the order declared."""
+        return tuple(self._attachments)
 
     @property
     def start_hooks(self) -> tuple[Hook, ...]:

@@ -58,6 +58,7 @@ class Connection(Outgoing):
         "latency",
         "namespace",
         "peer",
+        "service",
     )
 
     def __init__(
@@ -90,6 +91,8 @@ class Connection(Outgoing):
         """Who is at the other end, as far as the listener knows: it sets this."""
         self.namespace = ""
         """The namespace of the other end; empty means that each call names its own."""
+        self.service = ""
+        """The service whose node the other end is; empty for a client."""
         self.latency = 0.0
         """Moving average of the seconds from a unary call to its answer; 0 before the first."""
         self.last_received = 0.0

@@ -105,6 +105,8 @@ class _Service:
             counters = stats.setdefault((name, ""), EndpointStats())
             self.program = Target(namespace, name, None, methods=ALL_METHODS, stats=counters)
         for endpoint in description.endpoints:
+            if endpoint.triggers:
+                continue  # the platform calls it, nobody from outside
             readable = (endpoint.reads or not builtin) and not endpoint.streaming.from_client
             self.endpoints[endpoint.name] = target = Target(
                 namespace,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from microlite.core.description.naming import BUILT_IN_SERVICES
 from microlite.version import __version__
 from microlite.web.openapi.components import RESERVED, Components, list_parts
@@ -54,7 +56,10 @@ def document(
         version: of what is described; without it that of the only service, or of the platform.
         servers: URLs under which the paths lie.
     """
-    ordered = sorted(services, key=lambda service: (service.name in BUILT_IN_SERVICES, service.name))
+    ordered = sorted(
+        (_offered(service) for service in services),
+        key=lambda service: (service.name in BUILT_IN_SERVICES, service.name),
+    )
     only = ordered[0] if len(ordered) == 1 else None
     info = {
         "title": title or (only.name if only else "microlite"),
@@ -79,6 +84,15 @@ def document(
             "securitySchemes": {SCHEME: _SCHEME},
         },
     }
+
+
+def _offered(service: ServiceDescription) -> ServiceDescription:
+    """The service without what only the platform calls, see `EndpointDescription.triggers`."""
+    if not any(endpoint.triggers for endpoint in service.endpoints):
+        return service
+    return msgspec.structs.replace(
+        service, endpoints=tuple(endpoint for endpoint in service.endpoints if not endpoint.triggers)
+    )
 
 
 def _tag(service: ServiceDescription) -> dict[str, Any]:

@@ -1,0 +1,87 @@
+"""What a node does besides serving calls, for as long as the platform knows it: to follow a topic, say."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, Protocol
+
+from microlite.core import errors
+from microlite.core.library.context import Context
+from microlite.core.library.failure import report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from microlite.core.library.context import Scope
+
+AGAIN: Final = 0.2
+"""Seconds after which an attachment that failed is run again; each further time it is twice as long."""
+
+LONGEST: Final = 5.0
+"""The longest such wait."""
+
+
+class Attachment(Protocol):
+    """One such task of a service; a decorator of `Service` declares it."""
+
+    @property
+    def name(self) -> str:
+        """What it is, for tasks and logs: `subscribe prices`."""
+        ...
+
+    async def run(self, context: Context) -> None:
+        """Work until canceled. What it began for somebody when that happens, it finishes first.
+
+        Args:
+            context: for calls that nobody asked for; see `Context`.
+        """
+        ...
+
+
+class Attachments:
+    """Runs the attachments of one node. One that fails is logged and run again, a little later each time.
+
+    Args:
+        attachments: of the service.
+        scope: of its node.
+    """
+
+    def __init__(self, attachments: Iterable[Attachment], scope: Scope) -> None:
+        self._attachments = tuple(attachments)
+        self._scope = scope
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin, unless they run already."""
+        if not self._tasks:
+            loop = asyncio.get_running_loop()
+            self._tasks = [
+                loop.create_task(self._keep(attachment), name=f"microlite: {attachment.name}")
+                for attachment in self._attachments
+            ]
+
+    async def stop(self, patience: float | None = None) -> None:
+        """Let them end, and return when all have, or after `patience` seconds; a second time does nothing."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=patience)
+
+    async def _keep(self, attachment: Attachment) -> None:
+        loop = asyncio.get_running_loop()
+        delay = AGAIN
+        while True:
+            began = loop.time()
+            context = Context(self._scope, None)
+            try:
+                await attachment.run(context)
+                return
+            except errors.Error as error:
+                context.log.warning("%s: %s; it is tried again", attachment.name, error.detail)
+            except Exception as error:  # noqa: BLE001 - the edge of user code
+                report(error, context, None)
+            if loop.time() - began > LONGEST:
+                delay = AGAIN
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, LONGEST)
