@@ -16,7 +16,6 @@ from microlite.cli.store_transfer import export, import_
 from microlite.cli.store_words import (
     COLUMNS,
     as_document,
-    as_text,
     database_option,
     pages,
     place,
@@ -26,6 +25,7 @@ from microlite.cli.store_words import (
     row,
 )
 from microlite.cli.subcommands import Subcommands
+from microlite.core.store import values
 from microlite.core.store.api import Change, ChangeKind, Count, Keys, Page, Record
 
 if TYPE_CHECKING:
@@ -254,7 +254,7 @@ def watch(
             if output == "json":
                 click.echo(as_document(change))
             elif change.kind is ChangeKind.WRITE:
-                click.echo(f"write   {change.key}  {as_text(change.value)}")
+                click.echo(f"write   {change.key}  {values.text(bytes(change.value))}")
             elif change.kind is ChangeKind.RESET:
                 click.echo("reset", err=True)
             elif change.kind is not ChangeKind.SYNCED:

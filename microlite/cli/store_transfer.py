@@ -147,7 +147,7 @@ class _Batch:
         """The number of the last line that is in it, or was left out before it."""
 
 
-def _batches(lines: IO[bytes], from_line: int, where: dict[str, str]) -> Iterator[_Batch]:
+def _batches(lines: IO[bytes], from_line: int, where: dict[str, Any]) -> Iterator[_Batch]:
     batch = _Batch()
     now = time.time()
     for number, text in enumerate(lines, 1):
@@ -175,7 +175,7 @@ def _batches(lines: IO[bytes], from_line: int, where: dict[str, str]) -> Iterato
         yield batch
 
 
-def _change(number: int, text: bytes, where: dict[str, str]) -> dict[str, Any]:
+def _change(number: int, text: bytes, where: dict[str, Any]) -> dict[str, Any]:
     try:
         line = msgspec.json.decode(text, type=Line)
         kept = values.pack(line.value, Encoding.JSON, line.encoding)

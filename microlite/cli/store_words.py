@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from microlite.cli.completes import completes
+from microlite.core.description.structs import Encoding
 from microlite.core.store import values
 from microlite.core.store.api import KeyOrder, Record
 
@@ -64,13 +65,13 @@ def range_options(command: Command) -> Command:
     return command
 
 
-def place(table: str, database: str) -> dict[str, str]:
+def place(table: str, database: str) -> dict[str, Any]:
     """The fields of a request that name the table."""
     named = {"table": table, "database": database}
     return {name: value for name, value in named.items() if value}
 
 
-def pages(link: Link, endpoint: str, kind: Any, limit: int | None = None, **fields: object) -> Iterator[Any]:
+def pages(link: Link, endpoint: str, kind: Any, limit: int | None = None, **fields: Any) -> Iterator[Any]:
     """The pages of `store.scan` or `store.list`, up to a number of records."""
     cursor: str | None = ""
     while cursor is not None and (limit is None or limit > 0):
@@ -81,19 +82,6 @@ def pages(link: Link, endpoint: str, kind: Any, limit: int | None = None, **fiel
         fields["offset"], cursor = 0, page.cursor
 
 
-def as_text(value: msgspec.Raw) -> str:
-    """A value as people read it: text as it is, bytes by their size, all else as JSON."""
-    kept = bytes(value)
-    if values.is_bytes(kept):
-        content: bytes = msgspec.msgpack.decode(kept)
-        return f"{len(content):,} bytes: {content[:16].hex(' ')}{' …' if len(content) > 16 else ''}"
-    shown, encoding = values.unpack(kept, values.Encoding.JSON)
-    if encoding is not values.ValueEncoding.PLAIN:
-        return f"{len(kept):,} bytes of MessagePack that JSON cannot carry"
-    document = bytes(shown)
-    return str(msgspec.json.decode(document)) if document.startswith(b'"') else document.decode()
-
-
 def print_value(value: msgspec.Raw) -> None:
     """Print a value on a line of its own. Bytes are written as they are, but not to a terminal, which they would upset."""
     kept = bytes(value)
@@ -101,14 +89,14 @@ def print_value(value: msgspec.Raw) -> None:
         sys.stdout.buffer.write(msgspec.msgpack.decode(kept))
         sys.stdout.buffer.flush()
         return
-    click.echo(as_text(value))
+    click.echo(values.text(kept))
     if values.is_bytes(kept):
         click.echo("write them to a file, with > FILE behind the command", err=True)
 
 
 def row(record: Record) -> tuple[str, str, str, str]:
     """A record in a table, under `COLUMNS`."""
-    text = as_text(record.value).replace("\r", "\\r").replace("\n", "\\n")
+    text = values.text(bytes(record.value)).replace("\r", "\\r").replace("\n", "\\n")
     short = text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
     return record.key, short, moment(record.expires_at), str(record.revision)
 
@@ -120,5 +108,5 @@ def moment(at: float | None) -> str:
 
 def as_document(record: Any) -> bytes:
     """A record or change as JSON, its value included."""
-    value, encoding = values.unpack(bytes(record.value), values.Encoding.JSON)
+    value, encoding = values.unpack(bytes(record.value), Encoding.JSON)
     return msgspec.json.encode(msgspec.structs.replace(record, value=value, encoding=encoding))
