@@ -62,13 +62,9 @@ class Records:
         self, origin: Origin, changes: Sequence[api.RecordChange], asked: Encoding
     ) -> tuple[Operation, ...]:
         """The plans of several changes; in a thread where there is much JSON to read."""
-
-        def work() -> tuple[Operation, ...]:
-            return tuple(self.operation(origin, change, asked) for change in changes)
-
-        if asked is Encoding.JSON and sum(_size(change) for change in changes) > INLINE:
-            return await asyncio.to_thread(work)
-        return work()
+        if asked is Encoding.JSON and sum(map(_size, changes)) > INLINE:
+            return tuple(await asyncio.to_thread(lambda: [self.operation(origin, one, asked) for one in changes]))
+        return tuple([self.operation(origin, change, asked) for change in changes])
 
     def operation(self, origin: Origin, change: api.RecordChange, asked: Encoding = Encoding.MSGPACK) -> Operation:
         """See `plan`: a change of a record is one operation."""
@@ -239,12 +235,9 @@ def _size(change: api.RecordChange) -> int:
 
 
 async def _present_all(records: Sequence[engine_api.Record], answered: Encoding) -> list[api.Record]:
-    def work() -> list[api.Record]:
-        return [present(record, answered) for record in records]
-
     if answered is Encoding.JSON and sum(len(record.value) for record in records) > INLINE:
-        return await asyncio.to_thread(work)
-    return work()
+        return await asyncio.to_thread(lambda: [present(record, answered) for record in records])
+    return [present(record, answered) for record in records]
 
 
 def shown(bucket: str) -> str:
