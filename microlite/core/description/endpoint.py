@@ -10,10 +10,10 @@ import msgspec
 
 from microlite.core.description.annotations import format_type
 from microlite.core.description.codec import Codec, encode_json, encode_msgpack
-from microlite.core.description.entity_tag import check_etag
 from microlite.core.description.media_type import check_media_type
 from microlite.core.description.rejection import bad_payload
 from microlite.core.description.reply_check import misfits, unsendable, wrong_reply
+from microlite.core.description.reply_tag import check_etag
 from microlite.core.description.schema import no_schema, request_schema, type_schema
 from microlite.core.description.signature import NONE_GIVEN, Signature, read_signature
 from microlite.core.description.structs import EndpointDescription, Role, Streaming, Trigger
@@ -45,9 +45,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     reads: bool = False
     role: Role = Role.PUBLIC
     metadata: dict[str, str] = {}
+    etag: str = ""
     deprecated: bool = False
     produces: str = ""
-    etag: str = ""
     triggers: tuple[Trigger, ...] = ()
 
 
@@ -209,9 +209,9 @@ def compile_endpoint(
         reads=options.reads,
         role=options.role,
         metadata=dict(options.metadata),
+        etag=check_etag(options.etag, signature, response),
         deprecated=options.deprecated,
         produces=check_media_type(options.produces, signature),
-        etag=check_etag(options.etag, signature, response),
         triggers=options.triggers,
     )
     return Endpoint(function, description, signature)

@@ -143,9 +143,9 @@ class EndpointDescription(msgspec.Struct, frozen=True, kw_only=True):
         reads: it changes nothing; a built-in endpoint answers GET only then.
         role: the least role of a caller, for built-in endpoints.
         metadata: what the author says about it, for whoever looks for it.
+        etag: the field of the reply that is its entity tag on HTTP; without one the content makes the tag.
         deprecated: callers should turn away from it.
         produces: the media type of the reply, `image/png`, which then is bytes or text and no JSON; empty for JSON.
-        etag: the field of the reply that is its entity tag on HTTP; without one the content makes the tag.
         triggers: what calls it by itself. The gateway does not offer an endpoint that has one.
     """
 
@@ -160,9 +160,9 @@ class EndpointDescription(msgspec.Struct, frozen=True, kw_only=True):
     reads: bool = False
     role: Role = Role.PUBLIC
     metadata: dict[str, str] = {}
+    etag: str = ""
     deprecated: bool = False
     produces: str = ""
-    etag: str = ""
     triggers: tuple[Trigger, ...] = ()
 
     @property

@@ -29,9 +29,9 @@ def endpoint(
     reads: bool = False,
     role: Role = Role.PUBLIC,
     metadata: Mapping[str, str] | None = None,
+    etag: str = "",
     deprecated: bool = False,
     produces: str = "",
-    etag: str = "",
 ) -> Callable[[F], F]: ...
 
 
@@ -45,9 +45,9 @@ def endpoint(
     reads: bool = False,
     role: Role = Role.PUBLIC,
     metadata: Mapping[str, str] | None = None,
+    etag: str = "",
     deprecated: bool = False,
     produces: str = "",
-    etag: str = "",
 ) -> Any:
     """Declare more of a handler class's method than its signature says. A method without this is an endpoint too.
 
@@ -59,9 +59,9 @@ def endpoint(
         reads: it changes nothing.
         role: the least role of a caller, for built-in services.
         metadata: what the author says about it.
+        etag: the field of the reply that is its entity tag on HTTP.
         deprecated: callers should turn away from it.
         produces: the media type of what it returns, as bytes or text.
-        etag: the field of the reply that is its entity tag on HTTP.
     """
     options = Options(
         name=name,
@@ -70,9 +70,9 @@ def endpoint(
         reads=reads,
         role=role,
         metadata=dict(metadata or {}),
+        etag=etag,
         deprecated=deprecated,
         produces=produces,
-        etag=etag,
     )
 
     def mark(method: F) -> F:

@@ -106,9 +106,9 @@ class Service:
         reads: bool = False,
         role: Role = Role.PUBLIC,
         metadata: Mapping[str, str] | None = None,
+        etag: str = "",
         deprecated: bool = False,
         produces: str = "",
-        etag: str = "",
     ) -> Callable[[F], F]: ...
 
     def endpoint(
@@ -122,9 +122,9 @@ class Service:
         reads: bool = False,
         role: Role = Role.PUBLIC,
         metadata: Mapping[str, str] | None = None,
+        etag: str = "",
         deprecated: bool = False,
         produces: str = "",
-        etag: str = "",
     ) -> Any:
         """Make a typed function an endpoint; it stays callable as it is. A decorator, bare or with options.
 
@@ -140,11 +140,11 @@ class Service:
             reads: it changes nothing, so a built-in service answers GET.
             role: the least role of a caller, for built-in services.
             metadata: what the author says about it.
+            etag: the field of the reply, text or a whole number, that says which version it is: HTTP sends it as the
+                `ETag`, where else the content makes one of a GET.
             deprecated: callers should turn away from it.
             produces: the media type of what it returns, as in `image/png`. It returns bytes or text (or a stream of
                 them), which HTTP hands on as they are; callers in Python get them as ever.
-            etag: the field of the reply, text or a whole number, that says which version it is: HTTP sends it as the
-                `ETag`, where else the content makes one of a GET.
 
         Raises:
             DeclarationError: signature, name or route cannot be served; the text says where and what to write instead.
@@ -159,9 +159,9 @@ class Service:
                 reads=reads,
                 role=role,
                 metadata=_check_metadata(metadata, place),
+                etag=etag,
                 deprecated=deprecated,
                 produces=produces,
-                etag=etag,
             )
             self._add(target, name or str(getattr(target, "__name__", "")), options)
             return target
