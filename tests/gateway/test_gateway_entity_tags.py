@@ -101,16 +101,24 @@ def test_the_document_says_so() -> None:
     assert "ETag" in paths["/wiki/write"]["post"]["responses"]["200"]["headers"]
 
 
-async def no_field() -> Page: ...
-async def a_list() -> dict[str, int]: ...
-async def a_stream() -> AsyncIterator[Page]: ...
+async def no_field() -> Page:
+    raise NotImplementedError
+
+
+async def a_mapping() -> dict[str, int]:
+    raise NotImplementedError
+
+
+async def a_stream() -> AsyncIterator[Page]:
+    raise NotImplementedError
+    yield Page("", 1)
 
 
 @pytest.mark.parametrize(
     ("function", "field", "says"),
     [
         (no_field, "revision", "its fields are: text, version"),
-        (a_list, "revision", "no field of the reply"),
+        (a_mapping, "revision", "no field of the reply"),
         (a_stream, "version", "a stream has no tag"),
     ],
 )
