@@ -9,7 +9,18 @@ import types
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import cli_start, events, gateway, harness_start, memory, reload, report, server_start, service_call
+from benchmarks import (
+    cli_start,
+    events,
+    gateway,
+    harness_start,
+    memory,
+    reload,
+    report,
+    server_start,
+    service_call,
+    store,
+)
 from benchmarks.harness import Options, Result
 
 Row = Callable[[Options], list[Result]]
@@ -18,6 +29,8 @@ ROWS: dict[str, Row] = {
     "gateway": gateway.run,
     "service_call": service_call.run,
     "events": events.run,
+    "store_write": store.run_write,
+    "store_read": store.run_read,
     "cli_start": cli_start.run,
     "server_start": server_start.run,
     "harness_start": harness_start.run,

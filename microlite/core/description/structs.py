@@ -145,6 +145,7 @@ class EndpointDescription(msgspec.Struct, frozen=True, kw_only=True):
         metadata: what the author says about it, for whoever looks for it.
         deprecated: callers should turn away from it.
         produces: the media type of the reply, `image/png`, which then is bytes or text and no JSON; empty for JSON.
+        etag: the field of the reply that is its entity tag on HTTP; without one the content makes the tag.
         triggers: what calls it by itself. The gateway does not offer an endpoint that has one.
     """
 
@@ -161,6 +162,7 @@ class EndpointDescription(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] = {}
     deprecated: bool = False
     produces: str = ""
+    etag: str = ""
     triggers: tuple[Trigger, ...] = ()
 
     @property

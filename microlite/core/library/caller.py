@@ -20,6 +20,7 @@ from microlite.core.rpc.frames import INITIAL_CREDIT
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
+    from microlite.core.library.state.store import Store
     from microlite.core.library.stream import Transport
     from microlite.core.rpc.call import Call
 
@@ -164,9 +165,20 @@ class Caller:
         )
 
     @property
+    def store(self) -> Store:
+        """The records of the service: `await ctx.store.write("a", value)`; see `Store`."""
+        from microlite.core.library.state.store import Store  # loaded by those who use it
+
+        return Store(self)
+
+    @property
     def sync(self) -> Any:
         """The same, blocking, for use in a thread: `ctx.sync.call(…)`, `for item in ctx.sync.stream(…)`."""
         return Bridge(self, self._transport.loop)
+
+    def renew(self) -> bool:
+        """Use the connection that is there now, where another was lost. False if none will come."""
+        return not getattr(self._transport, "lost", False)
 
     def _outgoing(self) -> dict[str, str] | None:
         return self._metadata
