@@ -39,6 +39,7 @@ from microlite.core.runtime.runtime import Runtime
 from microlite.core.runtime.watcher import Watcher
 from microlite.core.server_file import remove_server_file, write_server_file
 from microlite.core.settings import DATABASE, DEFAULT_PORT, ServerOptions
+from microlite.core.store.blobs import Blobs
 from microlite.core.user_config import UserConfig
 from microlite.onefile.bytecode import compile_in_background
 from microlite.version import __version__
@@ -103,6 +104,7 @@ class Platform:
         clock, home = self.clock, self.options.home
         private_folder(home)
         self.engine = await stack.enter_async_context(SQLiteEngine(home / DATABASE, clock))
+        self.blobs = await stack.enter_async_context(Blobs(self.engine, clock))
         self.token = admin_token(home)
         self.registry = Registry(clock)
         self.router = Router(clock)
@@ -228,6 +230,8 @@ class Platform:
             membership=self.membership,
             runtime=self.runtime,
             logs=self.logs,
+            blobs=self.blobs,
+            clock=self.clock,
         )
         for service in built_in_services(parts):
             self._serve(service)

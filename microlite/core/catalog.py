@@ -8,16 +8,19 @@ from microlite.core.auth.service import auth_service
 from microlite.core.network.service import network_service
 from microlite.core.registry.service import registry_service
 from microlite.core.runtime.service import runtime_service
+from microlite.core.store.service import store_service
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from microlite.core.auth.one_time_links import OneTimeLinks
+    from microlite.core.clock import Clock
     from microlite.core.library.service import Service
     from microlite.core.network.membership import Membership
     from microlite.core.registry.registry import Registry
     from microlite.core.runtime.logs import Logs
     from microlite.core.runtime.runtime import Runtime
+    from microlite.core.store.blobs import Blobs
 
 
 class Parts:
@@ -32,6 +35,8 @@ class Parts:
         membership: Membership,
         runtime: Runtime,
         logs: Logs,
+        blobs: Blobs,
+        clock: Clock,
     ) -> None:
         self.links = links
         self.dashboard = dashboard
@@ -39,6 +44,8 @@ class Parts:
         self.membership = membership
         self.runtime = runtime
         self.logs = logs
+        self.blobs = blobs
+        self.clock = clock
 
 
 CATALOG: Final[tuple[Callable[[Parts], Service], ...]] = (
@@ -46,6 +53,7 @@ CATALOG: Final[tuple[Callable[[Parts], Service], ...]] = (
     lambda parts: network_service(parts.membership),
     lambda parts: registry_service(parts.registry),
     lambda parts: runtime_service(parts.runtime, parts.registry, parts.logs),
+    lambda parts: store_service(parts.blobs, parts.clock),
 )
 """Makes each built-in service, in the order of their names."""
 

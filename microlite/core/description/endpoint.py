@@ -10,7 +10,7 @@ import msgspec
 
 from microlite.core.description.annotations import format_type
 from microlite.core.description.codec import Codec, encode_json, encode_msgpack
-from microlite.core.description.media_type import check_media_type
+from microlite.core.description.media_type import check_consumed, check_media_type
 from microlite.core.description.rejection import bad_payload
 from microlite.core.description.reply_check import misfits, unsendable, wrong_reply
 from microlite.core.description.schema import no_schema, request_schema, type_schema
@@ -46,6 +46,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] = {}
     deprecated: bool = False
     produces: str = ""
+    consumes: str = ""
     triggers: tuple[Trigger, ...] = ()
 
 
@@ -208,6 +209,7 @@ def compile_endpoint(
         metadata=dict(options.metadata),
         deprecated=options.deprecated,
         produces=check_media_type(options.produces, signature),
+        consumes=check_consumed(options.consumes, signature),
         triggers=options.triggers,
     )
     return Endpoint(function, description, signature)

@@ -108,6 +108,7 @@ class Service:
         metadata: Mapping[str, str] | None = None,
         deprecated: bool = False,
         produces: str = "",
+        consumes: str = "",
     ) -> Callable[[F], F]: ...
 
     def endpoint(
@@ -123,6 +124,7 @@ class Service:
         metadata: Mapping[str, str] | None = None,
         deprecated: bool = False,
         produces: str = "",
+        consumes: str = "",
     ) -> Any:
         """Make a typed function an endpoint; it stays callable as it is. A decorator, bare or with options.
 
@@ -140,7 +142,9 @@ class Service:
             metadata: what the author says about it.
             deprecated: callers should turn away from it.
             produces: the media type of what it returns, as in `image/png`. It returns bytes or text (or a stream of
-                them), which HTTP hands on as they are; callers in Python get them as ever.
+                them), which HTTP hands on as they are; callers in Python get them as ever. `*/*` is for a stream that
+                begins with a `FileHead`, which says what it is.
+            consumes: `*/*` takes the body of a request, of any media type, as the caller's stream of bytes.
 
         Raises:
             DeclarationError: signature, name or route cannot be served; the text says where and what to write instead.
@@ -157,6 +161,7 @@ class Service:
                 metadata=_check_metadata(metadata, place),
                 deprecated=deprecated,
                 produces=produces,
+                consumes=consumes,
             )
             self._add(target, name or str(getattr(target, "__name__", "")), options)
             return target

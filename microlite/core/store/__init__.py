@@ -1,0 +1,1 @@
+"""The built-in service `store`: records and blobs of a namespace."""
