@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from microlite.core.auth.one_time_links import OneTimeLinks
-    from microlite.core.clock import Clock
     from microlite.core.library.service import Service
     from microlite.core.network.membership import Membership
     from microlite.core.registry.registry import Registry
     from microlite.core.runtime.logs import Logs
     from microlite.core.runtime.runtime import Runtime
     from microlite.core.store.blobs import Blobs
+    from microlite.core.store.records import Records
 
 
 class Parts:
@@ -36,7 +36,7 @@ class Parts:
         runtime: Runtime,
         logs: Logs,
         blobs: Blobs,
-        clock: Clock,
+        records: Records,
     ) -> None:
         self.links = links
         self.dashboard = dashboard
@@ -45,7 +45,7 @@ class Parts:
         self.runtime = runtime
         self.logs = logs
         self.blobs = blobs
-        self.clock = clock
+        self.records = records
 
 
 CATALOG: Final[tuple[Callable[[Parts], Service], ...]] = (
@@ -53,7 +53,7 @@ CATALOG: Final[tuple[Callable[[Parts], Service], ...]] = (
     lambda parts: network_service(parts.membership),
     lambda parts: registry_service(parts.registry),
     lambda parts: runtime_service(parts.runtime, parts.registry, parts.logs),
-    lambda parts: store_service(parts.blobs, parts.clock),
+    lambda parts: store_service(parts.records, parts.blobs),
 )
 """Makes each built-in service, in the order of their names."""
 

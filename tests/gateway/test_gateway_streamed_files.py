@@ -42,9 +42,9 @@ def make_service() -> Service:
         yield b"bytes"
 
     @service.endpoint(produces="*/*")
-    async def nothing() -> AsyncIterator[FileHead | bytes]:
-        for item in ():
-            yield item
+    async def nothing(empty: bool = True) -> AsyncIterator[FileHead | bytes]:
+        if not empty:
+            yield b""
 
     return service
 

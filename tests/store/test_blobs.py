@@ -14,6 +14,7 @@ from microlite.core.clock import ManualClock
 from microlite.core.context import Origin
 from microlite.core.engine.api import Batch, Put
 from microlite.core.engine.sqlite import SQLiteEngine
+from microlite.core.store.api import Presence
 from microlite.core.store.blob_api import STAGED_SECONDS, Blob, DeleteBlob, PublishBlob
 from microlite.core.store.blob_layout import CHUNK_BYTES
 from microlite.core.store.blob_sweeper import MAX_PIN
@@ -211,14 +212,16 @@ async def test_who_reads_for_too_long_is_told_so(blobs: Blobs, engine: SQLiteEng
 
 
 async def test_preconditions_decide_at_the_commit(blobs: Blobs) -> None:
-    first = await blobs.write(ANN, "x", pieces(SMALL), absent=True)
+    first = await blobs.write(ANN, "x", pieces(SMALL), expect=Presence.ABSENT)
     with pytest.raises(errors.Conflict, match="already"):
-        await blobs.write(ANN, "x", pieces(SMALL), absent=True)
-    second = await blobs.write(ANN, "x", pieces(b"two"), revision=first.revision)
-    with pytest.raises(errors.Conflict, match=f"revision {second.revision}, and {first.revision} was expected"):
-        await blobs.write(ANN, "x", pieces(b"three"), revision=first.revision)
+        await blobs.write(ANN, "x", pieces(SMALL), expect=Presence.ABSENT)
+    second = await blobs.write(ANN, "x", pieces(b"two"), expect=first.revision)
+    with pytest.raises(
+        errors.Conflict, match=f"revision {second.revision}, and the revision {first.revision} was expected"
+    ):
+        await blobs.write(ANN, "x", pieces(b"three"), expect=first.revision)
     with pytest.raises(errors.Conflict):
-        await blobs.delete(ANN, DeleteBlob(name="x", revision=first.revision))
+        await blobs.delete(ANN, DeleteBlob(name="x", expect=first.revision))
     assert await read(blobs, "x") == b"two"
 
     async def slow() -> AsyncIterator[bytes]:
@@ -226,7 +229,7 @@ async def test_preconditions_decide_at_the_commit(blobs: Blobs) -> None:
         await blobs.write(ANN, "x", pieces(b"quick"))
 
     with pytest.raises(errors.Conflict):
-        await blobs.write(ANN, "x", slow(), revision=second.revision)
+        await blobs.write(ANN, "x", slow(), expect=second.revision)
     assert await read(blobs, "x") == b"quick"
 
 

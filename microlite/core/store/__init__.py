@@ -1,1 +1,1 @@
-"""The built-in service `store`: records and blobs of a namespace."""
+"""Records and blobs of services: kept on disk, by table, with revisions."""

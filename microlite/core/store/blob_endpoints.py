@@ -9,15 +9,15 @@ from microlite.core import errors
 from microlite.core.description import Role
 from microlite.core.description.file_head import FileHead
 from microlite.core.library.context import Context
+from microlite.core.store.api import Expectation, Presence
 from microlite.core.store.blob_api import Blob, BlobPage, DeleteBlob, PublishBlob, StagedBlob
 
 if TYPE_CHECKING:
-    from microlite.core.clock import Clock
     from microlite.core.library.service import Service
     from microlite.core.store.blobs import Blobs
 
 
-def add_blob_endpoints(service: Service, blobs: Blobs, clock: Clock) -> None:
+def serve_blobs(service: Service, blobs: Blobs) -> None:
     """Give the service `store` its endpoints `blobs.…`."""
 
     @service.endpoint(role=Role.ACCOUNT, name="blobs.write", consumes="*/*")
@@ -26,11 +26,11 @@ def add_blob_endpoints(service: Service, blobs: Blobs, clock: Clock) -> None:
         name: str,
         content: AsyncIterator[bytes],
         content_type: str = "",
-        expires_in: float | None = None,
+        ttl: float | None = None,
+        expires_at: float | None = None,
         metadata: dict[str, str] | None = None,
         digest: str = "",
-        revision: int | None = None,
-        absent: bool = False,
+        expect: Expectation = None,
         database: str = "",
     ) -> Blob:
         """Write a blob of any size, in place of one that has its name. It is there when all of it is on disk, or not at all.
@@ -38,26 +38,26 @@ def add_blob_endpoints(service: Service, blobs: Blobs, clock: Clock) -> None:
         Args:
             name: of the blob, up to 512 bytes.
             content_type: its media type; without it what the upload says, or the end of the name.
-            expires_in: seconds after which it goes by itself; without it, it stays.
+            ttl: seconds after which it goes by itself; without it, it stays.
+            expires_at: the same as a time, in seconds since the Unix epoch.
             metadata: what to say about it, texts by name.
             digest: SHA-256 that the content must have, in hexadecimal digits; else nothing is kept.
-            revision: that of the blob which it replaces; else nothing is kept.
-            absent: refuse if there is a blob of this name.
+            expect: write only if this holds of the blob that has the name: its revision, `absent` or `present`.
             database: whose blob it is; the calling service's own without it.
         """
         headers = _headers(ctx)
-        revision, absent = await _conditions(ctx, name, database, revision, absent=absent)
+        expect = await _expected(ctx, name, database, expect)
         try:
             return await blobs.write(
                 ctx.origin,
                 name,
                 content,
                 content_type=content_type or headers.get("file-type", ""),
-                expires_at=_expiry(expires_in),
+                ttl=ttl,
+                expires_at=expires_at,
                 metadata=metadata,
                 digest=digest,
-                revision=revision,
-                absent=absent,
+                expect=expect,
                 database=database,
             )
         except errors.Conflict as error:
@@ -88,10 +88,10 @@ def add_blob_endpoints(service: Service, blobs: Blobs, clock: Clock) -> None:
         ctx: Context,
         upload: str,
         name: str,
-        expires_in: float | None = None,
+        ttl: float | None = None,
+        expires_at: float | None = None,
         metadata: dict[str, str] | None = None,
-        revision: int | None = None,
-        absent: bool = False,
+        expect: Expectation = None,
         database: str = "",
     ) -> Blob:
         """Give a staged upload its name, in place of a blob that has it.
@@ -99,19 +99,19 @@ def add_blob_endpoints(service: Service, blobs: Blobs, clock: Clock) -> None:
         Args:
             upload: the id that staging it gave.
             name: of the blob, up to 512 bytes.
-            expires_in: seconds after which it goes by itself; without it, it stays.
+            ttl: seconds after which it goes by itself; without it, it stays.
+            expires_at: the same as a time, in seconds since the Unix epoch.
             metadata: what to say about it, in place of what was said when it was staged.
-            revision: that of the blob which it replaces.
-            absent: refuse if there is a blob of this name.
+            expect: publish only if this holds of the blob that has the name: its revision, `absent` or `present`.
             database: whose blob it is; the calling service's own without it.
         """
         change = PublishBlob(
             upload=upload,
             name=name,
-            expires_at=_expiry(expires_in),
+            ttl=ttl,
+            expires_at=expires_at,
             metadata=metadata or {},
-            revision=revision,
-            absent=absent,
+            expect=expect,
             database=database,
         )
         return await blobs.publish(ctx.origin, change)
@@ -177,49 +177,50 @@ def add_blob_endpoints(service: Service, blobs: Blobs, clock: Clock) -> None:
         return await blobs.databases(ctx.namespace)
 
     @service.endpoint(role=Role.ACCOUNT, name="blobs.delete")
-    async def delete(ctx: Context, name: str, revision: int | None = None, database: str = "") -> None:
+    async def delete(ctx: Context, name: str, expect: Expectation = None, database: str = "") -> None:
         """Delete a blob. One that is not there is no error.
 
         Args:
             name: of the blob.
-            revision: that it must have; else it stays.
+            expect: delete only if this holds: its revision, or `present`.
             database: whose blob it is; the calling service's own without it.
         """
-        await blobs.delete(ctx.origin, DeleteBlob(name=name, revision=revision, database=database))
+        await blobs.delete(ctx.origin, DeleteBlob(name=name, expect=expect, database=database))
 
-    def _expiry(seconds: float | None) -> float | None:
-        return None if seconds is None else clock.now() + seconds
-
-    async def _conditions(
-        ctx: Context, name: str, database: str, revision: int | None, *, absent: bool
-    ) -> tuple[int | None, bool]:
-        """What `If-Match` and `If-None-Match` of HTTP ask for, as a revision and absence.
+    async def _expected(ctx: Context, name: str, database: str, expect: Expectation) -> Expectation:
+        """What must hold, by the request or by `If-Match` and `If-None-Match` of HTTP.
 
         Raises:
+            BadRequest: both say something, or what they say cannot be.
             PreconditionFailed: it does not hold.
         """
         headers = _headers(ctx)
-        absent = absent or headers.get("if-none-match", "").strip() == "*"
-        known = headers.get("if-match", "").strip()
-        if not known:
-            return revision, absent
+        known, unknown = headers.get("if-match"), headers.get("if-none-match")
+        if known is None and unknown is None:
+            return expect
+        if expect is not None:
+            raise errors.BadRequest("expect: leave it out where If-Match or If-None-Match says what is expected")
+        if unknown is not None:
+            if unknown.strip() != "*" or known is not None:
+                raise errors.BadRequest("If-None-Match: for a write only * is possible, alone: no blob may be there")
+            return Presence.ABSENT
+        if known is None or known.strip() == "*":
+            return Presence.PRESENT
         try:
             there = await blobs.head(ctx.origin, name, database=database)
         except errors.NotFound as error:
             raise errors.PreconditionFailed(error.detail) from None
-        if known != "*" and f'"{there.digest}"' not in known:
-            raise errors.PreconditionFailed(
-                f'the blob "{name}" has the digest {there.digest}, which If-Match does not name'
-            )
-        return there.revision, absent
+        if f'"{there.digest}"' not in known:
+            raise errors.PreconditionFailed(f'the blob "{name}" has the ETag "{there.digest}", not {known}')
+        return there.revision
 
 
 def _headers(ctx: Context) -> Mapping[str, str]:
-    """The headers of the HTTP request, if the call came straight from one.
+    """The headers of the HTTP request, where no service is in between.
 
     A service that serves a request passes its headers on with the calls that it makes, where they mean something else.
     """
-    return ctx.metadata if ctx.peer is None else {}
+    return {} if ctx.calling_service else ctx.metadata
 
 
 def _head_of(blob: Blob, first: int, end: int, *, download: bool) -> FileHead:

@@ -12,6 +12,8 @@ import msgspec
 from microlite.core import errors
 from microlite.core.description.media_type import is_media_type
 from microlite.core.engine.api import MAX_KEY_BYTES, Batch, Delete, Operation, Presence, Put, Record
+from microlite.core.store import api
+from microlite.core.store.api import DEFAULT_DATABASE
 from microlite.core.store.blob_api import (
     MAX_METADATA_BYTES,
     MAX_UPLOADS,
@@ -41,16 +43,15 @@ from microlite.core.store.blob_layout import (
 )
 from microlite.core.store.blob_sweeper import Sweeper
 from microlite.core.store.blob_upload import Upload
+from microlite.core.store.places import check_database
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from microlite.core.clock import Clock
     from microlite.core.context import Origin
-    from microlite.core.engine.api import Engine, Expectation
-
-DEFAULT_DATABASE: Final = "default"
-"""Of callers that are no service."""
+    from microlite.core.engine.api import Engine
+    from microlite.core.store.api import Expectation
 
 OCTETS: Final = "application/octet-stream"
 
@@ -59,7 +60,6 @@ _Done = TypeVar("_Done")
 _RETRIES: Final = 16
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _decode_staged: Final = msgspec.msgpack.Decoder(tuple[Content, float]).decode
-_DATABASE: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 class Blobs:
@@ -93,11 +93,11 @@ class Blobs:
         pieces: AsyncIterator[bytes],
         *,
         content_type: str = "",
+        ttl: float | None = None,
         expires_at: float | None = None,
         metadata: Mapping[str, str] | None = None,
         digest: str = "",
-        revision: int | None = None,
-        absent: bool = False,
+        expect: Expectation = None,
         database: str = "",
     ) -> Blob:
         """Take in a blob and publish it, in place of one that has the name. Until the last moment nothing is visible.
@@ -109,11 +109,11 @@ class Blobs:
             name: of the blob.
             pieces: the content.
             content_type: its media type; without it what the end of the name says.
-            expires_at: when it goes by itself, in seconds since the Unix epoch.
+            ttl: seconds after which it goes by itself.
+            expires_at: the same as a time, in seconds since the Unix epoch.
             metadata: what to say about it.
             digest: SHA-256 that the content must have.
-            revision: that of the blob which it replaces; none for any.
-            absent: refuse if there is a blob of this name.
+            expect: what must hold of the blob that has the name now: its revision, `absent` or `present`.
             database: whose blob it is; empty for the caller's own.
 
         Raises:
@@ -123,21 +123,22 @@ class Blobs:
             TooManyRequests: too many uploads are under way.
         """
         where = _place(origin, database, name)
-        self._check_expiry(expires_at)
+        self._expiry(ttl, expires_at)
         about = _checked(content_type, name, metadata)
-        await self._check_expected(origin.namespace, where, name, revision, absent=absent)
+        await self._check_expected(origin.namespace, where, name, expect)
         content = self._clock.new_id()
 
         async def publish(upload: Upload, last: tuple[Operation, ...]) -> Blob:
             made = Content(content, upload.size, upload.digest, about[0], self._clock.now(), about[1])
             for _ in range(_RETRIES):
-                expected = await self._check_expected(origin.namespace, where, name, revision, absent=absent)
-                named = self._naming(where, name, made, expected, expires_at)
+                there = await self._check_expected(origin.namespace, where, name, expect)
+                until = self._expiry(ttl, expires_at)
+                named = self._naming(where, name, made, there, until)
                 try:
                     done = await self._commit(origin.namespace, (*last, *named))
                 except errors.Conflict:
                     continue
-                return read_blob(Record(name, encode(made), done, expires_at))
+                return read_blob(Record(name, encode(made), done, until))
             raise errors.Conflict(f'the blob "{name}" is being written by others all the time; try again')
 
         return await self._upload(origin.namespace, content, pieces, digest, publish)
@@ -216,8 +217,7 @@ class Blobs:
         namespace = origin.namespace
         if isinstance(change, PublishBlob):
             return await self._plan_publishing(namespace, where, change)
-        named = await self._engine.get(namespace, where, change.name)
-        _check_revision(named, change.name, change.revision)
+        named = await self._check_expected(namespace, where, change.name, change.expect)
         if named is None:
             return ()
         return (
@@ -226,19 +226,19 @@ class Blobs:
         )
 
     async def _plan_publishing(self, namespace: str, where: str, change: PublishBlob) -> tuple[Operation, ...]:
-        self._check_expiry(change.expires_at)
+        until = self._expiry(change.ttl, change.expires_at)
         _check_metadata(change.metadata)
         staged = await self._engine.get(namespace, STAGED, change.upload)
         if staged is None:
             raise errors.NotFound(f'there is no upload "{change.upload}": it was published before, or its hour is over')
-        made, until = _decode_staged(staged.value)
+        made, kept = _decode_staged(staged.value)
         if change.metadata:
             made = msgspec.structs.replace(made, metadata=change.metadata)
-        named = await self._check_expected(namespace, where, change.name, change.revision, absent=change.absent)
+        named = await self._check_expected(namespace, where, change.name, change.expect)
         return (
             Delete(STAGED, change.upload, staged.revision),
-            Delete(DUE, due_key(until, change.upload), Presence.PRESENT),
-            *self._naming(where, change.name, made, named, change.expires_at),
+            Delete(DUE, due_key(kept, change.upload), Presence.PRESENT),
+            *self._naming(where, change.name, made, named, until),
         )
 
     async def publish(self, origin: Origin, change: PublishBlob) -> Blob:
@@ -253,8 +253,8 @@ class Blobs:
                 done = await self._commit(origin.namespace, plan)
             except errors.Conflict:
                 continue
-            made = next(put for put in plan if isinstance(put, Put) and put.key == change.name)
-            return read_blob(Record(change.name, made.value, done, change.expires_at))
+            named = next(put for put in plan if isinstance(put, Put) and put.bucket.startswith(NAMES))
+            return read_blob(Record(named.key, named.value, done, named.expires_at))
         raise errors.Conflict(f'the blob "{change.name}" is being written by others all the time; try again')
 
     async def delete(self, origin: Origin, change: DeleteBlob) -> None:
@@ -363,20 +363,28 @@ class Blobs:
 
     # -- the parts of a commit -----------------------------------------------------------------------------------------
 
-    async def _check_expected(
-        self, namespace: str, where: str, name: str, revision: int | None, *, absent: bool
-    ) -> Record | None:
+    async def _check_expected(self, namespace: str, where: str, name: str, expect: Expectation) -> Record | None:
+        """The record of a name.
+
+        Raises:
+            Conflict: it is not as expected.
+        """
         named = await self._engine.get(namespace, where, name)
-        if absent and named is not None:
-            raise errors.Conflict(f'there is a blob "{name}" already, of revision {named.revision}')
-        _check_revision(named, name, revision)
+        if expect is None:
+            return named
+        if isinstance(expect, api.Presence):
+            if (named is not None) is not (expect is api.Presence.PRESENT):
+                raise errors.Conflict(f'the blob "{name}" is {"there already" if named else "not there"}')
+        elif named is None or named.revision != expect:
+            there = "is not there" if named is None else f"has the revision {named.revision}"
+            raise errors.Conflict(f'the blob "{name}" {there}, and the revision {expect} was expected')
         return named
 
     def _naming(
         self, where: str, name: str, made: Content, named: Record | None, expires_at: float | None
     ) -> tuple[Operation, ...]:
         """Let a name lead to a content, and the one that it led to go."""
-        expected: Expectation = named.revision if named is not None else Presence.ABSENT
+        expected = named.revision if named is not None else Presence.ABSENT
         operations: list[Operation] = [Put(where, name, encode(made), expires_at, expected)]
         if expires_at is not None:
             due = Due(made.id, expires_at, where, name)
@@ -389,9 +397,21 @@ class Blobs:
         async with self._turn:
             return await self._engine.commit(Batch(namespace, operations))
 
-    def _check_expiry(self, expires_at: float | None) -> None:
+    def _expiry(self, ttl: float | None, expires_at: float | None) -> float | None:
+        """The time at which a blob expires.
+
+        Raises:
+            BadRequest: both are given, or one that is not in the future.
+        """
+        if ttl is not None:
+            if expires_at is not None:
+                raise errors.BadRequest("give ttl or expires_at, not both: each says when the blob expires")
+            expires_at = self._clock.now() + ttl
         if expires_at is not None and not self._clock.now() < expires_at < NEVER:
-            raise errors.BadRequest("the expiry must lie in the future, and before the year 2286")
+            raise errors.BadRequest(
+                f"{'expires_at' if ttl is None else 'ttl'}: the blob must expire in the future, before the year 2286"
+            )
+        return expires_at
 
 
 def _place(origin: Origin, database: str, name: str) -> str:
@@ -407,16 +427,7 @@ def _place(origin: Origin, database: str, name: str) -> str:
 
 def _bucket(origin: Origin, database: str) -> str:
     chosen = database or origin.service or DEFAULT_DATABASE
-    if not _DATABASE.fullmatch(chosen):
-        raise errors.BadRequest(f'database: "{chosen}" is no name of one; use lower-case letters, digits and ".-_"')
-    return NAMES + chosen
-
-
-def _check_revision(named: Record | None, name: str, revision: int | None) -> None:
-    found = named.revision if named is not None else None
-    if revision is not None and found != revision:
-        there = f"has the revision {found}" if named is not None else "is not there"
-        raise errors.Conflict(f'the blob "{name}" {there}, and {revision} was expected')
+    return NAMES + check_database(chosen)
 
 
 def _checked(content_type: str, name: str, metadata: Mapping[str, str] | None) -> tuple[str, dict[str, str]]:
