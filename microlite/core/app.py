@@ -47,6 +47,7 @@ from microlite.version import __version__
 from microlite.web.dashboard.parts import DashboardParts
 from microlite.web.dashboard.server import bind_dashboard
 from microlite.web.gateway.feed import PathFeed
+from microlite.web.gateway.kept_answers import KeptAnswers
 from microlite.web.gateway.options import GatewayOptions
 from microlite.web.gateway.ports import PortTaken
 from microlite.web.gateway.server import Gateway
@@ -219,6 +220,7 @@ class Platform:
             admin_token=self.token,
             clock=self.clock,
             ready=lambda: self._ready,
+            answers=KeptAnswers(self.engine, self.clock),
         )
         await gateway.start()
         return gateway

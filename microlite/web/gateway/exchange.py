@@ -37,6 +37,7 @@ class Exchange:
         status: of the answer, 0 before it.
         target: what the path stands for, as soon as that is known.
         gone: the client has gone away.
+        noted: headers that the answer gets, whatever it will be.
     """
 
     def __init__(self, edge: Edge, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -53,6 +54,7 @@ class Exchange:
         self.status = 0
         self.target: Target | None = None
         self.gone = False
+        self.noted: Headers = []
         self._held = 0
         self._body_read = False
 
@@ -211,6 +213,7 @@ class Exchange:
         headers = list(headers)
         if own:
             headers.append(NO_SNIFF)
+            headers += self.noted
             headers += self.edge.origins.headers(self.head.fields.get(b"origin"))
         if self.traceparent:
             headers.append((b"traceparent", self.traceparent.encode()))
