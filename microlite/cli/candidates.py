@@ -115,6 +115,19 @@ def nodes(context: click.Context, incomplete: str) -> Candidates:
     return _beginning(found, incomplete)
 
 
+def databases(context: click.Context, incomplete: str) -> Candidates:
+    """Databases of the store."""
+    names: list[str] = _ask(context, lambda link: link.ask("store", "databases"), [])
+    return _beginning([CompletionItem(name) for name in names], incomplete)
+
+
+def tables(context: click.Context, incomplete: str) -> Candidates:
+    """Tables of the database that the line names, or of the default one."""
+    database = context.params.get("database") or ""
+    names: list[str] = _ask(context, lambda link: link.ask("store", "tables", database=database), [])
+    return _beginning([CompletionItem(name) for name in names], incomplete)
+
+
 def targets(context: click.Context, incomplete: str) -> Candidates:
     """What can be called: a service, then its endpoint; or both in one word, `orders.create`."""
     words: Sequence[str] = context.params.get("words") or ()

@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "call": Entry("call:call", "Call an endpoint with a JSON document."),
     "stream": Entry("call:stream", "Call an endpoint and print each message of its stream."),
     "shell": Entry("shell:shell", "Call services from a Python prompt, with completion."),
+    "store": Entry("store:store", "Read and change the records that services keep."),
     "web": Entry("web:web", "Open the dashboard in a browser, logged in."),
     "test": Entry("test:test", "Run the tests of a project with pytest."),
     "user": Entry("user:user", "Look after what is set for you, on this machine."),

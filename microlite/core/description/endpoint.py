@@ -10,6 +10,7 @@ import msgspec
 
 from microlite.core.description.annotations import format_type
 from microlite.core.description.codec import Codec, encode_json, encode_msgpack
+from microlite.core.description.entity_tag import check_etag
 from microlite.core.description.media_type import check_consumed, check_media_type
 from microlite.core.description.rejection import bad_payload
 from microlite.core.description.reply_check import misfits, unsendable, wrong_reply
@@ -47,6 +48,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     deprecated: bool = False
     produces: str = ""
     consumes: str = ""
+    etag: str = ""
     triggers: tuple[Trigger, ...] = ()
 
 
@@ -195,11 +197,12 @@ def compile_endpoint(
     items: Schema | None = None
     if signature.items is not NONE_GIVEN:
         items = type_schema(signature.items, place, f"parameter `{signature.items_name}`")
+    response = type_schema(signature.response, place, "the return annotation", "serialization")
     description = EndpointDescription(
         name=name,
         doc=signature.doc,
         request=request_schema(signature.fields, place),
-        response=type_schema(signature.response, place, "the return annotation", "serialization"),
+        response=response,
         items=items,
         streaming=signature.streaming,
         route=options.route,
@@ -210,6 +213,7 @@ def compile_endpoint(
         deprecated=options.deprecated,
         produces=check_media_type(options.produces, signature),
         consumes=check_consumed(options.consumes, signature),
+        etag=check_etag(options.etag, signature, response),
         triggers=options.triggers,
     )
     return Endpoint(function, description, signature)

@@ -109,6 +109,7 @@ class Service:
         deprecated: bool = False,
         produces: str = "",
         consumes: str = "",
+        etag: str = "",
     ) -> Callable[[F], F]: ...
 
     def endpoint(
@@ -125,6 +126,7 @@ class Service:
         deprecated: bool = False,
         produces: str = "",
         consumes: str = "",
+        etag: str = "",
     ) -> Any:
         """Make a typed function an endpoint; it stays callable as it is. A decorator, bare or with options.
 
@@ -145,6 +147,8 @@ class Service:
                 them), which HTTP hands on as they are; callers in Python get them as ever. `*/*` is for a stream that
                 begins with a `FileHead`, which says what it is.
             consumes: `*/*` takes the body of a request, of any media type, as the caller's stream of bytes.
+            etag: the field of the reply, text or a whole number, that says which version it is: HTTP sends it as the
+                `ETag`, where else the content makes one of a GET.
 
         Raises:
             DeclarationError: signature, name or route cannot be served; the text says where and what to write instead.
@@ -162,6 +166,7 @@ class Service:
                 deprecated=deprecated,
                 produces=produces,
                 consumes=consumes,
+                etag=etag,
             )
             self._add(target, name or str(getattr(target, "__name__", "")), options)
             return target

@@ -29,6 +29,7 @@ HTML: Final = "text/html"
 NAVIGATION: Final = (
     ("services", "/", "Services"),
     ("explorer", "/explorer", "Explorer"),
+    ("store", "/store", "Store"),
     ("logs", "/logs", "Logs"),
     ("docs", "/docs", "API docs"),
 )

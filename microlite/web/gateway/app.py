@@ -324,7 +324,7 @@ class GatewayApp:
                 (_, kind), *headers = raw_type(endpoint)
                 await exchange.reply(content, content_type=kind, headers=headers, in_parts=True)
         elif reply and reply != b"null":
-            await exchange.reply(reply)
+            await exchange.reply(reply, etag=target.etag)
         else:
             await exchange.respond(204)
 

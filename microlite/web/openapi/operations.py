@@ -188,7 +188,8 @@ class _Call:
             answers["200"] = {"description": "The reply.", "headers": header_references(), "content": raw}
         elif reply is not None:
             media = {"schema": self._adopt("response", reply), **example_of(reply, schema, complete=True)}
-            answers["200"] = {"description": "The reply.", "headers": header_references(), "content": {JSON: media}}
+            headers = header_references(*(("ETag",) if self._endpoint.etag else ()))
+            answers["200"] = {"description": "The reply.", "headers": headers, "content": {JSON: media}}
         if _may_be_null(schema, schema):
             answers["204"] = {"description": "Done; there is nothing to say.", "headers": header_references()}
         return answers
