@@ -95,6 +95,19 @@ class Link:
         items = self._client.stream(service, endpoint, msgspec.msgpack.encode(fields), namespace=self._namespace)
         return (decode(item) for item in items)
 
+    def send(self, service: str, endpoint: str, type: Any, items: Iterable[bytes], /, **fields: object) -> Any:
+        """Call an endpoint that takes a stream, and return its answer as this type.
+
+        Args:
+            items: of the stream, encoded; they are asked for as the service has room.
+
+        Raises:
+            Error: what the platform says.
+        """
+        payload = msgspec.msgpack.encode(fields)
+        answer = self._client.call(service, endpoint, payload, namespace=self._namespace, timeout=None, items=items)
+        return msgspec.msgpack.decode(answer, type=type)
+
     def ask_json(
         self, service: str, endpoint: str, request: bytes = b"{}", *, timeout: float | None = TIMEOUT
     ) -> bytes:

@@ -39,6 +39,7 @@ from microlite.core.runtime.runtime import Runtime
 from microlite.core.runtime.watcher import Watcher
 from microlite.core.server_file import remove_server_file, write_server_file
 from microlite.core.settings import DATABASE, DEFAULT_PORT, ServerOptions
+from microlite.core.store.blobs import Blobs
 from microlite.core.store.records import Records
 from microlite.core.user_config import UserConfig
 from microlite.onefile.bytecode import compile_in_background
@@ -46,6 +47,7 @@ from microlite.version import __version__
 from microlite.web.dashboard.parts import DashboardParts
 from microlite.web.dashboard.server import bind_dashboard
 from microlite.web.gateway.feed import PathFeed
+from microlite.web.gateway.kept_answers import KeptAnswers
 from microlite.web.gateway.options import GatewayOptions
 from microlite.web.gateway.ports import PortTaken
 from microlite.web.gateway.server import Gateway
@@ -104,6 +106,7 @@ class Platform:
         clock, home = self.clock, self.options.home
         private_folder(home)
         self.engine = await stack.enter_async_context(SQLiteEngine(home / DATABASE, clock))
+        self.blobs = await stack.enter_async_context(Blobs(self.engine, clock))
         self.token = admin_token(home)
         self.registry = Registry(clock)
         self.router = Router(clock)
@@ -217,6 +220,7 @@ class Platform:
             admin_token=self.token,
             clock=self.clock,
             ready=lambda: self._ready,
+            answers=KeptAnswers(self.engine, self.clock),
         )
         await gateway.start()
         return gateway
@@ -229,6 +233,7 @@ class Platform:
             membership=self.membership,
             runtime=self.runtime,
             logs=self.logs,
+            blobs=self.blobs,
             records=Records(self.engine, self.clock),
         )
         for service in built_in_services(parts):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from microlite.core.registry.registry import Registry
     from microlite.core.runtime.logs import Logs
     from microlite.core.runtime.runtime import Runtime
+    from microlite.core.store.blobs import Blobs
     from microlite.core.store.records import Records
 
 
@@ -34,6 +35,7 @@ class Parts:
         membership: Membership,
         runtime: Runtime,
         logs: Logs,
+        blobs: Blobs,
         records: Records,
     ) -> None:
         self.links = links
@@ -42,6 +44,7 @@ class Parts:
         self.membership = membership
         self.runtime = runtime
         self.logs = logs
+        self.blobs = blobs
         self.records = records
 
 
@@ -50,7 +53,7 @@ CATALOG: Final[tuple[Callable[[Parts], Service], ...]] = (
     lambda parts: network_service(parts.membership),
     lambda parts: registry_service(parts.registry),
     lambda parts: runtime_service(parts.runtime, parts.registry, parts.logs),
-    lambda parts: store_service(parts.records),
+    lambda parts: store_service(parts.records, parts.blobs),
 )
 """Makes each built-in service, in the order of their names."""
 

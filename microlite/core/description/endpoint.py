@@ -11,7 +11,7 @@ import msgspec
 from microlite.core.description.annotations import format_type
 from microlite.core.description.codec import Codec, encode_json, encode_msgpack
 from microlite.core.description.entity_tag import check_etag
-from microlite.core.description.media_type import check_media_type
+from microlite.core.description.media_type import check_consumed, check_media_type
 from microlite.core.description.rejection import bad_payload
 from microlite.core.description.reply_check import misfits, unsendable, wrong_reply
 from microlite.core.description.schema import no_schema, request_schema, type_schema
@@ -47,6 +47,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] = {}
     deprecated: bool = False
     produces: str = ""
+    consumes: str = ""
     etag: str = ""
     triggers: tuple[Trigger, ...] = ()
 
@@ -211,6 +212,7 @@ def compile_endpoint(
         metadata=dict(options.metadata),
         deprecated=options.deprecated,
         produces=check_media_type(options.produces, signature),
+        consumes=check_consumed(options.consumes, signature),
         etag=check_etag(options.etag, signature, response),
         triggers=options.triggers,
     )

@@ -144,7 +144,9 @@ class EndpointDescription(msgspec.Struct, frozen=True, kw_only=True):
         role: the least role of a caller, for built-in endpoints.
         metadata: what the author says about it, for whoever looks for it.
         deprecated: callers should turn away from it.
-        produces: the media type of the reply, `image/png`, which then is bytes or text and no JSON; empty for JSON.
+        produces: the media type of the reply, `image/png`, which then is bytes or text and no JSON; `*/*` for a stream that
+            says so itself, by a `FileHead` before the bytes; empty for JSON.
+        consumes: `*/*` where the body of a request is the caller's stream of bytes, whatever its media type; else empty.
         etag: the field of the reply that is its entity tag on HTTP; without one the content makes the tag.
         triggers: what calls it by itself. The gateway does not offer an endpoint that has one.
     """
@@ -162,6 +164,7 @@ class EndpointDescription(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] = {}
     deprecated: bool = False
     produces: str = ""
+    consumes: str = ""
     etag: str = ""
     triggers: tuple[Trigger, ...] = ()
 

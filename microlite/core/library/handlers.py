@@ -31,6 +31,7 @@ def endpoint(
     metadata: Mapping[str, str] | None = None,
     deprecated: bool = False,
     produces: str = "",
+    consumes: str = "",
     etag: str = "",
 ) -> Callable[[F], F]: ...
 
@@ -47,6 +48,7 @@ def endpoint(
     metadata: Mapping[str, str] | None = None,
     deprecated: bool = False,
     produces: str = "",
+    consumes: str = "",
     etag: str = "",
 ) -> Any:
     """Declare more of a handler class's method than its signature says. A method without this is an endpoint too.
@@ -61,6 +63,7 @@ def endpoint(
         metadata: what the author says about it.
         deprecated: callers should turn away from it.
         produces: the media type of what it returns, as bytes or text.
+        consumes: the media type of the body that is the caller's stream.
         etag: the field of the reply that is its entity tag on HTTP.
     """
     options = Options(
@@ -72,6 +75,7 @@ def endpoint(
         metadata=dict(metadata or {}),
         deprecated=deprecated,
         produces=produces,
+        consumes=consumes,
         etag=etag,
     )
 

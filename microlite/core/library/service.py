@@ -108,6 +108,7 @@ class Service:
         metadata: Mapping[str, str] | None = None,
         deprecated: bool = False,
         produces: str = "",
+        consumes: str = "",
         etag: str = "",
     ) -> Callable[[F], F]: ...
 
@@ -124,6 +125,7 @@ class Service:
         metadata: Mapping[str, str] | None = None,
         deprecated: bool = False,
         produces: str = "",
+        consumes: str = "",
         etag: str = "",
     ) -> Any:
         """Make a typed function an endpoint; it stays callable as it is. A decorator, bare or with options.
@@ -142,7 +144,9 @@ class Service:
             metadata: what the author says about it.
             deprecated: callers should turn away from it.
             produces: the media type of what it returns, as in `image/png`. It returns bytes or text (or a stream of
-                them), which HTTP hands on as they are; callers in Python get them as ever.
+                them), which HTTP hands on as they are; callers in Python get them as ever. `*/*` is for a stream that
+                begins with a `FileHead`, which says what it is.
+            consumes: `*/*` takes the body of a request, of any media type, as the caller's stream of bytes.
             etag: the field of the reply, text or a whole number, that says which version it is: HTTP sends it as the
                 `ETag`, where else the content makes one of a GET.
 
@@ -161,6 +165,7 @@ class Service:
                 metadata=_check_metadata(metadata, place),
                 deprecated=deprecated,
                 produces=produces,
+                consumes=consumes,
                 etag=etag,
             )
             self._add(target, name or str(getattr(target, "__name__", "")), options)
