@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from microlite.core.library.bridge import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 T = TypeVar("T")
-
-_TURN: Final = 0.5
-"""Seconds of a wait after which Python can run the handlers of signals. A signal that comes just before the wait begins, or
-that the system hands to another thread, does not end it: Ctrl-C would be lost."""
 
 
 class LoopThread:
@@ -36,12 +34,7 @@ class LoopThread:
         """Run a coroutine on the loop and return what it gives, or raise what it raises."""
         future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
         try:
-            while True:
-                try:
-                    return future.result(_TURN)
-                except TimeoutError:
-                    if future.done():  # then it is the coroutine's own
-                        raise
+            return wait_for(future)
         except BaseException:
             future.cancel()  # interrupted, perhaps: it must not go on by itself
             raise
