@@ -120,14 +120,16 @@ class Group:
                 continue
             writes.add(changing, appends=bool(steps.entries))
             additions = writes.additions
-            positions = [additions.append(stream, append.value) for stream, append in steps.entries]
+            positions: tuple[int, ...] = ()
+            if steps.entries:
+                positions = tuple([additions.append(stream, append.value) for stream, append in steps.entries])
+                job.appended = {
+                    append.stream: position for (_, append), position in zip(steps.entries, positions, strict=True)
+                }
             if steps.trimmed and job.trim is not None:
                 additions.trim(steps.trimmed, job.trim)
-            job.committed = Committed(writes.revision, tuple(positions))
+            job.committed = Committed(writes.revision, positions)
             job.changed = [operation for _, operation in changing]
-            job.appended = {
-                append.stream: position for (_, append), position in zip(steps.entries, positions, strict=True)
-            }
         return writes
 
 

@@ -37,7 +37,10 @@ WAITING_BYTES: Final = 64 << 20
 """Bytes in memory for writes that wait; who comes then is told to come again."""
 
 _OPERATION_BYTES: Final = 256  # what an operation weighs besides its value, about
-_UPKEEP_PATIENCE: Final = 1.0  # seconds after which upkeep gets a slice although writes wait
+_MOST_PATIENCE: Final = 1.0  # seconds after which upkeep gets a slice although writes wait
+_LEAST_PATIENCE: Final = (
+    0.05  # the same when a lot has gathered, so that a heavy load cannot let the file grow for ever
+)
 
 _logger = logging.getLogger("microlite.engine")
 
@@ -82,6 +85,7 @@ class Writer:
         self._turn: list[Job] = []
         self._waiting_bytes = 0
         self._last_upkeep = 0.0
+        self._patience = _MOST_PATIENCE
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._ended: asyncio.Future[None] | None = None
@@ -177,6 +181,7 @@ class Writer:
             if self._upkeep.due and not stopping and (not waiting or self._upkeep_is_late()):
                 self._last_upkeep = time.monotonic()
                 settled = self._run_slice()
+                self._adapt_patience()
             elif waiting:
                 settled = self._run_group(waiting)
             elif stopping:
@@ -204,7 +209,11 @@ class Writer:
             return False
 
     def _upkeep_is_late(self) -> bool:
-        return time.monotonic() - self._last_upkeep > _UPKEEP_PATIENCE
+        return time.monotonic() - self._last_upkeep > self._patience
+
+    def _adapt_patience(self) -> None:
+        """The longer writes leave no time for upkeep, the more often it takes a slice of it."""
+        self._patience = max(_LEAST_PATIENCE, self._patience / 2) if self._upkeep.due else _MOST_PATIENCE
 
     def _run_group(self, waiting: deque[Job]) -> Settled:
         jobs: list[Job] = []
