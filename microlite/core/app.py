@@ -39,6 +39,7 @@ from microlite.core.runtime.runtime import Runtime
 from microlite.core.runtime.watcher import Watcher
 from microlite.core.server_file import remove_server_file, write_server_file
 from microlite.core.settings import DATABASE, DEFAULT_PORT, ServerOptions
+from microlite.core.store.records import Records
 from microlite.core.user_config import UserConfig
 from microlite.onefile.bytecode import compile_in_background
 from microlite.version import __version__
@@ -228,6 +229,7 @@ class Platform:
             membership=self.membership,
             runtime=self.runtime,
             logs=self.logs,
+            records=Records(self.engine, self.clock),
         )
         for service in built_in_services(parts):
             self._serve(service)

@@ -8,6 +8,7 @@ from microlite.core.auth.service import auth_service
 from microlite.core.network.service import network_service
 from microlite.core.registry.service import registry_service
 from microlite.core.runtime.service import runtime_service
+from microlite.core.store.service import store_service
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from microlite.core.registry.registry import Registry
     from microlite.core.runtime.logs import Logs
     from microlite.core.runtime.runtime import Runtime
+    from microlite.core.store.records import Records
 
 
 class Parts:
@@ -32,6 +34,7 @@ class Parts:
         membership: Membership,
         runtime: Runtime,
         logs: Logs,
+        records: Records,
     ) -> None:
         self.links = links
         self.dashboard = dashboard
@@ -39,6 +42,7 @@ class Parts:
         self.membership = membership
         self.runtime = runtime
         self.logs = logs
+        self.records = records
 
 
 CATALOG: Final[tuple[Callable[[Parts], Service], ...]] = (
@@ -46,6 +50,7 @@ CATALOG: Final[tuple[Callable[[Parts], Service], ...]] = (
     lambda parts: network_service(parts.membership),
     lambda parts: registry_service(parts.registry),
     lambda parts: runtime_service(parts.runtime, parts.registry, parts.logs),
+    lambda parts: store_service(parts.records),
 )
 """Makes each built-in service, in the order of their names."""
 

@@ -20,6 +20,7 @@ from microlite.core.rpc.frames import INITIAL_CREDIT
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
+    from microlite.core.library.state.store import Store
     from microlite.core.library.stream import Transport
     from microlite.core.rpc.call import Call
 
@@ -162,6 +163,13 @@ class Caller:
             timeout=self._timeout if timeout is None else timeout,
             stream_timeout=getattr(self, "_stream_timeout", None) if timeout is None else timeout,
         )
+
+    @property
+    def store(self) -> Store:
+        """The records of the service: `await ctx.store.write("a", value)`; see `Store`."""
+        from microlite.core.library.state.store import Store  # loaded by those who use it
+
+        return Store(self)
 
     @property
     def sync(self) -> Any:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from microlite.core.context import TRACEPARENT, Origin, Trace, new_traceparent, parse_traceparent
+from microlite.core.description.structs import ANSWERED, ASKED, Encoding
 from microlite.core.library.bridge import Bridge, Waits
 from microlite.core.library.caller import Caller
 from microlite.core.rpc.call import DEFAULT_TIMEOUT
@@ -107,6 +108,16 @@ class Context(Caller):
     def metadata(self) -> Mapping[str, str]:
         """What the caller sent along: lower-case names, as HTTP headers have them."""
         return self._metadata if self._metadata is not None else _NO_METADATA
+
+    @property
+    def asked(self) -> Encoding:
+        """How the request is written, plainly MSGPACK or JSON: for what is passed on without being decoded."""
+        return ASKED[self._inbound.encoding] if self._inbound is not None else Encoding.MSGPACK
+
+    @property
+    def answered(self) -> Encoding:
+        """How the answer is written, plainly MSGPACK or JSON."""
+        return ANSWERED[self._inbound.encoding] if self._inbound is not None else Encoding.MSGPACK
 
     @property
     def deadline(self) -> float | None:

@@ -1,0 +1,1 @@
+"""Records and blobs of services: kept on disk, by table, with revisions."""
