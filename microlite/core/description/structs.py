@@ -104,6 +104,28 @@ class Subscribe(msgspec.Struct, frozen=True, kw_only=True, tag="subscribe"):
     overflow: str = "drop_oldest"
 
 
+class Missed(StrEnum):
+    """What becomes of due times that passed while nothing could run them: no platform, or no node of the service."""
+
+    SKIP = "skip"
+    """None of them is made up for."""
+    ONCE = "once"
+    """One run makes up for all of them."""
+    ALL = "all"
+    """Each is run, one after the other, the latest hundred at most."""
+
+
+class Overlap(StrEnum):
+    """What happens at a due time while a run of the same schedule has not ended."""
+
+    SKIP = "skip"
+    """There is no run at that time."""
+    QUEUE = "queue"
+    """It runs when those before it have ended; a hundred wait at most."""
+    ALLOW = "allow"
+    """It runs beside them."""
+
+
 class Every(msgspec.Struct, frozen=True, kw_only=True, tag="schedule"):
     """The platform calls the endpoint at its times, once each, however many nodes there are.
 
@@ -111,17 +133,21 @@ class Every(msgspec.Struct, frozen=True, kw_only=True, tag="schedule"):
         every: seconds between two runs; 0 where `cron` says when.
         cron: five fields, as in `0 6 * * *`; empty where `every` says when.
         zone: the time zone of `cron`, as in `Europe/Berlin`.
-        missed: what happens to runs that fell due while nobody could run them: `skip`, `once` or `all`.
-        overlap: what happens when the run before has not ended: `skip`, `queue` or `allow`.
+        missed: what becomes of due times that passed while nothing could run them.
+        overlap: what happens when the run before has not ended.
         timeout: seconds that a run may take.
+        retries: how often a run that failed is tried again.
+        backoff: seconds before the first such try; each next one waits twice as long, an hour at most.
     """
 
     every: float = 0.0
     cron: str = ""
     zone: str = "UTC"
-    missed: str = "once"
-    overlap: str = "skip"
+    missed: Missed = Missed.ONCE
+    overlap: Overlap = Overlap.SKIP
     timeout: float = 300.0
+    retries: int = 0
+    backoff: float = 1.0
 
 
 Trigger: TypeAlias = Consume | Subscribe | Every
