@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from microlite.core import errors
 from microlite.core.description import Role
+from microlite.core.description.event_id import LAST_EVENT_ID
 from microlite.core.events.api import (
     DeadKind,
     DeadLetter,
@@ -24,9 +25,6 @@ from microlite.core.library.service import Service
 
 if TYPE_CHECKING:
     from microlite.core.events.events import Events
-
-LAST_EVENT_ID = "last-event-id"
-"""The metadata, and so the header, by which a client says behind which event it goes on."""
 
 
 def events_service(events: Events) -> Service:
