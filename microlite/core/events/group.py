@@ -278,6 +278,11 @@ class Group:
         """The position of the entry of a delivery that is under way."""
         return self._deliveries[number].position
 
+    def number_of(self, position: int) -> int | None:
+        """The number of the delivery of an entry that is under way, or None."""
+        entry = self._entries.get(position)
+        return entry.number if entry is not None and entry.stage is Stage.FLYING else None
+
     def ack(self, number: int) -> int | None:
         """A delivery has succeeded. Returns the position of its entry, or None where it is not under way any more."""
         entry = self._land(number)
@@ -290,6 +295,8 @@ class Group:
         """An entry was settled on disk by somebody else, as a part of a transaction. Returns whether that is news."""
         entry = self._entries.get(position)
         if entry is None:
+            if position in self._settled:
+                self._settled[position].dead = False
             return False
         if entry.stage is Stage.FLYING:
             self._land(entry.number)

@@ -238,7 +238,7 @@ def _add_topics(service: Service, events: Events) -> None:
         Args:
             topic: its name.
         """
-        return await events.topics.describe(ctx.origin, topic)
+        return await events.describe(ctx.origin, topic)
 
     @service.endpoint(role=Role.ACCOUNT, idempotent=True)
     async def set_topic(ctx: Context, topic: str, settings: TopicSettings) -> TopicStatus:
