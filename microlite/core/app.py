@@ -40,6 +40,8 @@ from microlite.core.runtime.watcher import Watcher
 from microlite.core.server_file import remove_server_file, write_server_file
 from microlite.core.settings import DATABASE, DEFAULT_PORT, ServerOptions
 from microlite.core.store.records import Records
+from microlite.core.tx.plans import Planners
+from microlite.core.tx.transactions import Transactions
 from microlite.core.user_config import UserConfig
 from microlite.onefile.bytecode import compile_in_background
 from microlite.version import __version__
@@ -222,6 +224,7 @@ class Platform:
         return gateway
 
     def _serve_built_in(self) -> None:
+        records = Records(self.engine, self.clock)
         parts = Parts(
             links=self.links,
             dashboard=self.dashboard_url,
@@ -229,7 +232,8 @@ class Platform:
             membership=self.membership,
             runtime=self.runtime,
             logs=self.logs,
-            records=Records(self.engine, self.clock),
+            records=records,
+            transactions=Transactions(self.engine, self.clock, Planners(records, None, None, None, None)),
         )
         for service in built_in_services(parts):
             self._serve(service)

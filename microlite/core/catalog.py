@@ -9,6 +9,7 @@ from microlite.core.network.service import network_service
 from microlite.core.registry.service import registry_service
 from microlite.core.runtime.service import runtime_service
 from microlite.core.store.service import store_service
+from microlite.core.tx.service import tx_service
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from microlite.core.runtime.logs import Logs
     from microlite.core.runtime.runtime import Runtime
     from microlite.core.store.records import Records
+    from microlite.core.tx.transactions import Transactions
 
 
 class Parts:
@@ -35,6 +37,7 @@ class Parts:
         runtime: Runtime,
         logs: Logs,
         records: Records,
+        transactions: Transactions,
     ) -> None:
         self.links = links
         self.dashboard = dashboard
@@ -43,6 +46,7 @@ class Parts:
         self.runtime = runtime
         self.logs = logs
         self.records = records
+        self.transactions = transactions
 
 
 CATALOG: Final[tuple[Callable[[Parts], Service], ...]] = (
@@ -51,6 +55,7 @@ CATALOG: Final[tuple[Callable[[Parts], Service], ...]] = (
     lambda parts: registry_service(parts.registry),
     lambda parts: runtime_service(parts.runtime, parts.registry, parts.logs),
     lambda parts: store_service(parts.records),
+    lambda parts: tx_service(parts.transactions),
 )
 """Makes each built-in service, in the order of their names."""
 

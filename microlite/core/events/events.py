@@ -94,9 +94,12 @@ class Events:
         if isinstance(change, Ack):
             leader, number = self.leaders.of_delivery(origin.namespace, change.delivery)
             return await leader.plan_ack(number)
+        return (await self.plan_publish(origin, change))[0]
+
+    async def plan_publish(self, origin: Origin, change: Publish) -> tuple[tuple[Operation, ...], Published]:
+        """The operations of a change as `plan` gives them, and what to say of the event once they are on disk."""
         await self._begin(origin.namespace)
-        operations, _ = await self._publisher.plan(origin, change)
-        return operations
+        return await self._publisher.plan(origin, change)
 
     async def publish(self, origin: Origin, changes: list[Publish]) -> list[Published]:
         """Publish events, all or none; see the endpoint."""

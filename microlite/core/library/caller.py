@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
     from microlite.core.library.state.store import Store
+    from microlite.core.library.state.transaction import Transaction
     from microlite.core.library.stream import Transport
     from microlite.core.rpc.call import Call
 
@@ -170,6 +171,33 @@ class Caller:
         from microlite.core.library.state.store import Store  # loaded by those who use it
 
         return Store(self)
+
+    def transaction(self, id: str = "") -> Transaction:
+        """Changes that take place together, or not at all: `async with ctx.transaction() as tx:`; see `Transaction`.
+
+        Args:
+            id: of several transactions of this caller with the same one, only the first takes place.
+        """
+        from microlite.core.library.state.transaction import Transaction  # as above
+
+        return Transaction(self, id, self._outgoing())
+
+    async def transact(self, change: Callable[[Any], Any], *, tries: int = 10) -> Any:
+        """Run a function with a transaction and commit it; if that conflicts, run it again with a new one, a little later.
+
+        Args:
+            change: takes the transaction. A plain function runs in a thread, and is given the blocking form.
+            tries: how often it is run at most.
+
+        Returns:
+            what the function returned in the run that was committed.
+
+        Raises:
+            Conflict: others were faster each time. One that the function raises itself is not tried again.
+        """
+        from microlite.core.library.state.transaction import transact  # as above
+
+        return await transact(self, change, tries, self._outgoing())
 
     @property
     def sync(self) -> Any:

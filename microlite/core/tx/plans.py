@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -44,6 +44,12 @@ class EventPlanner(Protocol):
 
     async def plan(self, origin: Origin, change: events.Change) -> tuple[Operation, ...]:
         """The operations of one change."""
+        ...
+
+    async def plan_publish(
+        self, origin: Origin, change: events.Publish
+    ) -> tuple[tuple[Operation, ...], events.Published]:
+        """The operations that publish an event, and what to say of it once they are on disk."""
         ...
 
 
@@ -89,12 +95,21 @@ class Plan(NamedTuple):
     Attributes:
         operations: each key at most once.
         stated: how a conflict begins that is with something the transaction itself expects.
-        published: for each `events.publish` in turn, its topic and its operations.
+        published: what becomes of each `events.publish` in turn, but for its position.
+        appended: which of `published` takes its place in a topic, for each such operation in turn.
     """
 
     operations: tuple[Operation, ...]
     stated: tuple[str, ...]
-    published: tuple[tuple[str, tuple[Operation, ...]], ...]
+    published: tuple[events.Published, ...]
+    appended: tuple[int, ...]
+
+    def published_at(self, positions: Sequence[int]) -> tuple[events.Published, ...]:
+        """What has become of each event, after a commit that gave out these positions."""
+        done = list(self.published)
+        for number, position in zip(self.appended, positions, strict=True):
+            done[number] = msgspec.structs.replace(done[number], position=position)
+        return tuple(done)
 
 
 async def make_plan(planners: Planners, asker: Asker, parts: Sequence[api.Operation]) -> Plan:
@@ -103,45 +118,70 @@ async def make_plan(planners: Planners, asker: Asker, parts: Sequence[api.Operat
     Raises:
         errors.Error: a part cannot be carried out, and which: `operations[3]: …`.
     """
-    operations: list[Operation] = []
-    stated: list[str] = []
-    published: list[tuple[str, tuple[Operation, ...]]] = []
-    settings: list[config.Change] = []
-    first_setting = 0
+    planning = _Planning(planners, asker)
     for number, part in enumerate(parts):
         try:
-            match part:
-                case api.ConfigSet() | api.ConfigUnset():
-                    if not settings:
-                        first_setting = number
-                    settings.append(plain(part))
-                case api.StoreWrite() | api.StoreDelete() | api.StoreExpect():
-                    changes = await planners.store.plan(asker.origin, plain(part), asker.asked)
-                    stated += [f"{one.bucket}/{one.key}: " for one in changes if not isinstance(one, Append)]
-                    operations += changes
-                case api.BlobPublish() | api.BlobDelete():
-                    operations += await planners.blobs.plan(asker.origin, plain(part))
-                case api.SchedulesAdd() | api.SchedulesCancel():
-                    operations += await planners.schedules.plan(asker.origin, plain(part), account=asker.account)
-                case api.EventsAck():
-                    operations += await planners.events.plan(asker.origin, plain(part))
-                case api.EventsPublish():
-                    planned = await planners.events.plan(asker.origin, plain(part))
-                    operations += planned
-                    published.append((part.topic, planned))
+            await planning.add(part)
         except errors.Error as error:
             raise _placed(error, number) from None
-    if settings:
+    if planning.settings:
         try:
-            operations += await planners.config.plan_all(asker.origin, settings)
+            planning.operations += await planners.config.plan_all(asker.origin, planning.settings)
         except errors.Error as error:
-            raise _placed(error, first_setting) from None
-    return Plan(fold(operations), tuple(stated), tuple(published))
+            raise _placed(error, next(i for i, part in enumerate(parts) if isinstance(part, _SETTING))) from None
+    return Plan(fold(planning.operations), tuple(planning.stated), tuple(planning.published), tuple(planning.appended))
+
+
+class _Planning:
+    """A plan that is being made."""
+
+    def __init__(self, planners: Planners, asker: Asker) -> None:
+        self._planners = planners
+        self._asker = asker
+        self._once: dict[tuple[str, str], events.Published] = {}
+        self.operations: list[Operation] = []
+        self.stated: list[str] = []
+        self.published: list[events.Published] = []
+        self.appended: list[int] = []
+        self.settings: list[config.Change] = []
+
+    async def add(self, part: api.Operation) -> None:
+        """Plan one more part; changes of the configuration are collected for one plan."""
+        planners, asker = self._planners, self._asker
+        match part:
+            case api.StoreWrite() | api.StoreDelete() | api.StoreExpect():
+                planned = await planners.store.plan(asker.origin, plain(part), asker.asked)
+                self.stated += [f"{one.bucket}/{one.key}: " for one in planned if not isinstance(one, Append)]
+                self.operations += planned
+            case api.EventsPublish():
+                await self._publish(part)
+            case api.EventsAck():
+                self.operations += await planners.events.plan(asker.origin, plain(part))
+            case api.ConfigSet() | api.ConfigUnset():
+                self.settings.append(plain(part))
+            case api.BlobPublish() | api.BlobDelete():
+                self.operations += await planners.blobs.plan(asker.origin, plain(part))
+            case api.SchedulesAdd() | api.SchedulesCancel():
+                self.operations += await planners.schedules.plan(asker.origin, plain(part), account=asker.account)
+
+    async def _publish(self, part: api.EventsPublish) -> None:
+        once = (part.topic, part.deduplication_id)
+        if part.deduplication_id and once in self._once:
+            self.published.append(msgspec.structs.replace(self._once[once], duplicate=True, position=0))
+            return
+        planned, published = await self._planners.events.plan_publish(self._asker.origin, plain(part))
+        self._once[once] = published
+        self.appended += [len(self.published) for one in planned if isinstance(one, Append)]
+        self.published.append(published)
+        self.operations += planned
+
+
+_SETTING: Final = (api.ConfigSet, api.ConfigUnset)
 
 
 def plain(part: msgspec.Struct) -> Any:
     """A part of a transaction as the change that its service knows."""
-    base = type(part).__bases__[0]
+    base: Any = type(part).__bases__[0]
     return base(**{name: getattr(part, name) for name in base.__struct_fields__})
 
 
@@ -158,7 +198,11 @@ def fold(operations: Iterable[Operation]) -> tuple[Operation, ...]:
             folded[place] = operation
         elif isinstance(before, Check) and operation.expect in (None, before.expect):
             folded[place] = msgspec.structs.replace(operation, expect=before.expect)
-        elif isinstance(operation, Check) and not isinstance(before, Append) and before.expect in (None, operation.expect):
+        elif (
+            isinstance(operation, Check)
+            and not isinstance(before, Append)
+            and before.expect in (None, operation.expect)
+        ):
             folded[place] = msgspec.structs.replace(before, expect=operation.expect)
         elif isinstance(operation, Check) or isinstance(before, Check):
             raise errors.Conflict(f"{operation.bucket}/{operation.key}: two parts expect it to be different things")

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 def tx_service(transactions: Transactions) -> Service:
     """Make the service over the state of one platform."""
     service = Service(
-        "tx", doc="Transactions: changes of records, blobs, events, configuration and schedules, all or none.", built_in=True
+        "tx",
+        doc="Transactions: changes of records, blobs, events, configuration and schedules, all or none.",
+        built_in=True,
     )
 
     @service.endpoint(role=Role.ACCOUNT)

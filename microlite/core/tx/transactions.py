@@ -79,9 +79,7 @@ class Transactions:
             )
         api.check_id(id)
         if not (math.isfinite(keep) and api.MIN_KEPT <= keep <= api.MAX_KEPT):
-            raise errors.BadRequest(
-                f"keep: expected {api.MIN_KEPT:.0f} to {api.MAX_KEPT:.0f} seconds, got {keep:g}"
-            )
+            raise errors.BadRequest(f"keep: expected {api.MIN_KEPT:.0f} to {api.MAX_KEPT:.0f} seconds, got {keep:g}")
         origin = asker.origin
         for _ in range(TRIES):
             kept = await self._find(origin, id)
@@ -101,7 +99,7 @@ class Transactions:
                 if error.detail.startswith(plan.stated):
                     raise errors.Conflict(f"{error.detail}; nothing of the transaction took place") from None
                 continue  # what a service had found is different by now, or the same transaction has taken place
-            return api.Outcome(revision=committed.revision, published=_published(plan, committed.positions), id=id)
+            return api.Outcome(revision=committed.revision, published=plan.published_at(committed.positions), id=id)
         raise errors.Conflict("others change the same things all the time; nothing of the transaction took place")
 
     async def outcome(self, origin: Origin, id: str) -> api.Outcome:
@@ -131,7 +129,7 @@ class Transactions:
     async def _commit(self, origin: Origin, plan: Plan, id: str, keep: float) -> Committed:
         operations = plan.operations
         if id:
-            value = _encode(_Kept(_published(plan, ())))
+            value = _encode(_Kept(plan.published))
             until = self._clock.now() + keep
             operations = (*operations, Put(OUTCOMES, _key(origin, id), value, until, Presence.ABSENT))
         if len(operations) > MAX_BATCH_OPERATIONS:
@@ -146,7 +144,3 @@ def _key(origin: Origin, id: str) -> str:
     """Where the outcome is kept: everybody has ids of their own."""
     owner = f"service/{origin.service}" if origin.service else f"account/{origin.account}"
     return f"{owner}/{id}"
-
-
-def _published(plan: Plan, positions: Sequence[int]) -> tuple[Published, ...]:
-    ...

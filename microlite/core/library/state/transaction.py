@@ -182,9 +182,7 @@ class Transaction:
         )
 
 
-async def transact(
-    caller: Caller, change: Callable[[Any], Any], tries: int, metadata: Mapping[str, str] | None
-) -> Any:
+async def transact(caller: Caller, change: Callable[[Any], Any], tries: int, metadata: Mapping[str, str] | None) -> Any:
     """Run a function with a transaction until it can be committed; see `Caller.transact`."""
     if tries < 1:
         raise errors.BadRequest(f"tries: expected 1 or more, got {tries}")
@@ -212,4 +210,5 @@ async def _run(change: Callable[[Any], Any], transaction: Transaction) -> Any:
 
 def _pause(attempt: int) -> float:
     """Seconds before the next try: longer with each, and not the same for all who meet."""
-    return random.uniform(0.2, 1.0) * min(_FIRST_PAUSE * 2**attempt, _LONGEST_PAUSE)
+    longest: float = min(_FIRST_PAUSE * 2**attempt, _LONGEST_PAUSE)
+    return random.uniform(0.2, 1.0) * longest

@@ -21,8 +21,8 @@ class Noted:
     __slots__ = ()
 
     def __await__(self) -> Generator[Any, None, Self]:
+        yield from ()
         return self
-        yield
 
 
 NOTED: Final = Noted()
