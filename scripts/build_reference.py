@@ -115,6 +115,8 @@ def pages() -> dict[str, str]:
         Parts(
             links=nothing,
             dashboard="",
+            configuration=nothing,
+            configuration_views=nothing,
             registry=nothing,
             membership=nothing,
             runtime=nothing,

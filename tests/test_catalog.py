@@ -24,6 +24,8 @@ def services() -> list[Service]:
         Parts(
             links=nothing,
             dashboard="",
+            configuration=nothing,
+            configuration_views=nothing,
             registry=nothing,
             membership=nothing,
             runtime=nothing,

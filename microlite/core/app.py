@@ -18,6 +18,7 @@ from microlite.core.auth.one_time_links import OneTimeLinks
 from microlite.core.auth.web_sessions import WebSessions
 from microlite.core.catalog import Parts, built_in_services
 from microlite.core.clock import Clock, SystemClock
+from microlite.core.config.assembly import assemble_configuration
 from microlite.core.context import DEFAULT_NAMESPACE, Account
 from microlite.core.engine.sqlite import SQLiteEngine
 from microlite.core.library.context import Scope
@@ -138,6 +139,9 @@ class Platform:
             patience=self._patience,
         )
         self.runtime = Runtime(self.engine, machinery, watcher, group)
+        self.configuration, self.configuration_views = await assemble_configuration(
+            self.engine, self.registry, clock, self.options, os.environ, watcher, group
+        )
         self._serve_built_in()
         listener = Listener(
             platform_socket(home),
@@ -228,6 +232,8 @@ class Platform:
         parts = Parts(
             links=self.links,
             dashboard=self.dashboard_url,
+            configuration=self.configuration,
+            configuration_views=self.configuration_views,
             registry=self.registry,
             membership=self.membership,
             runtime=self.runtime,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from microlite.core.auth.service import auth_service
+from microlite.core.config.service import config_service
 from microlite.core.network.service import network_service
 from microlite.core.registry.service import registry_service
 from microlite.core.runtime.service import runtime_service
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from microlite.core.auth.one_time_links import OneTimeLinks
+    from microlite.core.config.configuration import Configuration
+    from microlite.core.config.view import Views
     from microlite.core.library.service import Service
     from microlite.core.network.membership import Membership
     from microlite.core.registry.registry import Registry
@@ -32,6 +35,8 @@ class Parts:
         *,
         links: OneTimeLinks,
         dashboard: str,
+        configuration: Configuration,
+        configuration_views: Views,
         registry: Registry,
         membership: Membership,
         runtime: Runtime,
@@ -41,6 +46,8 @@ class Parts:
     ) -> None:
         self.links = links
         self.dashboard = dashboard
+        self.configuration = configuration
+        self.configuration_views = configuration_views
         self.registry = registry
         self.membership = membership
         self.runtime = runtime
@@ -51,6 +58,7 @@ class Parts:
 
 CATALOG: Final[tuple[Callable[[Parts], Service], ...]] = (
     lambda parts: auth_service(parts.links, parts.dashboard),
+    lambda parts: config_service(parts.configuration, parts.configuration_views),
     lambda parts: network_service(parts.membership),
     lambda parts: registry_service(parts.registry),
     lambda parts: runtime_service(parts.runtime, parts.registry, parts.logs),

@@ -198,14 +198,39 @@ class EndpointDescription(msgspec.Struct, frozen=True, kw_only=True):
         return self.doc.partition("\n")[0]
 
 
+class ConfigDeclaration(msgspec.Struct, frozen=True, kw_only=True):
+    """What a service says about a part of the configuration; the platform holds `config.set` to it.
+
+    Attributes:
+        path: where it stands, in canonical form.
+        schema: of the value there.
+        default: what holds where nothing is set; of a table, the fields that have a default.
+        has_default: whether there is one, since it may be null.
+        secret: whether what stands there is kept encrypted.
+        doc: what it is for.
+    """
+
+    path: str
+    schema: Schema = {}
+    default: Any = None
+    has_default: bool = False
+    secret: bool = False
+    doc: str = ""
+
+
 class ServiceDescription(msgspec.Struct, frozen=True, kw_only=True):
-    """A service as every face sees it. Endpoints stand in the order of their declaration."""
+    """A service as every face sees it. Endpoints stand in the order of their declaration.
+
+    Attributes:
+        config: what it declares about its configuration.
+    """
 
     name: str
     version: str = "latest"
     doc: str = ""
     metadata: dict[str, str] = {}
     endpoints: tuple[EndpointDescription, ...] = ()
+    config: tuple[ConfigDeclaration, ...] = ()
 
     def endpoint(self, name: str) -> EndpointDescription | None:
         """The endpoint of this normalised name, or None."""
