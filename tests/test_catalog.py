@@ -21,7 +21,16 @@ def services() -> list[Service]:
 
     nothing = cast("Any", None)
     return built_in_services(
-        Parts(links=nothing, dashboard="", registry=nothing, membership=nothing, runtime=nothing, logs=nothing)
+        Parts(
+            links=nothing,
+            dashboard="",
+            registry=nothing,
+            membership=nothing,
+            runtime=nothing,
+            logs=nothing,
+            engine=nothing,
+            scheduler=nothing,
+        )
     )
 
 

@@ -8,16 +8,19 @@ from microlite.core.auth.service import auth_service
 from microlite.core.network.service import network_service
 from microlite.core.registry.service import registry_service
 from microlite.core.runtime.service import runtime_service
+from microlite.core.schedules.service import schedules_service
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from microlite.core.auth.one_time_links import OneTimeLinks
+    from microlite.core.engine.api import Engine
     from microlite.core.library.service import Service
     from microlite.core.network.membership import Membership
     from microlite.core.registry.registry import Registry
     from microlite.core.runtime.logs import Logs
     from microlite.core.runtime.runtime import Runtime
+    from microlite.core.schedules.scheduler import Scheduler
 
 
 class Parts:
@@ -32,6 +35,8 @@ class Parts:
         membership: Membership,
         runtime: Runtime,
         logs: Logs,
+        engine: Engine,
+        scheduler: Scheduler,
     ) -> None:
         self.links = links
         self.dashboard = dashboard
@@ -39,6 +44,8 @@ class Parts:
         self.membership = membership
         self.runtime = runtime
         self.logs = logs
+        self.engine = engine
+        self.scheduler = scheduler
 
 
 CATALOG: Final[tuple[Callable[[Parts], Service], ...]] = (
@@ -46,6 +53,7 @@ CATALOG: Final[tuple[Callable[[Parts], Service], ...]] = (
     lambda parts: network_service(parts.membership),
     lambda parts: registry_service(parts.registry),
     lambda parts: runtime_service(parts.runtime, parts.registry, parts.logs),
+    lambda parts: schedules_service(parts.scheduler, parts.engine),
 )
 """Makes each built-in service, in the order of their names."""
 
