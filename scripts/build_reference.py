@@ -122,6 +122,9 @@ def pages() -> dict[str, str]:
             runtime=nothing,
             logs=nothing,
             records=nothing,
+            transactions=nothing,
+            engine=nothing,
+            scheduler=nothing,
         )
     ):
         found[f"services/{service.name}.md"] = service_page(service.describe())

@@ -31,6 +31,9 @@ def services() -> list[Service]:
             runtime=nothing,
             logs=nothing,
             records=nothing,
+            transactions=nothing,
+            engine=nothing,
+            scheduler=nothing,
         )
     )
 

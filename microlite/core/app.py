@@ -38,6 +38,8 @@ from microlite.core.runtime.logs import Logs
 from microlite.core.runtime.machinery import Machinery, Patience
 from microlite.core.runtime.runtime import Runtime
 from microlite.core.runtime.watcher import Watcher
+from microlite.core.schedules.reach import Reach
+from microlite.core.schedules.scheduler import Scheduler
 from microlite.core.server_file import remove_server_file, write_server_file
 from microlite.core.settings import DATABASE, DEFAULT_PORT, ServerOptions
 from microlite.core.store.records import Records
@@ -142,6 +144,8 @@ class Platform:
         self.configuration, self.configuration_views = await assemble_configuration(
             self.engine, self.registry, clock, self.options, os.environ, watcher, group
         )
+        self.scheduler = Scheduler(self.engine, clock, Reach(self.membership, self.router, self.registry))
+        stack.push_async_callback(self.scheduler.close)
         self._serve_built_in()
         listener = Listener(
             platform_socket(home),
@@ -159,6 +163,8 @@ class Platform:
         await listener.start()
         stack.push_async_callback(listener.close)
         stack.push_async_callback(self._end_services)
+        self.scheduler.start(group)
+        stack.callback(self.scheduler.stop)
         await self.runtime.restore()
         write_server_file(
             home,
@@ -239,7 +245,11 @@ class Platform:
             runtime=self.runtime,
             logs=self.logs,
             records=records,
-            transactions=Transactions(self.engine, self.clock, Planners(records, None, None, None, None)),
+            transactions=Transactions(
+                self.engine, self.clock, Planners(records, None, None, self.configuration, self.scheduler.planner)
+            ),
+            engine=self.engine,
+            scheduler=self.scheduler,
         )
         for service in built_in_services(parts):
             self._serve(service)

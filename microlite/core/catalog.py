@@ -9,6 +9,7 @@ from microlite.core.config.service import config_service
 from microlite.core.network.service import network_service
 from microlite.core.registry.service import registry_service
 from microlite.core.runtime.service import runtime_service
+from microlite.core.schedules.service import schedules_service
 from microlite.core.store.service import store_service
 from microlite.core.tx.service import tx_service
 
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
     from microlite.core.auth.one_time_links import OneTimeLinks
     from microlite.core.config.configuration import Configuration
     from microlite.core.config.view import Views
+    from microlite.core.engine.api import Engine
     from microlite.core.library.service import Service
     from microlite.core.network.membership import Membership
     from microlite.core.registry.registry import Registry
     from microlite.core.runtime.logs import Logs
     from microlite.core.runtime.runtime import Runtime
+    from microlite.core.schedules.scheduler import Scheduler
     from microlite.core.store.records import Records
     from microlite.core.tx.transactions import Transactions
 
@@ -43,6 +46,8 @@ class Parts:
         logs: Logs,
         records: Records,
         transactions: Transactions,
+        engine: Engine,
+        scheduler: Scheduler,
     ) -> None:
         self.links = links
         self.dashboard = dashboard
@@ -54,6 +59,8 @@ class Parts:
         self.logs = logs
         self.records = records
         self.transactions = transactions
+        self.engine = engine
+        self.scheduler = scheduler
 
 
 CATALOG: Final[tuple[Callable[[Parts], Service], ...]] = (
@@ -64,6 +71,7 @@ CATALOG: Final[tuple[Callable[[Parts], Service], ...]] = (
     lambda parts: runtime_service(parts.runtime, parts.registry, parts.logs),
     lambda parts: store_service(parts.records),
     lambda parts: tx_service(parts.transactions),
+    lambda parts: schedules_service(parts.scheduler, parts.engine),
 )
 """Makes each built-in service, in the order of their names."""
 

@@ -20,7 +20,6 @@ from microlite.core.events.api import (
     Publish,
     Published,
     TopicStatus,
-
     check_topic,
 )
 from microlite.core.events.dead_letters import DeadLetterBox
@@ -202,9 +201,7 @@ class Events:
         if failed is not None:
             raise failed
 
-    async def nack(
-        self, origin: Origin, delivery: str, *, error: str, delay: float | None, dead: bool
-    ) -> None:
+    async def nack(self, origin: Origin, delivery: str, *, error: str, delay: float | None, dead: bool) -> None:
         """Let a delivery fail; see the endpoint."""
         if delay is not None and delay < 0:
             raise errors.BadRequest(f"delay: expected 0 or more seconds, got {delay:g}")
@@ -237,9 +234,7 @@ class Events:
         found: list[Entry] = []
         more = True
         while more and len(found) < limit:
-            page = await self._engine.read(
-                namespace, stream, after=after, limit=limit - len(found), reverse=reverse
-            )
+            page = await self._engine.read(namespace, stream, after=after, limit=limit - len(found), reverse=reverse)
             found += page.entries
             more = page.more and bool(page.entries)
             if page.entries:
@@ -369,5 +364,3 @@ def _check_count(what: str, count: int) -> None:
 def _check_ack_wait(wait: float | None) -> None:
     if wait is not None and not 0 < wait <= 86_400:
         raise errors.BadRequest(f"expected more than 0 and at most 86400 seconds for an ack, got {wait:g}")
-
-

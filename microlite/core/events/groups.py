@@ -56,9 +56,7 @@ class Groups:
         await self._leaders.get(origin.namespace, topic, group, start=start, settings=settings)
         return await self.status(origin.namespace, topic, group)
 
-    async def reset(
-        self, origin: Origin, topic: str, group: str, to: str | float, position: int | None
-    ) -> GroupStatus:
+    async def reset(self, origin: Origin, topic: str, group: str, to: str | float, position: int | None) -> GroupStatus:
         """Let a group begin anew."""
         check_topic(topic)
         check_group(group)

@@ -308,7 +308,9 @@ class Leader:
             raise stale(self.delivery_id(number))
         position = self.group.position_of(number)
         if not self.durable:
-            raise errors.BadRequest("a private group leaves nothing behind, so its acks cannot be part of a transaction")
+            raise errors.BadRequest(
+                "a private group leaves nothing behind, so its acks cannot be part of a transaction"
+            )
         if self._ack_watch is None:
             await self._watch_acks()
             if not self.group.holds(number):
@@ -469,7 +471,9 @@ class Leader:
                 self.group.abort_commit()
                 if error.status == errors.ServiceUnavailable.status:
                     raise  # the engine closes
-                log.warning("the acks of the group %s of %s: %s; it is tried again", self.name, self.topic, error.detail)
+                log.warning(
+                    "the acks of the group %s of %s: %s; it is tried again", self.name, self.topic, error.detail
+                )
                 self._refuse(changes, error)
                 await self._clock.sleep(delay)
                 delay = min(2 * delay, LATEST)

@@ -114,9 +114,7 @@ def _add_consuming(service: Service, events: Events) -> None:
         limit = ctx.deadline
         if limit is not None:
             wait = min(wait, limit - 0.5)
-        return await events.pull(
-            ctx.origin, topic, group, count=max, wait=wait, ack_wait=ack_wait, start=start
-        )
+        return await events.pull(ctx.origin, topic, group, count=max, wait=wait, ack_wait=ack_wait, start=start)
 
     @service.endpoint(role=Role.ACCOUNT)
     async def consume(

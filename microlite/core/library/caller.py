@@ -20,6 +20,7 @@ from microlite.core.rpc.frames import INITIAL_CREDIT
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
+    from microlite.core.library.state.schedules import Schedules
     from microlite.core.library.state.store import Store
     from microlite.core.library.state.transaction import Transaction
     from microlite.core.library.stream import Transport
@@ -164,6 +165,13 @@ class Caller:
             timeout=self._timeout if timeout is None else timeout,
             stream_timeout=getattr(self, "_stream_timeout", None) if timeout is None else timeout,
         )
+
+    @property
+    def schedules(self) -> Schedules:
+        """Calls at their time: `await ctx.schedules.call("orders.expire", {"id": 1}, delay=60)`."""
+        from microlite.core.library.state.schedules import Schedules  # few nodes use it
+
+        return Schedules(self)
 
     @property
     def store(self) -> Store:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
 import msgspec
 
@@ -32,6 +32,7 @@ from microlite.core.library import made
 from microlite.core.library.handlers import options_of, public_methods
 from microlite.core.library.hooks import Hook
 from microlite.core.library.middleware import Handler, Middleware, chain, check_middleware
+from microlite.core.library.schedule import check_schedule, schedule_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -168,6 +169,68 @@ class Service:
 
         return declare if function is None else declare(function)
 
+    def every(
+        self,
+        interval: str | float | None = None,
+        /,
+        *,
+        cron: str = "",
+        zone: str = "UTC",
+        missed: Literal["skip", "once", "all"] = "once",
+        overlap: Literal["skip", "queue", "allow"] = "skip",
+        timeout: str | float = "5m",
+        retries: int = 0,
+        backoff: str | float = "1s",
+        idempotent: bool = False,
+        name: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Callable[[F], F]:
+        """Have a function called at its times, once each, however many nodes there are: a schedule. A decorator.
+
+        The platform keeps the times: a reload neither resets them nor runs the function twice. It makes an endpoint too,
+        for `microlite call` and other services, but not for HTTP. Besides the context, each parameter needs a default.
+
+        Args:
+            interval: the time between two runs, `"10m"` or seconds.
+            cron: in its place, five fields: minute, hour, day of the month, month, day of the week. `"0 6 * * *"` is daily
+                at six.
+            zone: the time zone of `cron`, `"Europe/Berlin"`.
+            missed: what becomes of times that passed while the platform, or all nodes, were down: `skip` lets them pass,
+                `once` makes up for all of them with one run, `all` runs each, the latest hundred at most.
+            overlap: what happens when the run before has not ended: `skip` leaves the new one out, `queue` lets it wait,
+                `allow` runs both.
+            timeout: how long a run may take.
+            retries: how often a run that failed is tried again.
+            backoff: the time before the first such try; each next one waits twice as long, an hour at most.
+            idempotent: running it twice is as good as once, so a run that a crash interrupted is run again.
+            name: in place of the function's name.
+            metadata: what the author says about it.
+
+        Raises:
+            DeclarationError: the times cannot be, or it could not be called without a request.
+        """
+
+        def declare(target: F) -> F:
+            place = Place.of(target)
+            trigger = schedule_of(
+                place,
+                interval,
+                cron=cron,
+                zone=zone,
+                missed=missed,
+                overlap=overlap,
+                timeout=timeout,
+                retries=retries,
+                backoff=backoff,
+            )
+            options = Options(
+                name=name, idempotent=idempotent, metadata=_check_metadata(metadata, place), triggers=(trigger,)
+            )
+            self._add(target, name or str(getattr(target, "__name__", "")), options)
+            return target
+
+        return declare
+
     def handle(self, handler: object, name: str | None = None) -> None:
         """Make each public method of an object an endpoint.
 
@@ -283,6 +346,7 @@ class Service:
         if route is not None:
             options = msgspec.structs.replace(options, route=str(route))
         endpoint = compile_endpoint(function, full, options)
+        check_schedule(endpoint.description, place)
         self._check_paths(endpoint.description, route, place)
         self._endpoints[full] = endpoint
         if route is not None:

@@ -71,7 +71,7 @@ def claim(stored: Stored, now: float, *, unfinished: int, waiting: int, new_id: 
     if left_out:
         last = next((moment for moment in reversed(due) if moment not in made_up), due[0])
         word = "1 due time" if left_out == 1 else f"{left_out} due times"
-        reason = f"{word} passed while neither the platform nor a node of {stored.service} was there"
+        reason = f"{word} passed while the platform, or all nodes of {stored.service}, were down"
         lost.append(_run(stored, last, new_id, Outcome.MISSED, now, reason, left_out))
     return Claim(following, (*runs, *lost), order=order or stored.overlap is Overlap.QUEUE)
 

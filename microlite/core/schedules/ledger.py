@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 SINGLES: Final = "~once"
 """Stands for all single calls together in the history, since each of them has a name of its own."""
+
+log = logging.getLogger("microlite.schedules")
 
 _PRUNE: Final = 16
 """Runs of one schedule after which its history is cut again."""
@@ -81,7 +84,13 @@ class Ledger:
 
     async def open_runs(self, namespace: str) -> list[OpenRun]:
         """The runs that have not ended, in the order of their due times within each schedule."""
-        return [decode_open(record.value) async for record in self._all(namespace, OPEN)]
+        found = []
+        async for record in self._all(namespace, OPEN):
+            try:
+                found.append(decode_open(record.value))
+            except msgspec.DecodeError as error:
+                log.error("the run %s cannot be read, and is left out: %s", record.key, error)
+        return found
 
     async def _all(self, namespace: str, bucket: str) -> AsyncIterator[Record]:
         after: str | None = ""
