@@ -12,6 +12,7 @@ from microlite.version import __version__
 if TYPE_CHECKING:
     from microlite.core import errors
     from microlite.core.context import Account
+    from microlite.core.description.file_head import FileHead
     from microlite.core.library.connect import connect
     from microlite.core.library.context import Context
     from microlite.core.library.file import File
@@ -24,6 +25,7 @@ _PLACES = {
     "Account": "microlite.core.context",
     "Context": "microlite.core.library.context",
     "File": "microlite.core.library.file",
+    "FileHead": "microlite.core.description.file_head",
     "Invocation": "microlite.core.library.middleware",
     "Proceed": "microlite.core.library.middleware",
     "Service": "microlite.core.library.service",
@@ -37,6 +39,7 @@ __all__ = [
     "Account",
     "Context",
     "File",
+    "FileHead",
     "Invocation",
     "Proceed",
     "Service",

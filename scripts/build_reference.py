@@ -127,6 +127,7 @@ def pages() -> dict[str, str]:
             scheduler=nothing,
         )
     ):
+    for service in built_in_services(Parts(**dict.fromkeys(inspect.signature(Parts).parameters, nothing))):
         found[f"services/{service.name}.md"] = service_page(service.describe())
     return found
 

@@ -42,6 +42,7 @@ from microlite.core.schedules.reach import Reach
 from microlite.core.schedules.scheduler import Scheduler
 from microlite.core.server_file import remove_server_file, write_server_file
 from microlite.core.settings import DATABASE, DEFAULT_PORT, ServerOptions
+from microlite.core.store.blobs import Blobs
 from microlite.core.store.records import Records
 from microlite.core.tx.plans import Planners
 from microlite.core.tx.transactions import Transactions
@@ -109,6 +110,7 @@ class Platform:
         clock, home = self.clock, self.options.home
         private_folder(home)
         self.engine = await stack.enter_async_context(SQLiteEngine(home / DATABASE, clock))
+        self.blobs = await stack.enter_async_context(Blobs(self.engine, clock))
         self.token = admin_token(home)
         self.registry = Registry(clock)
         self.router = Router(clock)
@@ -244,12 +246,15 @@ class Platform:
             membership=self.membership,
             runtime=self.runtime,
             logs=self.logs,
-            records=records,
-            transactions=Transactions(
-                self.engine, self.clock, Planners(records, None, None, self.configuration, self.scheduler.planner)
-            ),
             engine=self.engine,
             scheduler=self.scheduler,
+            blobs=self.blobs,
+            records=records,
+            transactions=Transactions(
+                self.engine,
+                self.clock,
+                Planners(records, self.blobs, self.events, self.configuration, self.scheduler.planner),
+            ),
         )
         for service in built_in_services(parts):
             self._serve(service)

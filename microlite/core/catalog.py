@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from microlite.core.runtime.logs import Logs
     from microlite.core.runtime.runtime import Runtime
     from microlite.core.schedules.scheduler import Scheduler
+    from microlite.core.store.blobs import Blobs
     from microlite.core.store.records import Records
     from microlite.core.tx.transactions import Transactions
 
@@ -44,6 +45,7 @@ class Parts:
         membership: Membership,
         runtime: Runtime,
         logs: Logs,
+        blobs: Blobs,
         records: Records,
         transactions: Transactions,
         engine: Engine,
@@ -57,6 +59,7 @@ class Parts:
         self.membership = membership
         self.runtime = runtime
         self.logs = logs
+        self.blobs = blobs
         self.records = records
         self.transactions = transactions
         self.engine = engine
@@ -69,9 +72,9 @@ CATALOG: Final[tuple[Callable[[Parts], Service], ...]] = (
     lambda parts: network_service(parts.membership),
     lambda parts: registry_service(parts.registry),
     lambda parts: runtime_service(parts.runtime, parts.registry, parts.logs),
-    lambda parts: store_service(parts.records),
-    lambda parts: tx_service(parts.transactions),
     lambda parts: schedules_service(parts.scheduler, parts.engine),
+    lambda parts: store_service(parts.records, parts.blobs),
+    lambda parts: tx_service(parts.transactions),
 )
 """Makes each built-in service, in the order of their names."""
 

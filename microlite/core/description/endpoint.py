@@ -11,7 +11,7 @@ import msgspec
 from microlite.core.description.annotations import format_type
 from microlite.core.description.codec import Codec, encode_json, encode_msgpack
 from microlite.core.description.event_id import check_event_id
-from microlite.core.description.media_type import check_media_type
+from microlite.core.description.media_type import check_consumed, check_media_type
 from microlite.core.description.rejection import bad_payload
 from microlite.core.description.reply_check import misfits, unsendable, wrong_reply
 from microlite.core.description.schema import no_schema, request_schema, type_schema
@@ -48,6 +48,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     deprecated: bool = False
     produces: str = ""
     event_id: str = ""
+    consumes: str = ""
     triggers: tuple[Trigger, ...] = ()
 
 
@@ -212,6 +213,7 @@ def compile_endpoint(
         deprecated=options.deprecated,
         produces=check_media_type(options.produces, signature),
         event_id=check_event_id(options.event_id, response, signature),
+        consumes=check_consumed(options.consumes, signature),
         triggers=options.triggers,
     )
     return Endpoint(function, description, signature)

@@ -173,6 +173,9 @@ class EndpointDescription(msgspec.Struct, frozen=True, kw_only=True):
         produces: the media type of the reply, `image/png`, which then is bytes or text and no JSON; empty for JSON.
         event_id: the field of each streamed item that says where it stands; a server-sent event carries it as its id, and
             a client that comes back sends the last one as `Last-Event-ID`.
+        produces: the media type of the reply, `image/png`, which then is bytes or text and no JSON; `*/*` for a stream that
+            says so itself, by a `FileHead` before the bytes; empty for JSON.
+        consumes: `*/*` where the body of a request is the caller's stream of bytes, whatever its media type; else empty.
         triggers: what calls it by itself. The gateway does not offer an endpoint that has one.
     """
 
@@ -190,6 +193,7 @@ class EndpointDescription(msgspec.Struct, frozen=True, kw_only=True):
     deprecated: bool = False
     produces: str = ""
     event_id: str = ""
+    consumes: str = ""
     triggers: tuple[Trigger, ...] = ()
 
     @property

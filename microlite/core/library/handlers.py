@@ -32,6 +32,7 @@ def endpoint(
     deprecated: bool = False,
     produces: str = "",
     event_id: str = "",
+    consumes: str = "",
 ) -> Callable[[F], F]: ...
 
 
@@ -48,6 +49,7 @@ def endpoint(
     deprecated: bool = False,
     produces: str = "",
     event_id: str = "",
+    consumes: str = "",
 ) -> Any:
     """Declare more of a handler class's method than its signature says. A method without this is an endpoint too.
 
@@ -62,6 +64,7 @@ def endpoint(
         deprecated: callers should turn away from it.
         produces: the media type of what it returns, as bytes or text.
         event_id: the field of each streamed item that says where it stands.
+        consumes: the media type of the body that is the caller's stream.
     """
     options = Options(
         name=name,
@@ -73,6 +76,7 @@ def endpoint(
         deprecated=deprecated,
         produces=produces,
         event_id=event_id,
+        consumes=consumes,
     )
 
     def mark(method: F) -> F:

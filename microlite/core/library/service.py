@@ -110,6 +110,7 @@ class Service:
         deprecated: bool = False,
         produces: str = "",
         event_id: str = "",
+        consumes: str = "",
     ) -> Callable[[F], F]: ...
 
     def endpoint(
@@ -126,6 +127,7 @@ class Service:
         deprecated: bool = False,
         produces: str = "",
         event_id: str = "",
+        consumes: str = "",
     ) -> Any:
         """Make a typed function an endpoint; it stays callable as it is. A decorator, bare or with options.
 
@@ -146,6 +148,9 @@ class Service:
                 them), which HTTP hands on as they are; callers in Python get them as ever.
             event_id: the field of each item of its stream that says where that stands. Over HTTP it is the id of the
                 server-sent event, and a client that comes back sends the last one: `ctx.metadata["last-event-id"]`.
+                them), which HTTP hands on as they are; callers in Python get them as ever. `*/*` is for a stream that
+                begins with a `FileHead`, which says what it is.
+            consumes: `*/*` takes the body of a request, of any media type, as the caller's stream of bytes.
 
         Raises:
             DeclarationError: signature, name or route cannot be served; the text says where and what to write instead.
@@ -163,6 +168,7 @@ class Service:
                 deprecated=deprecated,
                 produces=produces,
                 event_id=event_id,
+                consumes=consumes,
             )
             self._add(target, name or str(getattr(target, "__name__", "")), options)
             return target

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
+
+from microlite.core.store.api import Expectation
 
 MAX_UPLOADS: Final = 128
 """Uploads that may be under way at a time."""
@@ -24,7 +26,7 @@ class Blob(msgspec.Struct, frozen=True, kw_only=True):
         size: in bytes.
         digest: SHA-256 of its content, as 64 hexadecimal digits.
         content_type: its media type, as its writer had it.
-        revision: of the commit that published it; the expectation for a compare-and-set.
+        revision: of the commit that published it; what to expect in a compare-and-set.
         created_at: when it was written, in seconds since the Unix epoch.
         expires_at: when it goes by itself, likewise; none for never.
         metadata: what its writer says about it.
@@ -76,34 +78,34 @@ class PublishBlob(msgspec.Struct, frozen=True, kw_only=True, tag="publish-blob")
     Attributes:
         upload: from `StagedBlob`.
         name: of the blob.
-        expires_at: when it goes by itself, in seconds since the Unix epoch.
+        ttl: seconds after which it goes by itself.
+        expires_at: the same as a time, in seconds since the Unix epoch.
         metadata: what to say about it.
-        revision: that of the blob which it replaces; none for any.
-        absent: refuse if there is a blob of this name.
+        expect: what must hold of the blob that has the name now: its revision, `absent` or `present`.
         database: whose blob it is; empty for the caller's own.
     """
 
     upload: str
     name: str
+    ttl: float | None = None
     expires_at: float | None = None
     metadata: dict[str, str] = {}
-    revision: int | None = None
-    absent: bool = False
+    expect: Expectation = None
     database: str = ""
 
 
 class DeleteBlob(msgspec.Struct, frozen=True, kw_only=True, tag="delete-blob"):
-    """Remove a blob. One that is not there is no error, unless a revision is demanded.
+    """Remove a blob. One that is not there is no error, unless something is expected.
 
     Attributes:
         name: of the blob.
-        revision: that it must have; none for any.
+        expect: what must hold of it.
         database: whose blob it is; empty for the caller's own.
     """
 
     name: str
-    revision: int | None = None
+    expect: Expectation = None
     database: str = ""
 
 
-BlobChange = PublishBlob | DeleteBlob
+BlobChange: TypeAlias = PublishBlob | DeleteBlob

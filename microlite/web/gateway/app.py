@@ -10,6 +10,7 @@ import msgspec
 from microlite.core import errors
 from microlite.core.context import TRACEPARENT
 from microlite.core.description import naming
+from microlite.core.description.media_type import ANY
 from microlite.core.description.structs import Encoding, Streaming, encoding_of
 from microlite.core.rpc.call import UnaryCall
 from microlite.core.rpc.frames import INITIAL_CREDIT
@@ -18,6 +19,7 @@ from microlite.web.gateway import metrics
 from microlite.web.gateway.answers import EVENT_STREAM, NDJSON
 from microlite.web.gateway.bodies import Request, read_document, read_request
 from microlite.web.gateway.exchange import NO_CACHE, Exchange
+from microlite.web.gateway.file_answer import pump_file
 from microlite.web.gateway.forward import Forwarder
 from microlite.web.gateway.media import pump_raw, raw_reply, raw_type
 from microlite.web.gateway.openapi_page import OpenApiPage
@@ -160,7 +162,7 @@ class GatewayApp:
         elif streaming.from_client:
             await self._call_with_source(exchange, target, account)
         elif streaming.from_server:
-            if exchange.method == "HEAD":
+            if exchange.method == "HEAD" and target.endpoint.produces != ANY:
                 await exchange.start(200, self._stream_headers(exchange, target))
                 await exchange.write(b"", more=False)
                 return
@@ -248,7 +250,10 @@ class GatewayApp:
     @staticmethod
     async def _pump(exchange: Exchange, target: Target, call: StreamExchange) -> None:
         """The stream to the client, as what the endpoint declares."""
-        if target.endpoint is not None and target.endpoint.produces:
+        produces = target.endpoint.produces if target.endpoint is not None else ""
+        if produces == ANY:
+            await pump_file(exchange, call)
+        elif produces and target.endpoint is not None:
             await pump_raw(exchange, call, target.endpoint)
         else:
             await pump(exchange, call, target.endpoint.event_id if target.endpoint is not None else "")

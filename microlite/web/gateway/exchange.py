@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from microlite.core import errors
+from microlite.core.description.ranges import Unsatisfiable, read_range
 from microlite.web.gateway import codings, conditional
 from microlite.web.gateway.answers import JSON, NO_SNIFF, VARY_CODING, Headers, error_body, error_headers
 from microlite.web.gateway.conditional import is_known, weak
 from microlite.web.gateway.head import Head, next_traceparent
-from microlite.web.gateway.ranges import Unsatisfiable, read_range
 from microlite.web.gateway.refusals import ExpectationFailed, RangeNotSatisfiable, ResponseAborted
 
 if TYPE_CHECKING:
