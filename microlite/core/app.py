@@ -21,6 +21,8 @@ from microlite.core.clock import Clock, SystemClock
 from microlite.core.config.assembly import assemble_configuration
 from microlite.core.context import DEFAULT_NAMESPACE, Account
 from microlite.core.engine.sqlite import SQLiteEngine
+from microlite.core.events.consumers import Consumers
+from microlite.core.events.events import Events
 from microlite.core.library.context import Scope
 from microlite.core.library.dispatch import Dispatcher
 from microlite.core.network.membership import Membership
@@ -115,6 +117,8 @@ class Platform:
         self.registry = Registry(clock)
         self.router = Router(clock)
         self.membership = Membership(self.registry, self.router)
+        self.events = await stack.enter_async_context(Events(self.engine, clock))
+        self.events.run_beside(Consumers(self.events, self.membership, self.router.send).run(), "deliver events")
         self.logs = await stack.enter_async_context(Logs(home / "logs", clock))
         self.table = PathTable()
         PathFeed(self.membership, self.table)
@@ -242,6 +246,7 @@ class Platform:
             dashboard=self.dashboard_url,
             configuration=self.configuration,
             configuration_views=self.configuration_views,
+            events=self.events,
             registry=self.registry,
             membership=self.membership,
             runtime=self.runtime,

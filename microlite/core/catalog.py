@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from microlite.core.auth.service import auth_service
 from microlite.core.config.service import config_service
+from microlite.core.events.service import events_service
 from microlite.core.network.service import network_service
 from microlite.core.registry.service import registry_service
 from microlite.core.runtime.service import runtime_service
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from microlite.core.config.configuration import Configuration
     from microlite.core.config.view import Views
     from microlite.core.engine.api import Engine
+    from microlite.core.events.events import Events
     from microlite.core.library.service import Service
     from microlite.core.network.membership import Membership
     from microlite.core.registry.registry import Registry
@@ -41,6 +43,7 @@ class Parts:
         dashboard: str,
         configuration: Configuration,
         configuration_views: Views,
+        events: Events,
         registry: Registry,
         membership: Membership,
         runtime: Runtime,
@@ -55,6 +58,7 @@ class Parts:
         self.dashboard = dashboard
         self.configuration = configuration
         self.configuration_views = configuration_views
+        self.events = events
         self.registry = registry
         self.membership = membership
         self.runtime = runtime
@@ -69,6 +73,7 @@ class Parts:
 CATALOG: Final[tuple[Callable[[Parts], Service], ...]] = (
     lambda parts: auth_service(parts.links, parts.dashboard),
     lambda parts: config_service(parts.configuration, parts.configuration_views),
+    lambda parts: events_service(parts.events),
     lambda parts: network_service(parts.membership),
     lambda parts: registry_service(parts.registry),
     lambda parts: runtime_service(parts.runtime, parts.registry, parts.logs),

@@ -39,10 +39,15 @@ async def test_all_changes_are_there_when_the_block_was_left(m: Caller) -> None:
 
 
 async def test_an_exception_forgets_everything(m: Caller) -> None:
-    with pytest.raises(ZeroDivisionError):
-        async with m.transaction() as tx:
+    tx = m.transaction()
+
+    async def fail() -> None:
+        async with tx:
             tx.store.write("a", 1)
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
     assert await m.store.get("a") is None
     with pytest.raises(errors.BadRequest, match="this transaction is over"):
         tx.store.write("a", 1)
@@ -77,11 +82,12 @@ async def test_a_value_is_taken_as_it_is_when_it_is_written(m: Caller) -> None:
 async def test_what_was_read_must_be_unchanged_at_the_commit(m: Caller, there: bool) -> None:
     if there:
         await m.store.write("read", 1)
-    with pytest.raises(errors.Conflict, match="store/default/default/read.*nothing of the transaction took place"):
-        async with m.transaction() as tx:
-            await tx.store.read("read", default=None)
-            tx.store.write("written", 1)
-            await m.store.write("read", 2)
+    tx = m.transaction()
+    await tx.store.read("read", default=None)
+    tx.store.write("written", 1)
+    await m.store.write("read", 2)
+    with pytest.raises(errors.Conflict, match=r"store/default/default/read.*nothing of the transaction took place"):
+        await tx.commit()
     assert await m.store.get("written") is None
 
 
@@ -97,23 +103,25 @@ async def test_an_expectation_of_its_own_holds_too(m: Caller) -> None:
     async with m.transaction() as tx:
         tx.store.write("a", 2, expect=revision)
         tx.store.write("b", 2, expect="absent")
+    tx = m.transaction()
+    tx.store.write("b", 3, expect="absent")
     with pytest.raises(errors.Conflict, match="store/default/default/b"):
-        async with m.transaction() as tx:
-            tx.store.write("b", 3, expect="absent")
+        await tx.commit()
+    tx = m.transaction()
+    await tx.store.read("a")
     with pytest.raises(errors.Conflict, match="'a' is at revision"):
-        async with m.transaction() as tx:
-            await tx.store.read("a")
-            tx.store.write("a", 3, expect=revision)
+        tx.store.write("a", 3, expect=revision)
 
 
 async def test_two_reads_that_no_moment_had_are_a_conflict(m: Caller) -> None:
     """Also where nothing is written: what a transaction has read was there at the same time."""
     await m.store.write_many({"a": 1, "b": 1})
+    tx = m.transaction()
+    await tx.store.read("a")
+    await m.store.write_many({"a": 2, "b": 2})
+    await tx.store.read("b")
     with pytest.raises(errors.Conflict):
-        async with m.transaction() as tx:
-            await tx.store.read("a")
-            await m.store.write_many({"a": 2, "b": 2})
-            await tx.store.read("b")
+        await tx.commit()
     async with m.transaction() as tx:
         await tx.store.read("a")
     assert tx.revision == 0  # one record alone was as it was read
@@ -198,24 +206,26 @@ async def test_a_script_and_a_plain_function_use_the_blocking_form(platform: Run
 
 
 async def test_too_much_is_refused_in_words(m: Caller) -> None:
+    tx = m.transaction()
+    for number in range(1001):
+        tx.store.write(f"{number}", 1)
     with pytest.raises(errors.PayloadTooLarge, match="1001 operations are too many for one transaction"):
-        async with m.transaction() as tx:
-            for number in range(1001):
-                tx.store.write(f"{number}", 1)
+        await tx.commit()
     for size in (900_000, 2_000_000):
+        tx = m.transaction()
+        for number in range(10):
+            tx.store.write(f"{number}", b"x" * size)
         with pytest.raises(errors.PayloadTooLarge, match="bytes are too many"):
-            async with m.transaction() as tx:
-                for number in range(10):
-                    tx.store.write(f"{number}", b"x" * size)
+            await tx.commit()
     assert await m.store.list() == []
 
 
 async def test_what_cannot_be_is_said_with_its_place(m: Caller) -> None:
+    tx = m.transaction()
+    tx.store.write("a", 1)
+    tx.store.table("a b").write("a", 1)
     with pytest.raises(errors.BadRequest, match=r"operations\[1\]: .* is no name for a table"):
-        async with m.transaction() as tx:
-            tx.store.write("a", 1)
-            tx.store.table("a b").write("a", 1)
+        await tx.commit()
     with pytest.raises(errors.BadRequest, match="no event is being handled here"):
-        async with m.transaction() as tx:
-            tx.ack()
+        m.transaction().ack()
     assert await m.store.list() == []

@@ -33,6 +33,7 @@ from microlite.core.events.retention import EVERY, Retention
 from microlite.core.events.topics import Topics
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
     from types import TracebackType
 
     from microlite.core.clock import Clock
@@ -81,6 +82,10 @@ class Events:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.leaders.close()
+
+    def run_beside(self, work: Coroutine[Any, Any, None], what: str) -> None:
+        """Run something for as long as this is entered."""
+        self._spawn(work, what)
 
     # -- publishing ----------------------------------------------------------------------------------------------------
 
@@ -277,13 +282,13 @@ class Events:
 
         await self._check_exists(origin, topic)
         status = await self.topics.status(origin.namespace, topic)
-        return msgspec.structs.replace(status, groups=tuple(await self.groups.list(origin, topic)))
+        return msgspec.structs.replace(status, groups=tuple(await self.groups.all(origin, topic)))
 
     async def delete_topic(self, origin: Origin, topic: str) -> None:
         """Remove a topic with all that belongs to it."""
         await self._check_exists(origin, topic)
         namespace = origin.namespace
-        for group in await self.groups.list(origin, topic):
+        for group in await self.groups.all(origin, topic):
             with contextlib.suppress(errors.NotFound):
                 await self.leaders.delete(namespace, topic, group.name)
         await self._engine.drop_stream(namespace, stream_of(topic))
@@ -294,7 +299,7 @@ class Events:
                 await self._engine.commit(Batch(namespace, (Delete(DELAYED, record.key),)))
         await self._engine.commit(Batch(namespace, (Delete(TOPICS, topic),)))
         self.topics.forget(namespace, topic)
-        for group in await self.groups.list(origin, topic):
+        for group in await self.groups.all(origin, topic):
             self.groups.reopened(namespace, topic, group.name)
 
     async def look(self) -> None:

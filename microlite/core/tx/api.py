@@ -72,20 +72,20 @@ class BlobPublish(blobs.PublishBlob, frozen=True, kw_only=True, tag_field="op", 
     Attributes:
         upload: its id, from staging.
         name: of the blob.
-        expires_at: when it goes by itself, in seconds since the Unix epoch.
+        ttl: seconds after which it goes by itself.
+        expires_at: the same as a time, in seconds since the Unix epoch.
         metadata: what to say about it.
-        revision: that of the blob which it replaces; none for any.
-        absent: refuse if there is a blob of this name.
+        expect: what must hold of the blob that has the name now: its exact revision, `absent` or `present`.
         database: whose blob it is; empty for the caller's own.
     """
 
 
 class BlobDelete(blobs.DeleteBlob, frozen=True, kw_only=True, tag_field="op", tag="store.blobs.delete"):
-    """Remove a blob. One that is not there is no error, unless a revision is demanded.
+    """Remove a blob. One that is not there is no error, unless something is expected.
 
     Attributes:
         name: of the blob.
-        revision: that it must have; none for any.
+        expect: what must hold of it: its exact revision, or `present`.
         database: whose blob it is; empty for the caller's own.
     """
 

@@ -235,7 +235,7 @@ class TransactionTable:
         self._transaction.check_open()
         touched = self._touch(key)
         if expect is not None and touched.change is None:
-            touched.expect = expect if isinstance(expect, int) else _presence(expect)
+            touched.expect = _expectation(expect)
             _agree(key, touched)
         touched.change = change
         return NOTED
@@ -276,46 +276,44 @@ class TransactionBlobs:
         staged: StagedBlob | str,
         name: str,
         *,
+        ttl: Ttl = None,
         expires_at: Expiry = None,
         metadata: Mapping[str, str] | None = None,
-        revision: int | None = None,
-        absent: bool = False,
+        expect: int | str | None = None,
     ) -> Noted:
         """Make a staged upload the blob of a name, with the commit.
 
         Args:
             staged: from `ctx.store.blobs.stage`, or its id.
             name: of the blob.
-            expires_at: when it goes by itself.
+            ttl: how long it stays.
+            expires_at: until when it stays.
             metadata: what to say about it.
-            revision: that of the blob which it replaces; none for any.
-            absent: refuse if there is a blob of this name.
+            expect: what must hold of the blob that has the name now: its revision, `"absent"` or `"present"`.
         """
+        fields: dict[str, Any] = life(ttl, expires_at)
         change = api.BlobPublish(
             upload=staged if isinstance(staged, str) else staged.upload,
             name=name,
             metadata=dict(metadata or {}),
-            revision=revision,
-            absent=absent,
+            expect=_expectation(expect),
             database=self._database,
-            **_until(expires_at),
+            **fields,
         )
         return self._transaction.note(change)
 
-    def delete(self, name: str, *, revision: int | None = None) -> Noted:
+    def delete(self, name: str, *, expect: int | str | None = None) -> Noted:
         """Remove a blob, with the commit."""
-        return self._transaction.note(api.BlobDelete(name=name, revision=revision, database=self._database))
+        return self._transaction.note(api.BlobDelete(name=name, expect=_expectation(expect), database=self._database))
 
 
-def _until(expires_at: Expiry) -> dict[str, Any]:
-    return life(None, expires_at)
-
-
-def _presence(word: str) -> store.Presence:
+def _expectation(expect: int | str | None) -> store.Expectation:
+    if expect is None or isinstance(expect, int):
+        return expect
     try:
-        return store.Presence(word)
+        return store.Presence(expect)
     except ValueError:
-        raise errors.BadRequest(f"expect: a revision, 'absent' or 'present', not {word!r}") from None
+        raise errors.BadRequest(f"expect: a revision, 'absent' or 'present', not {expect!r}") from None
 
 
 def _agree(key: str, touched: _Touched) -> None:
