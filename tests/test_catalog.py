@@ -21,22 +21,6 @@ def services() -> list[Service]:
     from microlite.core.catalog import Parts, built_in_services
 
     nothing = cast("Any", None)
-    return built_in_services(
-        Parts(
-            links=nothing,
-            dashboard="",
-            configuration=nothing,
-            configuration_views=nothing,
-            registry=nothing,
-            membership=nothing,
-            runtime=nothing,
-            logs=nothing,
-            records=nothing,
-            transactions=nothing,
-            engine=nothing,
-            scheduler=nothing,
-        )
-    )
     return built_in_services(Parts(**dict.fromkeys(inspect.signature(Parts).parameters, nothing)))
 
 

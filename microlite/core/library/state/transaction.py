@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-DELIVERY: Final = "microlite-delivery"
+DELIVERY: Final = "event-delivery"
 """The metadata of a call that hands out an event: the id of the delivery."""
 
 RESENT: Final = 5
