@@ -102,6 +102,11 @@ class Events:
         operations, _ = await self._publisher.plan(origin, change)
         return operations
 
+    async def plan_publish(self, origin: Origin, change: Publish) -> tuple[tuple[Operation, ...], Published]:
+        """The operations that publish an event, none for a duplicate; and what to say of it once they are on disk."""
+        await self._begin(origin.namespace)
+        return await self._publisher.plan(origin, change)
+
     async def publish(self, origin: Origin, changes: list[Publish]) -> list[Published]:
         """Publish events, all or none; see the endpoint."""
         await self._begin(origin.namespace)
