@@ -101,7 +101,7 @@ class Events:
         return (await self.plan_publish(origin, change))[0]
 
     async def plan_publish(self, origin: Origin, change: Publish) -> tuple[tuple[Operation, ...], Published]:
-        """The operations of a change as `plan` gives them, and what to say of the event once they are on disk."""
+        """The operations that publish an event, none for a duplicate; and what to say of it once they are on disk."""
         await self._begin(origin.namespace)
         return await self._publisher.plan(origin, change)
 
@@ -166,7 +166,7 @@ class Events:
                     continue
                 number = handed.delivery.number
 
-                def landed(number: int = number) -> None:
+                def landed(_: bool, number: int = number) -> None:
                     mine.discard(number)
                     room.set()
 

@@ -20,6 +20,7 @@ from microlite.core.rpc.frames import INITIAL_CREDIT
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
+    from microlite.core.library.state.events import Events
     from microlite.core.library.state.schedules import Schedules
     from microlite.core.library.state.store import Store
     from microlite.core.library.state.transaction import Transaction
@@ -165,6 +166,13 @@ class Caller:
             timeout=self._timeout if timeout is None else timeout,
             stream_timeout=getattr(self, "_stream_timeout", None) if timeout is None else timeout,
         )
+
+    @property
+    def events(self) -> Events:
+        """Durable topics: `await ctx.events.publish("orders.created", order)`; see `Events`."""
+        from microlite.core.library.state.events import Events  # loaded by those who use it
+
+        return Events(self)
 
     @property
     def schedules(self) -> Schedules:
