@@ -25,9 +25,10 @@ _KEPT: Final = ("operations", "id", "keep")
 @output_option
 @click.pass_obj
 def tx(options: Options, file: str | None, id_: str | None, outcome: str | None, output: str) -> None:
-    """Let changes of records, blobs, events, configuration and schedules take place together. If one of them cannot, none does.
+    """Let changes of records, blobs, events, configuration and schedules take place together.
 
-    The file holds one operation on each line, or the JSON that POST /tx takes; - reads it from stdin.
+    If one of them cannot, none does. The file holds one operation on each line, or the JSON that POST /tx takes; - reads
+    it from stdin.
 
     \b
         {"op": "store.write", "table": "stock", "key": "tea", "value": 9, "expect": 41}
@@ -71,7 +72,9 @@ def read_operations(document: bytes, name: str) -> dict[str, Any]:
     try:
         whole = msgspec.json.decode(document)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        whole = [_read_line(line, f"{name}:{number}") for number, line in enumerate(document.splitlines(), 1) if line.strip()]
+        whole = [
+            _read_line(line, f"{name}:{number}") for number, line in enumerate(document.splitlines(), 1) if line.strip()
+        ]
     if isinstance(whole, dict) and "op" in whole:
         whole = [whole]
     if isinstance(whole, list):
