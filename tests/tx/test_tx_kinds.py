@@ -72,9 +72,9 @@ async def test_what_others_change_meanwhile_is_planned_anew(m: Caller) -> None:
             tx.config.set(f"n{number}", number)
             tx.store.write(f"{number}", number)
 
-    await asyncio.gather(*(change(number) for number in range(10)))
-    assert len(await m.store.list()) == 10
-    assert [await m.call("config.get", path=f"n{number}") for number in range(10)] == list(range(10))
+    await asyncio.gather(*(change(number) for number in range(40)))
+    assert len(await m.store.list()) == 40
+    assert [await m.call("config.get", path=f"n{number}") for number in range(40)] == list(range(40))
 
 
 async def test_of_two_events_with_one_id_the_first_counts(m: Caller) -> None:

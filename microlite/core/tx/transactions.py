@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -55,6 +57,8 @@ class Transactions:
         self._engine = engine
         self._clock = clock
         self._planners = planners
+        self._turn = asyncio.Lock()
+        """Held by those that would stand in each other's way."""
 
     async def carry_out(
         self, asker: Asker, parts: Sequence[api.Operation], *, id: str = "", keep: float = api.KEPT
@@ -80,27 +84,37 @@ class Transactions:
         api.check_id(id)
         if not (math.isfinite(keep) and api.MIN_KEPT <= keep <= api.MAX_KEPT):
             raise errors.BadRequest(f"keep: expected {api.MIN_KEPT:.0f} to {api.MAX_KEPT:.0f} seconds, got {keep:g}")
-        origin = asker.origin
+        # Changes of the configuration expect all of it to be as it was: two that are planned at once cannot both succeed.
+        waits = any(isinstance(part, api.ConfigSet | api.ConfigUnset) for part in parts)
         for _ in range(TRIES):
+            async with self._turn if waits else nullcontext():
+                outcome = await self._try(asker, parts, id, keep)
+            if outcome is not None:
+                return outcome
+            waits = True
+        raise errors.Conflict("others change the same things all the time; nothing of the transaction took place")
+
+    async def _try(self, asker: Asker, parts: Sequence[api.Operation], id: str, keep: float) -> api.Outcome | None:
+        """Plan and commit; None if something that a service has found while planning was different at the commit."""
+        origin = asker.origin
+        kept = await self._find(origin, id)
+        if kept is not None:
+            return kept
+        try:
+            plan = await make_plan(self._planners, asker, parts)
+        except errors.Error:
+            # The same transaction, sent again, may have taken place while this one was being planned.
             kept = await self._find(origin, id)
             if kept is not None:
                 return kept
-            try:
-                plan = await make_plan(self._planners, asker, parts)
-            except errors.Error:
-                # The same transaction, sent again, may have taken place while this one was being planned.
-                kept = await self._find(origin, id)
-                if kept is not None:
-                    return kept
-                raise
-            try:
-                committed = await self._commit(origin, plan, id, keep)
-            except errors.Conflict as error:
-                if error.detail.startswith(plan.stated):
-                    raise errors.Conflict(f"{error.detail}; nothing of the transaction took place") from None
-                continue  # what a service had found is different by now, or the same transaction has taken place
-            return api.Outcome(revision=committed.revision, published=plan.published_at(committed.positions), id=id)
-        raise errors.Conflict("others change the same things all the time; nothing of the transaction took place")
+            raise
+        try:
+            committed = await self._commit(origin, plan, id, keep)
+        except errors.Conflict as error:
+            if error.detail.startswith(plan.stated):
+                raise errors.Conflict(f"{error.detail}; nothing of the transaction took place") from None
+            return None  # or the same transaction has taken place, which the next try finds
+        return api.Outcome(revision=committed.revision, published=plan.published_at(committed.positions), id=id)
 
     async def outcome(self, origin: Origin, id: str) -> api.Outcome:
         """What came of a transaction of this caller.
