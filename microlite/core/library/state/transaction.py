@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from microlite.core.events.api import Published
     from microlite.core.library.caller import Caller
+    from microlite.core.library.state.events import Delivery
 
 T = TypeVar("T")
 
@@ -92,20 +93,20 @@ class Transaction:
         self.published: tuple[Published, ...] = ()
         self.repeated = False
 
-    def ack(self, delivery: str = "") -> Noted:
+    def ack(self, delivery: str | Delivery[Any] = "") -> Noted:
         """Acknowledge the event that is being handled, together with what is done for it.
 
         Args:
-            delivery: the id of a delivery that was pulled; without it, the event that the platform has handed to this
-                endpoint.
+            delivery: one that was pulled, or its id; without it, the event that the platform has handed to this endpoint.
 
         Raises:
             BadRequest: no event is being handled here.
         """
-        found = delivery or self._metadata.get(DELIVERY, "")
+        found = delivery if isinstance(delivery, str) else delivery.id
+        found = found or self._metadata.get(DELIVERY, "")
         if not found:
             raise errors.BadRequest(
-                "ack: no event is being handled here; name the delivery of one that was pulled, tx.ack(event.delivery)"
+                "ack: no event is being handled here; name the delivery of one that was pulled, tx.ack(delivery)"
             )
         return self.note(api.EventsAck(delivery=found))
 
