@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from microlite.core import errors
     from microlite.core.context import Account
     from microlite.core.description.file_head import FileHead
+    from microlite.core.events.api import Event, Reject, RetryLater
     from microlite.core.library.connect import connect
     from microlite.core.library.context import Context
     from microlite.core.library.file import File
@@ -25,11 +26,14 @@ if TYPE_CHECKING:
 _PLACES = {
     "Account": "microlite.core.context",
     "Context": "microlite.core.library.context",
+    "Event": "microlite.core.events.api",
     "File": "microlite.core.library.file",
     "FileHead": "microlite.core.description.file_head",
     "Invocation": "microlite.core.library.middleware",
     "Proceed": "microlite.core.library.middleware",
     "Record": "microlite.core.library.state.store",
+    "Reject": "microlite.core.events.api",
+    "RetryLater": "microlite.core.events.api",
     "Service": "microlite.core.library.service",
     "Store": "microlite.core.library.state.store",
     "Stream": "microlite.core.library.stream",
@@ -42,11 +46,14 @@ _PLACES = {
 __all__ = [
     "Account",
     "Context",
+    "Event",
     "File",
     "FileHead",
     "Invocation",
     "Proceed",
     "Record",
+    "Reject",
+    "RetryLater",
     "Service",
     "Store",
     "Stream",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
 import msgspec
 
@@ -32,6 +32,7 @@ from microlite.core.library import made
 from microlite.core.library.handlers import options_of, public_methods
 from microlite.core.library.hooks import Hook
 from microlite.core.library.middleware import Handler, Middleware, chain, check_middleware
+from microlite.core.library.schedule import check_schedule, schedule_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -108,6 +109,7 @@ class Service:
         metadata: Mapping[str, str] | None = None,
         deprecated: bool = False,
         produces: str = "",
+        event_id: str = "",
         consumes: str = "",
         etag: str = "",
     ) -> Callable[[F], F]: ...
@@ -125,6 +127,7 @@ class Service:
         metadata: Mapping[str, str] | None = None,
         deprecated: bool = False,
         produces: str = "",
+        event_id: str = "",
         consumes: str = "",
         etag: str = "",
     ) -> Any:
@@ -144,6 +147,9 @@ class Service:
             metadata: what the author says about it.
             deprecated: callers should turn away from it.
             produces: the media type of what it returns, as in `image/png`. It returns bytes or text (or a stream of
+                them), which HTTP hands on as they are; callers in Python get them as ever.
+            event_id: the field of each item of its stream that says where that stands. Over HTTP it is the id of the
+                server-sent event, and a client that comes back sends the last one: `ctx.metadata["last-event-id"]`.
                 them), which HTTP hands on as they are; callers in Python get them as ever. `*/*` is for a stream that
                 begins with a `FileHead`, which says what it is.
             consumes: `*/*` takes the body of a request, of any media type, as the caller's stream of bytes.
@@ -165,6 +171,7 @@ class Service:
                 metadata=_check_metadata(metadata, place),
                 deprecated=deprecated,
                 produces=produces,
+                event_id=event_id,
                 consumes=consumes,
                 etag=etag,
             )
@@ -172,6 +179,129 @@ class Service:
             return target
 
         return declare if function is None else declare(function)
+
+    def every(
+        self,
+        interval: str | float | None = None,
+        /,
+        *,
+        cron: str = "",
+        zone: str = "UTC",
+        missed: Literal["skip", "once", "all"] = "once",
+        overlap: Literal["skip", "queue", "allow"] = "skip",
+        timeout: str | float = "5m",
+        retries: int = 0,
+        backoff: str | float = "1s",
+        idempotent: bool = False,
+        name: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Callable[[F], F]:
+        """Have a function called at its times, once each, however many nodes there are: a schedule. A decorator.
+
+        The platform keeps the times: a reload neither resets them nor runs the function twice. It makes an endpoint too,
+        for `microlite call` and other services, but not for HTTP. Besides the context, each parameter needs a default.
+
+        Args:
+            interval: the time between two runs, `"10m"` or seconds.
+            cron: in its place, five fields: minute, hour, day of the month, month, day of the week. `"0 6 * * *"` is daily
+                at six.
+            zone: the time zone of `cron`, `"Europe/Berlin"`.
+            missed: what becomes of times that passed while the platform, or all nodes, were down: `skip` lets them pass,
+                `once` makes up for all of them with one run, `all` runs each, the latest hundred at most.
+            overlap: what happens when the run before has not ended: `skip` leaves the new one out, `queue` lets it wait,
+                `allow` runs both.
+            timeout: how long a run may take.
+            retries: how often a run that failed is tried again.
+            backoff: the time before the first such try; each next one waits twice as long, an hour at most.
+            idempotent: running it twice is as good as once, so a run that a crash interrupted is run again.
+            name: in place of the function's name.
+            metadata: what the author says about it.
+
+        Raises:
+            DeclarationError: the times cannot be, or it could not be called without a request.
+        """
+
+        def declare(target: F) -> F:
+            place = Place.of(target)
+            trigger = schedule_of(
+                place,
+                interval,
+                cron=cron,
+                zone=zone,
+                missed=missed,
+                overlap=overlap,
+                timeout=timeout,
+                retries=retries,
+                backoff=backoff,
+            )
+            options = Options(
+                name=name, idempotent=idempotent, metadata=_check_metadata(metadata, place), triggers=(trigger,)
+            )
+            self._add(target, name or str(getattr(target, "__name__", "")), options)
+            return target
+
+        return declare
+
+    def consume(
+        self,
+        topic: str,
+        *,
+        group: str = "",
+        name: str | None = None,
+        retries: int = 5,
+        ack_wait: float | str = 30.0,
+        backoff: float | str = 1.0,
+        max_backoff: float | str = 300.0,
+        concurrency: int = 32,
+        start: str | float = "beginning",
+        misfits: str = "",
+        metadata: Mapping[str, str] | None = None,
+    ) -> Callable[[F], F]:
+        """Have the platform call a function for each event of a topic; the event is acknowledged when it returns.
+
+        Its first parameter after the context takes the payload, or, annotated `Event[T]`, the whole event. An exception
+        makes the event come again later; `RetryLater` says when, `Reject` that it never need.
+
+        Args:
+            topic: which events, of the service's namespace.
+            group: the name under which nodes share the events, each going to one of them; without it one of this service
+                and function.
+            name: of the endpoint, in place of the function's name.
+            retries: how often an event that failed is delivered again before it becomes a dead letter; -1 for no limit.
+            ack_wait: how long one delivery may take, until it counts as failed: seconds, or a text as in `"5m"`.
+            backoff: how long to wait before the first retry; each further wait is twice as long.
+            max_backoff: the longest such wait.
+            concurrency: most events that are handled at the same time, all nodes together.
+            start: where a new group begins: `"beginning"`, `"new"`, or a time in seconds since the Unix epoch.
+            misfits: with it, the topic takes only payloads that fit the parameter: `"refuse"` tells the publisher,
+                `"quarantine"` keeps others apart.
+            metadata: what the author says about it.
+
+        Raises:
+            DeclarationError: signature, name or a setting cannot be; the text says where and what to write instead.
+        """
+        from microlite.core.library import consuming  # which few services need
+
+        def decorate(target: F) -> F:
+            place = Place.of(target)
+            own = name or str(getattr(target, "__name__", ""))
+            trigger = consuming.declare(
+                place,
+                topic=topic,
+                group=group or f"{self.name}.{normalise_endpoint(own)}",
+                retries=retries,
+                ack_wait=ack_wait,
+                backoff=backoff,
+                max_backoff=max_backoff,
+                concurrency=concurrency,
+                start=start,
+                misfits=misfits,
+            )
+            options = Options(name=name, metadata=_check_metadata(metadata, place), triggers=(trigger,))
+            self._add(target, own, options, consuming.adapt)
+            return target
+
+        return decorate
 
     def handle(self, handler: object, name: str | None = None) -> None:
         """Make each public method of an object an endpoint.
@@ -268,13 +398,25 @@ class Service:
     def __repr__(self) -> str:
         return f"<Service {self.name} {self.version}: {', '.join(self._endpoints) or 'no endpoints'}>"
 
-    def _add(self, function: Callable[..., Any], name: str, options: Options) -> None:
+    def _add(
+        self,
+        function: Callable[..., Any],
+        name: str,
+        options: Options,
+        adapt: Callable[[Endpoint], Endpoint] | None = None,
+    ) -> None:
         try:
-            self._declare(function, name, options)
+            self._declare(function, name, options, adapt)
         except DeclarationError as error:
             raise error.with_traceback(None) from None  # its text says all; how it was found out is nobody's concern
 
-    def _declare(self, function: Callable[..., Any], name: str, options: Options) -> None:
+    def _declare(
+        self,
+        function: Callable[..., Any],
+        name: str,
+        options: Options,
+        adapt: Callable[[Endpoint], Endpoint] | None,
+    ) -> None:
         place = Place.of(function)
         try:
             full = endpoint_of(self.name, check_endpoint_name(name))
@@ -288,6 +430,9 @@ class Service:
         if route is not None:
             options = msgspec.structs.replace(options, route=str(route))
         endpoint = compile_endpoint(function, full, options)
+        check_schedule(endpoint.description, place)
+        if adapt is not None:
+            endpoint = adapt(endpoint)
         self._check_paths(endpoint.description, route, place)
         self._endpoints[full] = endpoint
         if route is not None:
