@@ -15,7 +15,7 @@ from microlite.cli.link import connect
 from microlite.cli.options import Options, output_option
 from microlite.cli.output import plain, print_document, print_table
 from microlite.cli.subcommands import Subcommands
-from microlite.core.durations import format_duration, parse_duration
+from microlite.core.durations import parse_duration, write_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -221,8 +221,7 @@ def when(one: Mapping[str, Any]) -> str:
         zone = one.get("zone", "UTC")
         return f"{one['cron']} {zone}"
     if one.get("every"):
-        seconds = one["every"]
-        return f"every {format_duration(seconds) if seconds == int(seconds) else f'{seconds:g}s'}"
+        return f"every {write_duration(one['every'])}"
     return "once"
 
 
@@ -235,12 +234,12 @@ def _each(options: Options, endpoint: str, names: tuple[str, ...]) -> None:
 def _next(one: Mapping[str, Any], now: float) -> str:
     if not one.get("next"):
         return ""
-    return "now" if one["next"] <= now else f"in {format_duration(one['next'] - now + 0.5)}"
+    return "now" if one["next"] <= now else f"in {write_duration(one['next'] - now + 0.5, 2)}"
 
 
 def _last(one: Mapping[str, Any], now: float) -> str:
     last = one.get("last")
-    return f"{last['outcome']} {format_duration(now - last['ended'])} ago" if last else ""
+    return f"{last['outcome']} {write_duration(max(0.0, now - last['ended']), 2)} ago" if last else ""
 
 
 def _state(one: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
+from microlite.core.durations import write_duration
 from microlite.core.runtime.states import State, word
 
 _TONES: Final = {
@@ -51,18 +52,6 @@ def local_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
-def length_of_time(seconds: float) -> str:
-    """`10m`, `1h30m`, `0.5s`: exact, as it is written in code."""
-    if seconds != int(seconds):
-        return f"{seconds:g}s"
-    units = zip(("d", "h", "m", "s"), (86_400, 3_600, 60, 1), strict=True)
-    rest, parts = int(seconds), []
-    for unit, size in units:
-        number, rest = divmod(rest, size)
-        parts += [f"{number}{unit}"] if number else []
-    return "".join(parts) or "0s"
-
-
 def file_size(count: int) -> str:
     """`512 B`, `3.4 kB`, `12 MB`."""
     if count < 1000:
@@ -86,7 +75,7 @@ FILTERS: Final = {
     "moment": moment,
     "clock_time": clock_time,
     "local_time": local_time,
-    "length_of_time": length_of_time,
+    "length_of_time": write_duration,
     "file_size": file_size,
     "count": count,
 }
