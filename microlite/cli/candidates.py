@@ -145,6 +145,27 @@ def targets(context: click.Context, incomplete: str) -> Candidates:
     return _beginning(found, incomplete)
 
 
+def single_targets(context: click.Context, incomplete: str) -> Candidates:
+    """What can be called in one word, `orders.create`."""
+    service, dot, _ = incomplete.partition(".")
+    if not dot:
+        return [CompletionItem(f"{one.value}.", help=one.help) for one in services(context, incomplete)]
+    found = [
+        CompletionItem(f"{service}.{one.name}", help=one.summary)
+        for one in _endpoints(_versions(context, service))
+        if not one.gives_stream and not one.takes_stream
+    ]
+    return _beginning(found, incomplete)
+
+
+def schedules(context: click.Context, incomplete: str) -> Candidates:
+    """Names of schedules."""
+    found: list[dict[str, Any]] = _ask(
+        context, lambda link: link.ask("schedules", "list", prefix=incomplete, limit=1000), []
+    )
+    return [CompletionItem(one["name"], help=one["target"]) for one in found]
+
+
 def fields(context: click.Context, typed: str, words: Sequence[str], incomplete: str) -> Candidates:
     """What can follow the name of a service: parts of an endpoint's name, then its flags and their values.
 

@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "call": Entry("call:call", "Call an endpoint with a JSON document."),
     "stream": Entry("call:stream", "Call an endpoint and print each message of its stream."),
     "tx": Entry("tx:tx", "Let changes of records, blobs, events, configuration and schedules take place together."),
+    "schedules": Entry("schedules:schedules", "See, add, pause and run what is called at its time."),
     "shell": Entry("shell:shell", "Call services from a Python prompt, with completion."),
     "store": Entry("store:store", "Read and change the records that services keep."),
     "web": Entry("web:web", "Open the dashboard in a browser, logged in."),

@@ -196,6 +196,7 @@ LISTS_NOTHING = {
     *("new", "server", "run", "update", "kill", "attach", "stream", "shell", "web", "test", "completion"),
     *("store write", "store delete", "store export", "store import"),
     *("openapi", "user config set", "user config delete"),
+    *(f"schedules {name}" for name in ("add", "pause", "resume", "remove", "run")),
 }
 """Commands without `--output`: they change something, or, as `openapi` does, print a document of one form only."""
 

@@ -20,6 +20,7 @@ PAGES = (
     "docs/howto/openapi.md",
     "docs/howto/explore-in-a-shell.md",
     "docs/howto/run-any-http-program.md",
+    "docs/howto/run-at-times.md",
     "docs/howto/run-from-git.md",
     "docs/howto/run-several-services.md",
     "docs/howto/start-a-new-service.md",

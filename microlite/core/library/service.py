@@ -32,7 +32,6 @@ from microlite.core.library import made
 from microlite.core.library.handlers import options_of, public_methods
 from microlite.core.library.hooks import Hook
 from microlite.core.library.middleware import Handler, Middleware, chain, check_middleware
-from microlite.core.library.schedule import check_schedule, schedule_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -222,6 +221,8 @@ class Service:
         """
 
         def declare(target: F) -> F:
+            from microlite.core.library.schedule import schedule_of  # most services have none
+
             place = Place.of(target)
             trigger = schedule_of(
                 place,
@@ -430,7 +431,10 @@ class Service:
         if route is not None:
             options = msgspec.structs.replace(options, route=str(route))
         endpoint = compile_endpoint(function, full, options)
-        check_schedule(endpoint.description, place)
+        if options.triggers:
+            from microlite.core.library.schedule import check_schedule  # most services have none
+
+            check_schedule(endpoint.description, place)
         if adapt is not None:
             endpoint = adapt(endpoint)
         self._check_paths(endpoint.description, route, place)

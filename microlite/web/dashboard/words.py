@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
+from microlite.core.durations import write_duration
 from microlite.core.runtime.states import State, word
 
 _TONES: Final = {
@@ -46,6 +47,11 @@ def clock_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).astimezone().strftime("%H:%M:%S.%f")[:-3]
 
 
+def local_time(seconds: float) -> str:
+    """Date and time of day, in the zone of the platform."""
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
 def file_size(count: int) -> str:
     """`512 B`, `3.4 kB`, `12 MB`."""
     if count < 1000:
@@ -68,6 +74,8 @@ FILTERS: Final = {
     "duration": duration,
     "moment": moment,
     "clock_time": clock_time,
+    "local_time": local_time,
+    "length_of_time": write_duration,
     "file_size": file_size,
     "count": count,
 }
