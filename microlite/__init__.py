@@ -11,6 +11,7 @@ from microlite.version import __version__
 
 if TYPE_CHECKING:
     from microlite.core import errors
+    from microlite.core.broker.api import Message
     from microlite.core.context import Account
     from microlite.core.library.connect import connect
     from microlite.core.library.context import Context
@@ -25,6 +26,7 @@ _PLACES = {
     "Context": "microlite.core.library.context",
     "File": "microlite.core.library.file",
     "Invocation": "microlite.core.library.middleware",
+    "Message": "microlite.core.broker.api",
     "Proceed": "microlite.core.library.middleware",
     "Service": "microlite.core.library.service",
     "Stream": "microlite.core.library.stream",
@@ -38,6 +40,7 @@ __all__ = [
     "Context",
     "File",
     "Invocation",
+    "Message",
     "Proceed",
     "Service",
     "Stream",

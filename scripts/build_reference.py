@@ -112,7 +112,15 @@ def pages() -> dict[str, str]:
     }
     nothing = cast("Any", None)  # descriptions do not depend on what the services are logic over
     for service in built_in_services(
-        Parts(links=nothing, dashboard="", registry=nothing, membership=nothing, runtime=nothing, logs=nothing)
+        Parts(
+            links=nothing,
+            dashboard="",
+            broker=nothing,
+            registry=nothing,
+            membership=nothing,
+            runtime=nothing,
+            logs=nothing,
+        )
     ):
         found[f"services/{service.name}.md"] = service_page(service.describe())
     return found

@@ -21,7 +21,15 @@ def services() -> list[Service]:
 
     nothing = cast("Any", None)
     return built_in_services(
-        Parts(links=nothing, dashboard="", registry=nothing, membership=nothing, runtime=nothing, logs=nothing)
+        Parts(
+            links=nothing,
+            dashboard="",
+            broker=nothing,
+            registry=nothing,
+            membership=nothing,
+            runtime=nothing,
+            logs=nothing,
+        )
     )
 
 

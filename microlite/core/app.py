@@ -16,6 +16,7 @@ from microlite.core import errors
 from microlite.core.auth.admin_token import admin_token
 from microlite.core.auth.one_time_links import OneTimeLinks
 from microlite.core.auth.web_sessions import WebSessions
+from microlite.core.broker.broker import Broker
 from microlite.core.catalog import Parts, built_in_services
 from microlite.core.clock import Clock, SystemClock
 from microlite.core.context import DEFAULT_NAMESPACE, Account
@@ -224,6 +225,7 @@ class Platform:
         parts = Parts(
             links=self.links,
             dashboard=self.dashboard_url,
+            broker=Broker(self.engine, self.membership, self.clock),
             registry=self.registry,
             membership=self.membership,
             runtime=self.runtime,

@@ -13,6 +13,7 @@ from microlite.core.engine.api import MAX_PAGE_BYTES
 from microlite.core.engine.creation import create
 from microlite.core.engine.failures import translate
 from microlite.core.engine.lock import FileLock
+from microlite.core.engine.pubsub import PubSub
 from microlite.core.engine.ranges import key_range
 from microlite.core.engine.reader import Reader
 from microlite.core.engine.threads import ReaderThreads
@@ -71,6 +72,8 @@ class SQLiteEngine:
         self._threads = ReaderThreads(text, vfs, numbers)
         self._timetable = Timetable(clock, self._writer.look_after)
         self._hub = Hub(self._threads, clock, 0)
+        pubsub = self._pubsub = PubSub()
+        self.publish, self.subscribe = pubsub.publish, pubsub.subscribe
         self._opened = False
 
     async def __aenter__(self) -> Self:
@@ -102,6 +105,7 @@ class SQLiteEngine:
         self._opened = False
         self._timetable.close()
         self._hub.close()
+        self._pubsub.close()
         self._threads.close()
         # The writer's connection goes last, since the last one to close tidies up the log.
         self._reader.close()

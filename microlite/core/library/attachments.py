@@ -60,6 +60,11 @@ class Attachments:
                 for attachment in self._attachments
             ]
 
+    @property
+    def running(self) -> bool:
+        """Whether there is any, and it was begun."""
+        return bool(self._tasks)
+
     async def stop(self, patience: float | None = None) -> None:
         """Let them end, and return when all have, or after `patience` seconds; a second time does nothing."""
         tasks, self._tasks = self._tasks, []
