@@ -26,8 +26,8 @@ async def write(engine: SQLiteEngine, writer: int, first: int) -> None:
             Put("log", f"{writer}/{number}", value),
         )
         gone = Delete("log", f"{writer}/{number - 50}")
-        revision = await engine.commit(Batch("default", (*puts, gone)))
-        print(writer, number, revision, flush=True)
+        committed = await engine.commit(Batch("default", (*puts, gone)))
+        print(writer, number, committed.revision, flush=True)
 
 
 async def main() -> None:

@@ -14,7 +14,7 @@ from microlite.core.engine import checkpoint, ledger, upkeep, watches
 from microlite.core.engine.api import Change, ChangeKind, Delete, Put, Resync
 from microlite.core.engine.sqlite import SQLiteEngine
 from microlite.core.engine.writer import Settled
-from tests.engine.engine_parts import batch, fill
+from tests.engine.engine_parts import batch, commit, fill
 
 
 class Looking(SQLiteEngine):
@@ -95,7 +95,7 @@ async def test_nothing_is_looked_for_before_its_time(engine: Looking, clock: Man
 async def test_what_expired_while_nobody_ran_is_announced_after_the_start(tmp_path: Path, clock: ManualClock) -> None:
     path = tmp_path / "engine.db"
     async with SQLiteEngine(path, clock) as engine:
-        revision = await engine.commit(batch(Put("b", "k", b"", clock.now() + 10)))
+        revision = await commit(engine, Put("b", "k", b"", clock.now() + 10))
     clock.advance(100)
     async with SQLiteEngine(path, clock) as engine, engine.watch("default", "b", from_revision=revision) as watch:
         item = await anext(watch)
@@ -116,7 +116,7 @@ async def test_writes_go_before_slices(engine: Looking, clock: ManualClock) -> N
 async def test_the_log_is_forgotten_after_an_hour_but_for_its_last_row(engine: Looking, clock: ManualClock) -> None:
     for start in range(0, 3_000, 1_000):
         await fill(engine, *(f"k{number}" for number in range(start, start + 1_000)))
-    last = await engine.commit(batch(Delete("b", "k1")))
+    last = await commit(engine, Delete("b", "k1"))
     clock.advance(upkeep.MEMORY_SECONDS)
     await engine.until_idle()
     assert look(engine.path, "SELECT count(*) FROM changes") == 1

@@ -10,6 +10,7 @@ import msgspec
 
 from microlite.core.description.annotations import format_type
 from microlite.core.description.codec import Codec, encode_json, encode_msgpack
+from microlite.core.description.event_id import check_event_id
 from microlite.core.description.media_type import check_media_type
 from microlite.core.description.rejection import bad_payload
 from microlite.core.description.reply_check import misfits, unsendable, wrong_reply
@@ -46,6 +47,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] = {}
     deprecated: bool = False
     produces: str = ""
+    event_id: str = ""
     triggers: tuple[Trigger, ...] = ()
 
 
@@ -194,11 +196,12 @@ def compile_endpoint(
     items: Schema | None = None
     if signature.items is not NONE_GIVEN:
         items = type_schema(signature.items, place, f"parameter `{signature.items_name}`")
+    response = type_schema(signature.response, place, "the return annotation", "serialization")
     description = EndpointDescription(
         name=name,
         doc=signature.doc,
         request=request_schema(signature.fields, place),
-        response=type_schema(signature.response, place, "the return annotation", "serialization"),
+        response=response,
         items=items,
         streaming=signature.streaming,
         route=options.route,
@@ -208,6 +211,7 @@ def compile_endpoint(
         metadata=dict(options.metadata),
         deprecated=options.deprecated,
         produces=check_media_type(options.produces, signature),
+        event_id=check_event_id(options.event_id, response, signature),
         triggers=options.triggers,
     )
     return Endpoint(function, description, signature)

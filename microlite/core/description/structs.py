@@ -151,6 +151,8 @@ class EndpointDescription(msgspec.Struct, frozen=True, kw_only=True):
         metadata: what the author says about it, for whoever looks for it.
         deprecated: callers should turn away from it.
         produces: the media type of the reply, `image/png`, which then is bytes or text and no JSON; empty for JSON.
+        event_id: the field of each streamed item that says where it stands; a server-sent event carries it as its id, and
+            a client that comes back sends the last one as `Last-Event-ID`.
         triggers: what calls it by itself. The gateway does not offer an endpoint that has one.
     """
 
@@ -167,6 +169,7 @@ class EndpointDescription(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] = {}
     deprecated: bool = False
     produces: str = ""
+    event_id: str = ""
     triggers: tuple[Trigger, ...] = ()
 
     @property

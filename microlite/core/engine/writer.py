@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from microlite.core.clock import Clock
-    from microlite.core.engine.api import Batch
+    from microlite.core.engine.api import Batch, Committed
+    from microlite.core.engine.streams import Trim
 
 GROUP_OPERATIONS: Final = 2_000
 """Operations after which a group takes no further job, so that nobody waits long for others' work."""
@@ -106,8 +107,12 @@ class Writer:
         self._checkpointer.start()
         return revision
 
-    def submit(self, batch: Batch, size: int) -> asyncio.Future[int]:
-        """Put a batch in line; the future has its revision when it is on disk. `size`: bytes of its values.
+    def submit(self, batch: Batch, size: int, trim: Trim | None = None) -> asyncio.Future[Committed]:
+        """Put a batch in line; the future has what became of it when it is on disk.
+
+        Args:
+            size: bytes of its values.
+            trim: what to trim in its namespace; the batch is empty then.
 
         Raises:
             errors.ServiceUnavailable: too much waits already.
@@ -117,10 +122,10 @@ class Writer:
         if self._waiting_bytes + size > WAITING_BYTES:
             raise errors.ServiceUnavailable("more writes wait for the disk than it can take: try again in a moment")
         self._waiting_bytes += size
-        future: asyncio.Future[int] = self._loop.create_future()
+        future: asyncio.Future[Committed] = self._loop.create_future()
         if not self._turn:
             self._loop.call_soon(self._send_turn)
-        self._turn.append(Job(batch, size, future))
+        self._turn.append(Job(batch, size, future, trim))
         return future
 
     def look_after(self) -> None:
@@ -216,6 +221,9 @@ class Writer:
             self._ledger.close()
             for job in jobs:
                 job.error = errors.OutcomeUnknown(f"the engine failed while writing, see its log: {error!r}")
+            return Settled(self._ledger.revision, jobs)
+        if any(job.trim is not None for job in jobs):
+            self._upkeep.due = True
         expiries = [
             operation.expires_at
             for job in jobs

@@ -31,6 +31,7 @@ def endpoint(
     metadata: Mapping[str, str] | None = None,
     deprecated: bool = False,
     produces: str = "",
+    event_id: str = "",
 ) -> Callable[[F], F]: ...
 
 
@@ -46,6 +47,7 @@ def endpoint(
     metadata: Mapping[str, str] | None = None,
     deprecated: bool = False,
     produces: str = "",
+    event_id: str = "",
 ) -> Any:
     """Declare more of a handler class's method than its signature says. A method without this is an endpoint too.
 
@@ -59,6 +61,7 @@ def endpoint(
         metadata: what the author says about it.
         deprecated: callers should turn away from it.
         produces: the media type of what it returns, as bytes or text.
+        event_id: the field of each streamed item that says where it stands.
     """
     options = Options(
         name=name,
@@ -69,6 +72,7 @@ def endpoint(
         metadata=dict(metadata or {}),
         deprecated=deprecated,
         produces=produces,
+        event_id=event_id,
     )
 
     def mark(method: F) -> F:

@@ -109,6 +109,7 @@ class Service:
         metadata: Mapping[str, str] | None = None,
         deprecated: bool = False,
         produces: str = "",
+        event_id: str = "",
     ) -> Callable[[F], F]: ...
 
     def endpoint(
@@ -124,6 +125,7 @@ class Service:
         metadata: Mapping[str, str] | None = None,
         deprecated: bool = False,
         produces: str = "",
+        event_id: str = "",
     ) -> Any:
         """Make a typed function an endpoint; it stays callable as it is. A decorator, bare or with options.
 
@@ -142,6 +144,8 @@ class Service:
             deprecated: callers should turn away from it.
             produces: the media type of what it returns, as in `image/png`. It returns bytes or text (or a stream of
                 them), which HTTP hands on as they are; callers in Python get them as ever.
+            event_id: the field of each item of its stream that says where that stands. Over HTTP it is the id of the
+                server-sent event, and a client that comes back sends the last one: `ctx.metadata["last-event-id"]`.
 
         Raises:
             DeclarationError: signature, name or route cannot be served; the text says where and what to write instead.
@@ -158,6 +162,7 @@ class Service:
                 metadata=_check_metadata(metadata, place),
                 deprecated=deprecated,
                 produces=produces,
+                event_id=event_id,
             )
             self._add(target, name or str(getattr(target, "__name__", "")), options)
             return target

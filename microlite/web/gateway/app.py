@@ -251,7 +251,7 @@ class GatewayApp:
         if target.endpoint is not None and target.endpoint.produces:
             await pump_raw(exchange, call, target.endpoint)
         else:
-            await pump(exchange, call)
+            await pump(exchange, call, target.endpoint.event_id if target.endpoint is not None else "")
 
     @staticmethod
     def _stream_headers(exchange: Exchange, target: Target) -> Headers:
