@@ -30,6 +30,11 @@ COMMANDS: Final = {
     "openapi": Entry("openapi:openapi", "Print the OpenAPI document of services, for generators and other tools."),
     "call": Entry("call:call", "Call an endpoint with a JSON document."),
     "stream": Entry("call:stream", "Call an endpoint and print each message of its stream."),
+    "publish": Entry("broker:publish", "Publish a message to whoever is subscribed now."),
+    "broker": Entry("broker:broker", "Publish and follow ephemeral messages, and see who is subscribed."),
+    "events": Entry(
+        "events:events", "Publish, read and consume durable events; look after topics, groups, dead letters."
+    ),
     "shell": Entry("shell:shell", "Call services from a Python prompt, with completion."),
     "web": Entry("web:web", "Open the dashboard in a browser, logged in."),
     "test": Entry("test:test", "Run the tests of a project with pytest."),

@@ -433,7 +433,7 @@ class PubSubVerbs(Protocol):
         ...
 
 
-class Engine(StreamVerbs, Protocol):
+class Engine(StreamVerbs, PubSubVerbs, Protocol):
     """The verbs over records, and those over streams.
 
     All raise `errors.BadRequest` for malformed names and keys, and `errors.ServiceUnavailable` when closed.
