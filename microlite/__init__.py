@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from microlite.core import errors
     from microlite.core.broker.api import Message
     from microlite.core.context import Account
+    from microlite.core.events.api import Event, Reject, RetryLater
     from microlite.core.library.connect import connect
     from microlite.core.library.context import Context
     from microlite.core.library.file import File
@@ -24,10 +25,13 @@ if TYPE_CHECKING:
 _PLACES = {
     "Account": "microlite.core.context",
     "Context": "microlite.core.library.context",
+    "Event": "microlite.core.events.api",
     "File": "microlite.core.library.file",
     "Invocation": "microlite.core.library.middleware",
     "Message": "microlite.core.broker.api",
     "Proceed": "microlite.core.library.middleware",
+    "Reject": "microlite.core.events.api",
+    "RetryLater": "microlite.core.events.api",
     "Service": "microlite.core.library.service",
     "Stream": "microlite.core.library.stream",
     "connect": "microlite.core.library.connect",
@@ -38,10 +42,13 @@ _PLACES = {
 __all__ = [
     "Account",
     "Context",
+    "Event",
     "File",
     "Invocation",
     "Message",
     "Proceed",
+    "Reject",
+    "RetryLater",
     "Service",
     "Stream",
     "__version__",

@@ -116,6 +116,7 @@ def pages() -> dict[str, str]:
             links=nothing,
             dashboard="",
             broker=nothing,
+            events=nothing,
             registry=nothing,
             membership=nothing,
             runtime=nothing,

@@ -25,6 +25,7 @@ def services() -> list[Service]:
             links=nothing,
             dashboard="",
             broker=nothing,
+            events=nothing,
             registry=nothing,
             membership=nothing,
             runtime=nothing,

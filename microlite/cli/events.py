@@ -83,7 +83,7 @@ def publish(
     \b
         microlite events publish orders.created '{"id": 1}' --key 1
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
-    request = {
+    request: dict[str, object] = {
         "topic": topic,
         "payload": msgspec.Raw(read_json(payload)),
         "key": key,

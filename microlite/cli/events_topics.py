@@ -129,7 +129,7 @@ def list_topics(options: Options, prefix: str, output: str) -> None:
 @click.argument("topic")
 @_settings
 @click.pass_obj
-def create(options: Options, topic: str, **said: Any) -> None:
+def create(options: Options, /, topic: str, **said: Any) -> None:
     """Make a topic. The first event would make it too; here it gets settings of its own."""
     with connect(options) as link:
         if any(one["name"] == topic for one in link.ask("events", "topics", prefix=topic)):
@@ -144,7 +144,7 @@ def create(options: Options, topic: str, **said: Any) -> None:
 @_settings
 @output_option
 @click.pass_obj
-def settings(options: Options, topic: str, output: str, **said: Any) -> None:
+def settings(options: Options, /, topic: str, output: str, **said: Any) -> None:
     """Change what is set for a topic; what is not named stays. Without an option, print the settings."""
     with connect(options) as link:
         before = link.ask("events", "topic", topic=topic)["settings"]
@@ -246,11 +246,11 @@ def reset(options: Options, topic: str, group: str, to: str | None, position: in
 @click.option("--max-backoff", metavar="DURATION", help="The longest such wait.")
 @click.option("--concurrency", type=click.IntRange(1), help="Most events that are handled at the same time.")
 @click.pass_obj
-def set_group(options: Options, topic: str, group: str, **said: Any) -> None:
+def set_group(options: Options, /, topic: str, group: str, **said: Any) -> None:
     """Make a group, or change what is set for it; what is not named stays."""
     with connect(options) as link:
         found = link.ask("events", "groups", topic=topic) if _is_topic(link, topic) else []
-        known = next((one["settings"] for one in found if one["name"] == group), {})
+        known: dict[str, Any] = next((one["settings"] for one in found if one["name"] == group), {})
         for name, value in said.items():
             if value is not None:
                 known[name] = read_seconds(value, f"--{name.replace('_', '-')}") if isinstance(value, str) else value

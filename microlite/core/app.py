@@ -21,6 +21,8 @@ from microlite.core.catalog import Parts, built_in_services
 from microlite.core.clock import Clock, SystemClock
 from microlite.core.context import DEFAULT_NAMESPACE, Account
 from microlite.core.engine.sqlite import SQLiteEngine
+from microlite.core.events.consumers import Consumers
+from microlite.core.events.events import Events
 from microlite.core.library.context import Scope
 from microlite.core.library.dispatch import Dispatcher
 from microlite.core.network.membership import Membership
@@ -108,6 +110,8 @@ class Platform:
         self.registry = Registry(clock)
         self.router = Router(clock)
         self.membership = Membership(self.registry, self.router)
+        self.events = await stack.enter_async_context(Events(self.engine, clock))
+        self.events.run_beside(Consumers(self.events, self.membership, self.router.send).run(), "deliver events")
         self.logs = await stack.enter_async_context(Logs(home / "logs", clock))
         self.table = PathTable()
         PathFeed(self.membership, self.table)
@@ -226,6 +230,7 @@ class Platform:
             links=self.links,
             dashboard=self.dashboard_url,
             broker=Broker(self.engine, self.membership, self.clock),
+            events=self.events,
             registry=self.registry,
             membership=self.membership,
             runtime=self.runtime,

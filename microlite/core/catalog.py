@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from microlite.core.auth.service import auth_service
 from microlite.core.broker.service import broker_service
+from microlite.core.events.service import events_service
 from microlite.core.network.service import network_service
 from microlite.core.registry.service import registry_service
 from microlite.core.runtime.service import runtime_service
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from microlite.core.auth.one_time_links import OneTimeLinks
     from microlite.core.broker.broker import Broker
+    from microlite.core.events.events import Events
     from microlite.core.library.service import Service
     from microlite.core.network.membership import Membership
     from microlite.core.registry.registry import Registry
@@ -31,6 +33,7 @@ class Parts:
         links: OneTimeLinks,
         dashboard: str,
         broker: Broker,
+        events: Events,
         registry: Registry,
         membership: Membership,
         runtime: Runtime,
@@ -39,6 +42,7 @@ class Parts:
         self.links = links
         self.dashboard = dashboard
         self.broker = broker
+        self.events = events
         self.registry = registry
         self.membership = membership
         self.runtime = runtime
@@ -48,6 +52,7 @@ class Parts:
 CATALOG: Final[tuple[Callable[[Parts], Service], ...]] = (
     lambda parts: auth_service(parts.links, parts.dashboard),
     lambda parts: broker_service(parts.broker),
+    lambda parts: events_service(parts.events),
     lambda parts: network_service(parts.membership),
     lambda parts: registry_service(parts.registry),
     lambda parts: runtime_service(parts.runtime, parts.registry, parts.logs),

@@ -6,7 +6,7 @@ enforced here where those types are not at hand. Bytes and times, which JSON wri
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import math
 import re
 import uuid
@@ -40,10 +40,10 @@ _NOTES: Final = frozenset(
 """Keywords that say nothing about which values fit; `format` is looked at where the type is text."""
 
 _DATES: Final[dict[str, Any]] = {
-    "date-time": datetime.datetime,
-    "date": datetime.date,
-    "time": datetime.time,
-    "duration": datetime.timedelta,
+    "date-time": dt.datetime,
+    "date": dt.date,
+    "time": dt.time,
+    "duration": dt.timedelta,
     "uuid": uuid.UUID,
 }
 """Formats that whoever reads the value as its type insists on."""

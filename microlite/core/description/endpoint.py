@@ -171,6 +171,20 @@ class Endpoint:
             reason = bad_payload(error, payload, encoding, self.description.response, "reply").detail
             raise BadGateway(f"the reply of {self.name} is not of its declared type: {reason}") from None
 
+    def answer_otherwise(self, invoke: Callable[..., Any], reply: Any, description: EndpointDescription) -> None:
+        """Call the function in another way, whose result is the reply in place of its own.
+
+        Args:
+            invoke: in place of `invoke`.
+            reply: the type of what that gives.
+            description: in place of the one that the function's own result made.
+        """
+        self.invoke = invoke
+        self.description = description
+        self._response_type = reply
+        self._response = None
+        self._misfits = misfits(description.response)
+
     def __repr__(self) -> str:
         return f"<Endpoint {self.name} of {self.place}>"
 

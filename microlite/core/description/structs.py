@@ -76,6 +76,9 @@ class Consume(msgspec.Struct, frozen=True, kw_only=True, tag="consume"):
         max_backoff: the longest such wait.
         concurrency: most events that are being handled at the same time, all nodes together.
         start: where a new group begins: `beginning`, `new`, or a time in seconds since the Unix epoch.
+        misfits: with it, the topic takes only what the endpoint's parameter takes: `refuse` or `quarantine` the rest.
+        field: of the request, which takes the payload; empty where the endpoint takes nothing.
+        whole: whether the field takes the whole event in place of its payload.
     """
 
     topic: str
@@ -86,6 +89,9 @@ class Consume(msgspec.Struct, frozen=True, kw_only=True, tag="consume"):
     max_backoff: float = 300.0
     concurrency: int = 32
     start: str | float = "beginning"
+    misfits: str = ""
+    field: str = ""
+    whole: bool = False
 
 
 class Subscribe(msgspec.Struct, frozen=True, kw_only=True, tag="subscribe"):

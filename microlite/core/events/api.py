@@ -292,6 +292,27 @@ class DeadKind(msgspec.Struct, frozen=True, kw_only=True):
     last: float
 
 
+class RetryLater(errors.ServiceUnavailable):
+    """Raised by what consumes: this event cannot be handled now. It is delivered again, which counts as a retry.
+
+    Args:
+        detail: why.
+        after: seconds until then, in place of the group's backoff.
+    """
+
+    def __init__(self, detail: str = "it asked to be called later", *, after: float | None = None) -> None:
+        super().__init__(detail)
+        self.after = after
+
+
+class Reject(errors.Unprocessable):
+    """Raised by what consumes: this event can never be handled. It becomes a dead letter at once.
+
+    Args:
+        detail: why.
+    """
+
+
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What a consuming endpoint says to the platform in place of success.
 

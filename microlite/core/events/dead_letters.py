@@ -34,7 +34,7 @@ class DeadLetterBox:
         self._engine = engine
         self._topics = topics
 
-    async def list(
+    async def page(
         self, origin: Origin, topic: str, group: str | None, *, kind: str = "", after: str = "", limit: int = 100
     ) -> DeadLetters:
         """One page of them; see the endpoint."""
@@ -141,8 +141,8 @@ class DeadLetterBox:
         if ids is not None:
             if len(ids) > MAX_EVENTS:
                 raise errors.BadRequest(f"ids: at most {MAX_EVENTS} at a time")
-            for id in dict.fromkeys(ids):
-                record = await self._get(origin, topic, group, id)
+            for one in dict.fromkeys(ids):
+                record = await self._get(origin, topic, group, one)
                 if not kind or decode_dead(record.value).kind == kind:
                     yield record
             return

@@ -38,13 +38,12 @@ class Mover:
 
     async def run(self) -> None:
         """Move what is due, until canceled, or the engine closes."""
-        async with self._engine.watch(self._namespace, DELAYED) as watch:
-            async with asyncio.TaskGroup() as group:
-                moving = group.create_task(self._move(), name="microlite: move delayed events")
-                with contextlib.suppress(errors.ServiceUnavailable):
-                    async for change in watch:
-                        self._on_change(change)
-                moving.cancel()
+        async with self._engine.watch(self._namespace, DELAYED) as watch, asyncio.TaskGroup() as group:
+            moving = group.create_task(self._move(), name="microlite: move delayed events")
+            with contextlib.suppress(errors.ServiceUnavailable):
+                async for change in watch:
+                    self._on_change(change)
+            moving.cancel()
 
     def _on_change(self, change: Change | Resync) -> None:
         if isinstance(change, Resync):

@@ -20,7 +20,6 @@ from microlite.core.events.api import (
     Publish,
     Published,
     TopicStatus,
-
     check_topic,
 )
 from microlite.core.events.dead_letters import DeadLetterBox
@@ -34,6 +33,7 @@ from microlite.core.events.retention import EVERY, Retention
 from microlite.core.events.topics import Topics
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
     from types import TracebackType
 
     from microlite.core.clock import Clock
@@ -83,6 +83,10 @@ class Events:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.leaders.close()
 
+    def run_beside(self, work: Coroutine[Any, Any, None], what: str) -> None:
+        """Run something for as long as this is entered."""
+        self._spawn(work, what)
+
     # -- publishing ----------------------------------------------------------------------------------------------------
 
     async def plan(self, origin: Origin, change: Change) -> tuple[Operation, ...]:
@@ -97,6 +101,11 @@ class Events:
         await self._begin(origin.namespace)
         operations, _ = await self._publisher.plan(origin, change)
         return operations
+
+    async def plan_publish(self, origin: Origin, change: Publish) -> tuple[tuple[Operation, ...], Published]:
+        """The operations that publish an event, none for a duplicate; and what to say of it once they are on disk."""
+        await self._begin(origin.namespace)
+        return await self._publisher.plan(origin, change)
 
     async def publish(self, origin: Origin, changes: list[Publish]) -> list[Published]:
         """Publish events, all or none; see the endpoint."""
@@ -199,9 +208,7 @@ class Events:
         if failed is not None:
             raise failed
 
-    async def nack(
-        self, origin: Origin, delivery: str, *, error: str, delay: float | None, dead: bool
-    ) -> None:
+    async def nack(self, origin: Origin, delivery: str, *, error: str, delay: float | None, dead: bool) -> None:
         """Let a delivery fail; see the endpoint."""
         if delay is not None and delay < 0:
             raise errors.BadRequest(f"delay: expected 0 or more seconds, got {delay:g}")
@@ -234,9 +241,7 @@ class Events:
         found: list[Entry] = []
         more = True
         while more and len(found) < limit:
-            page = await self._engine.read(
-                namespace, stream, after=after, limit=limit - len(found), reverse=reverse
-            )
+            page = await self._engine.read(namespace, stream, after=after, limit=limit - len(found), reverse=reverse)
             found += page.entries
             more = page.more and bool(page.entries)
             if page.entries:
@@ -279,13 +284,13 @@ class Events:
 
         await self._check_exists(origin, topic)
         status = await self.topics.status(origin.namespace, topic)
-        return msgspec.structs.replace(status, groups=tuple(await self.groups.list(origin, topic)))
+        return msgspec.structs.replace(status, groups=tuple(await self.groups.all(origin, topic)))
 
     async def delete_topic(self, origin: Origin, topic: str) -> None:
         """Remove a topic with all that belongs to it."""
         await self._check_exists(origin, topic)
         namespace = origin.namespace
-        for group in await self.groups.list(origin, topic):
+        for group in await self.groups.all(origin, topic):
             with contextlib.suppress(errors.NotFound):
                 await self.leaders.delete(namespace, topic, group.name)
         await self._engine.drop_stream(namespace, stream_of(topic))
@@ -296,7 +301,7 @@ class Events:
                 await self._engine.commit(Batch(namespace, (Delete(DELAYED, record.key),)))
         await self._engine.commit(Batch(namespace, (Delete(TOPICS, topic),)))
         self.topics.forget(namespace, topic)
-        for group in await self.groups.list(origin, topic):
+        for group in await self.groups.all(origin, topic):
             self.groups.reopened(namespace, topic, group.name)
 
     async def look(self) -> None:
@@ -366,5 +371,3 @@ def _check_count(what: str, count: int) -> None:
 def _check_ack_wait(wait: float | None) -> None:
     if wait is not None and not 0 < wait <= 86_400:
         raise errors.BadRequest(f"expected more than 0 and at most 86400 seconds for an ack, got {wait:g}")
-
-

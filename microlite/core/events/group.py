@@ -109,11 +109,11 @@ class _Entry:
     __slots__ = (
         "attempts",
         "count",
-        "deadline",
         "dead",
+        "deadline",
         "due",
-        "key",
         "kept",
+        "key",
         "number",
         "payload",
         "position",

@@ -31,7 +31,7 @@ class Groups:
         self.consumers: Callable[[str, str, str], tuple[str, ...]] = lambda *_: ()
         self.reopened: Callable[[str, str, str], None] = lambda *_: None
 
-    async def list(self, origin: Origin, topic: str = "") -> list[GroupStatus]:
+    async def all(self, origin: Origin, topic: str = "") -> list[GroupStatus]:
         """The groups of a topic, or of all."""
         prefix = f"{check_topic(topic)}/" if topic else ""
         found = [record async for record in records.scan_all(self._engine, origin.namespace, GROUPS, prefix)]
@@ -56,9 +56,7 @@ class Groups:
         await self._leaders.get(origin.namespace, topic, group, start=start, settings=settings)
         return await self.status(origin.namespace, topic, group)
 
-    async def reset(
-        self, origin: Origin, topic: str, group: str, to: str | float, position: int | None
-    ) -> GroupStatus:
+    async def reset(self, origin: Origin, topic: str, group: str, to: str | float, position: int | None) -> GroupStatus:
         """Let a group begin anew."""
         check_topic(topic)
         check_group(group)

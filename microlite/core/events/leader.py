@@ -118,6 +118,7 @@ class Leader:
         self._timer: Timer | None = None
         self._timer_at: float | None = None
         self._ack_watch: asyncio.Task[None] | None = None
+        self._committing: asyncio.Task[Any] | None = None
         self._tasks: list[asyncio.Task[Any]] = []
 
     # -- life ----------------------------------------------------------------------------------------------------------
@@ -139,13 +140,16 @@ class Leader:
             await self._fill()
         await self._fill()
         self._spawn(self._read_ahead(), "read")
-        self._spawn(self._keep_committing(), "commit")
+        self._committing = self._spawn(self._keep_committing(), "commit")
 
     async def close(self, reason: str = "the group was closed") -> None:
         """End. Who waits gets `errors.ServiceUnavailable`; what is under way is delivered again by the next leader."""
-        self.closed = True
+        stopped, self.closed = self.closed, True
         if self._timer is not None:
             self._timer.cancel()
+        if not stopped and self._committing is not None:
+            self._dirty.set()  # what was acknowledged goes to disk before the end
+            await asyncio.wait([self._committing], timeout=LATEST)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -177,8 +181,8 @@ class Leader:
             self._stopped()
 
     def _stopped(self) -> None:
-        self.closed = True
-        if self.on_closed is not None:
+        was, self.closed = self.closed, True
+        if self.on_closed is not None and not was:
             self.on_closed()
 
     @property
@@ -308,7 +312,9 @@ class Leader:
             raise stale(self.delivery_id(number))
         position = self.group.position_of(number)
         if not self.durable:
-            raise errors.BadRequest("a private group leaves nothing behind, so its acks cannot be part of a transaction")
+            raise errors.BadRequest(
+                "a private group leaves nothing behind, so its acks cannot be part of a transaction"
+            )
         if self._ack_watch is None:
             await self._watch_acks()
             if not self.group.holds(number):
@@ -455,8 +461,11 @@ class Leader:
         delay = LATER
         while True:
             if not (self.group.dirty or self._merge):
+                if self.closed:
+                    return
                 self._dirty.clear()
                 await self._dirty.wait()
+                continue
             changes = self.group.begin_commit()
             merged = list(self._merge)[:COMMIT_CHANGES]
             try:
@@ -469,7 +478,9 @@ class Leader:
                 self.group.abort_commit()
                 if error.status == errors.ServiceUnavailable.status:
                     raise  # the engine closes
-                log.warning("the acks of the group %s of %s: %s; it is tried again", self.name, self.topic, error.detail)
+                log.warning(
+                    "the acks of the group %s of %s: %s; it is tried again", self.name, self.topic, error.detail
+                )
                 self._refuse(changes, error)
                 await self._clock.sleep(delay)
                 delay = min(2 * delay, LATEST)
@@ -502,8 +513,7 @@ class Leader:
             operations.append(Put(FAILED, key, records.encode(failures)))
             if position in self._planned:
                 operations.append(Check(ACKS, key, Presence.ABSENT))
-        for position in changes.cleared:
-            operations.append(Delete(FAILED, entry_key(self.topic, self.name, position)))
+        operations += [Delete(FAILED, entry_key(self.topic, self.name, position)) for position in changes.cleared]
         for dead in changes.dead:
             key = entry_key(self.topic, self.name, dead.position)
             last = dead.failures.attempts[-1]
@@ -513,6 +523,7 @@ class Leader:
                 error=last.error,
                 kind=records.kind_of(last.error),
                 died=last.at,
+                published=self._published.get(dead.position, 0.0),
                 attempts=dead.failures.attempts,
                 deliveries=dead.failures.count,
             )

@@ -32,6 +32,7 @@ class Leaders:
 
     Attributes:
         on_open: called with each leader that is opened, as a part of that.
+        on_close: called with each that was closed, or closed itself.
     """
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
@@ -42,6 +43,7 @@ class Leaders:
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
         self.on_open: Callable[[Leader], None] = lambda _: None
+        self.on_close: Callable[[Leader], None] = lambda _: None
 
     def find(self, namespace: str, topic: str, name: str) -> Leader | None:
         """The leader of a group that is open."""
@@ -113,6 +115,7 @@ class Leaders:
         leader = self._open.pop((namespace, topic, name), None)
         if leader is not None:
             await leader.close(reason)
+            self.on_close(leader)
 
     def of_delivery(self, namespace: str, delivery: str) -> tuple[Leader, int]:
         """The leader that handed out a delivery, and the delivery's number there.
@@ -292,6 +295,7 @@ class Leaders:
         if self._open.get(key) is leader:
             del self._open[key]
         self._close_soon(leader)
+        self.on_close(leader)
 
     def _close_soon(self, leader: Leader) -> None:
         task = asyncio.get_running_loop().create_task(leader.close(), name="microlite: close a group")

@@ -106,9 +106,7 @@ def _with_positions(
     places = iter(positions)
     kinds = iter(_kinds(operations))
     return [
-        one
-        if one.duplicate
-        else msgspec.structs.replace(one, position=next(places) if next(kinds) is Append else 0)
+        one if one.duplicate else msgspec.structs.replace(one, position=next(places) if next(kinds) is Append else 0)
         for one in published
     ]
 

@@ -46,6 +46,9 @@ NAMESPACES: Final = "events/namespaces"
 
 _STREAM: Final = "events/"
 
+_LOGGED: Final = re.compile(r" \(the log has more under [^)]*\)$")
+"""Where more about an error is found, as `library.consuming` writes it."""
+
 _GONE_ERROR: Final = re.compile(r"[0-9a-hjkmnp-tv-z]{26}|0x[0-9a-f]+|\d+")
 """What differs from one time to the next in the text of an error: ids, addresses, numbers."""
 
@@ -99,6 +102,7 @@ class DeadRecord(msgspec.Struct, frozen=True):
     error: str
     kind: str
     died: float
+    published: float = 0.0
     attempts: tuple[Attempt, ...] = ()
     deliveries: int = 0
     edited: bool = False
@@ -140,13 +144,13 @@ def position_of(key: str) -> int:
 
 def kind_of(error: str) -> str:
     """The text of an error without what differs from one time to the next: what dead letters are grouped by."""
-    first = error.strip().partition("\n")[0][:200]
+    first = _LOGGED.sub("", error.strip()).partition("\n")[0][:200]
     return _GONE_ERROR.sub("#", first) or "no error was given"
 
 
 def dead_letter(key: str, record: Record) -> DeadLetter:
     """What a dead letter's record shows."""
-    topic, group, id = key.split("/")
+    topic, group, name = key.split("/")
     dead = decode_dead(record.value)
     envelope = decode_envelope(dead.envelope)
     event: Event[Any] = Event(
@@ -157,9 +161,10 @@ def dead_letter(key: str, record: Record) -> DeadLetter:
         key=envelope.key,
         metadata=envelope.metadata,
         timestamp=envelope.timestamp,
+        published=dead.published,
     )
     return DeadLetter(
-        id=id,
+        id=name,
         topic=topic,
         group=group,
         event=event,

@@ -94,7 +94,7 @@ def _add_consuming(service: Service, events: Events) -> None:
         ctx: Context,
         topic: str,
         group: str,
-        max: int = 1,  # noqa: A002 - the word of the field
+        max: int = 1,
         wait: float = 0.0,
         ack_wait: float | None = None,
         start: str | float = "beginning",
@@ -114,16 +114,14 @@ def _add_consuming(service: Service, events: Events) -> None:
         limit = ctx.deadline
         if limit is not None:
             wait = min(wait, limit - 0.5)
-        return await events.pull(
-            ctx.origin, topic, group, count=max, wait=wait, ack_wait=ack_wait, start=start
-        )
+        return await events.pull(ctx.origin, topic, group, count=max, wait=wait, ack_wait=ack_wait, start=start)
 
     @service.endpoint(role=Role.ACCOUNT)
     async def consume(
         ctx: Context,
         topic: str,
         group: str = "",
-        max: int = 32,  # noqa: A002 - the word of the field
+        max: int = 32,
         ack_wait: float | None = None,
         start: str | float | None = None,
     ) -> AsyncIterator[Event]:  # type: ignore[type-arg]  # of any payload
@@ -229,7 +227,7 @@ def _add_topics(service: Service, events: Events) -> None:
         Args:
             prefix: only those whose names begin with it.
         """
-        return await events.topics.list(ctx.origin, prefix)
+        return await events.topics.all(ctx.origin, prefix)
 
     @service.endpoint(role=Role.ACCOUNT, reads=True)
     async def topic(ctx: Context, topic: str) -> TopicStatus:
@@ -268,7 +266,7 @@ def _add_groups(service: Service, events: Events) -> None:
         Args:
             topic: only those of this topic; all without it.
         """
-        return await events.groups.list(ctx.origin, topic)
+        return await events.groups.all(ctx.origin, topic)
 
     @service.endpoint(role=Role.ACCOUNT, idempotent=True)
     async def set_group(
@@ -327,7 +325,7 @@ def _add_dead_letters(service: Service, events: Events) -> None:
             after: the cursor of the page before.
             limit: at most so many, 1 to 500.
         """
-        return await events.dead.list(ctx.origin, topic, group, kind=kind, after=after, limit=limit)
+        return await events.dead.page(ctx.origin, topic, group, kind=kind, after=after, limit=limit)
 
     @service.endpoint(role=Role.ACCOUNT, reads=True)
     async def dead_kinds(ctx: Context, topic: str = "", group: str | None = None) -> list[DeadKind]:

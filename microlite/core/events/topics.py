@@ -72,7 +72,7 @@ class Topics:
             names.add(record.key)
         return sorted(name for name in names if name.startswith(prefix))
 
-    async def list(self, origin: Origin, prefix: str = "") -> list[TopicStatus]:
+    async def all(self, origin: Origin, prefix: str = "") -> list[TopicStatus]:
         """The topics of a namespace, without their groups."""
         return [await self.status(origin.namespace, name) for name in await self.names(origin.namespace, prefix)]
 

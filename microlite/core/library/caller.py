@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
     from microlite.core.library.state.broker import Broker
+    from microlite.core.library.state.events import Events
     from microlite.core.library.stream import Transport
     from microlite.core.rpc.call import Call
 
@@ -170,6 +171,13 @@ class Caller:
         from microlite.core.library.state.broker import Broker  # whoever does not use it does not load it
 
         return Broker(self)
+
+    @property
+    def events(self) -> Events:
+        """Durable topics: `await ctx.events.publish("orders.created", order)`; see `Events`."""
+        from microlite.core.library.state.events import Events  # loaded by those who use it
+
+        return Events(self)
 
     @property
     def sync(self) -> Any:

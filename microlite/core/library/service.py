@@ -169,6 +169,67 @@ class Service:
 
         return declare if function is None else declare(function)
 
+    def consume(
+        self,
+        topic: str,
+        *,
+        group: str = "",
+        name: str | None = None,
+        retries: int = 5,
+        ack_wait: float | str = 30.0,
+        backoff: float | str = 1.0,
+        max_backoff: float | str = 300.0,
+        concurrency: int = 32,
+        start: str | float = "beginning",
+        misfits: str = "",
+        metadata: Mapping[str, str] | None = None,
+    ) -> Callable[[F], F]:
+        """Have the platform call a function for each event of a topic; the event is acknowledged when it returns.
+
+        Its first parameter after the context takes the payload, or, annotated `Event[T]`, the whole event. An exception
+        makes the event come again later; `RetryLater` says when, `Reject` that it never need.
+
+        Args:
+            topic: which events, of the service's namespace.
+            group: the name under which nodes share the events, each going to one of them; without it one of this service
+                and function.
+            name: of the endpoint, in place of the function's name.
+            retries: how often an event that failed is delivered again before it becomes a dead letter; -1 for no limit.
+            ack_wait: how long one delivery may take, until it counts as failed: seconds, or a text as in `"5m"`.
+            backoff: how long to wait before the first retry; each further wait is twice as long.
+            max_backoff: the longest such wait.
+            concurrency: most events that are handled at the same time, all nodes together.
+            start: where a new group begins: `"beginning"`, `"new"`, or a time in seconds since the Unix epoch.
+            misfits: with it, the topic takes only payloads that fit the parameter: `"refuse"` tells the publisher,
+                `"quarantine"` keeps others apart.
+            metadata: what the author says about it.
+
+        Raises:
+            DeclarationError: signature, name or a setting cannot be; the text says where and what to write instead.
+        """
+        from microlite.core.library import consuming  # which few services need
+
+        def decorate(target: F) -> F:
+            place = Place.of(target)
+            own = name or str(getattr(target, "__name__", ""))
+            trigger = consuming.declare(
+                place,
+                topic=topic,
+                group=group or f"{self.name}.{normalise_endpoint(own)}",
+                retries=retries,
+                ack_wait=ack_wait,
+                backoff=backoff,
+                max_backoff=max_backoff,
+                concurrency=concurrency,
+                start=start,
+                misfits=misfits,
+            )
+            options = Options(name=name, metadata=_check_metadata(metadata, place), triggers=(trigger,))
+            self._add(target, own, options, consuming.adapt)
+            return target
+
+        return decorate
+
     def handle(self, handler: object, name: str | None = None) -> None:
         """Make each public method of an object an endpoint.
 
@@ -302,9 +363,15 @@ class Service:
     def __repr__(self) -> str:
         return f"<Service {self.name} {self.version}: {', '.join(self._endpoints) or 'no endpoints'}>"
 
-    def _add(self, function: Callable[..., Any], name: str, options: Options) -> None:
+    def _add(
+        self,
+        function: Callable[..., Any],
+        name: str,
+        options: Options,
+        adapt: Callable[[Endpoint], Endpoint] | None = None,
+    ) -> None:
         try:
-            self._declare(function, name, options)
+            self._declare(function, name, options, adapt)
         except DeclarationError as error:
             raise error.with_traceback(None) from None  # its text says all; how it was found out is nobody's concern
 
@@ -319,7 +386,13 @@ class Service:
         self._add(function, name, Options(name=name, triggers=(trigger,)))
         return next(reversed(self._endpoints))
 
-    def _declare(self, function: Callable[..., Any], name: str, options: Options) -> None:
+    def _declare(
+        self,
+        function: Callable[..., Any],
+        name: str,
+        options: Options,
+        adapt: Callable[[Endpoint], Endpoint] | None,
+    ) -> None:
         place = Place.of(function)
         try:
             full = endpoint_of(self.name, check_endpoint_name(name))
@@ -333,6 +406,8 @@ class Service:
         if route is not None:
             options = msgspec.structs.replace(options, route=str(route))
         endpoint = compile_endpoint(function, full, options)
+        if adapt is not None:
+            endpoint = adapt(endpoint)
         self._check_paths(endpoint.description, route, place)
         self._endpoints[full] = endpoint
         if route is not None:

@@ -1,1 +1,1 @@
-"""What a service keeps and hears through the platform, as its author uses it."""
+"""The state of a service, as its handlers use it: `ctx.store` and its like. Loaded when first used."""
