@@ -33,7 +33,7 @@ COMMANDS: Final = {
     "publish": Entry("broker:publish", "Publish a message to whoever is subscribed now."),
     "broker": Entry("broker:broker", "Publish and follow ephemeral messages, and see who is subscribed."),
     "events": Entry(
-        "events:events", "Publish, read and consume durable events; look after topics, groups, dead letters."
+        "events:events", "Publish, read and consume durable events; look after topics, groups and dead letters."
     ),
     "shell": Entry("shell:shell", "Call services from a Python prompt, with completion."),
     "web": Entry("web:web", "Open the dashboard in a browser, logged in."),

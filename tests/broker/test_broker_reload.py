@@ -141,3 +141,17 @@ async def test_a_node_whose_connection_broke_is_subscribed_again_when_it_is_back
     while not heard:
         await asyncio.sleep(0)
     assert heard == [7]
+
+
+async def test_a_node_whose_subscription_was_ended_by_somebody_subscribes_again(platform: RunningPlatform) -> None:
+    service = Service("shop")
+
+    @service.subscribe("t")
+    async def on_message(number: int) -> None: ...
+
+    await platform.serve(service)
+    (first,) = await platform.call("broker.subscriptions")
+    await platform.call("broker.unsubscribe", id=first["id"])
+    while [one["id"] for one in await platform.call("broker.subscriptions")] in ([], [first["id"]]):
+        await asyncio.sleep(0.01)
+    assert (await platform.call("broker.publish", topic="t", value=1))["subscribers"] == 1

@@ -171,7 +171,7 @@ class RunningNode:
             if self._draining is not None:
                 self._draining.cancel()
                 await asyncio.gather(self._draining, return_exceptions=True)
-            await self._attachments.stop(STUBBORN)
+            await self._attachments.stop(0.0)  # what is asked to finish has done so by now
             if self._finished.is_set():
                 await listener.part()
             await listener.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import typing
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 MAX_CONCURRENCY: Final = 1_000
 """Most messages that one subscription of a node may handle at a time."""
+
+AGAIN: Final = 0.5
+"""Seconds after which a node that still takes calls subscribes again, when its subscription was ended."""
 
 PARTING: Final = 10.0
 """Seconds that a leaving node waits for the rest of its messages."""
@@ -123,7 +127,7 @@ class Subscriber:
             await asyncio.shield(reading)
         except asyncio.CancelledError:
             # Whoever replaces this node, or stops it, has the platform end the stream behind the last message.
-            reader.leaving = True
+            reader.leaving.set()
             await asyncio.wait([reading], timeout=PARTING)
             raise
         finally:
@@ -134,7 +138,7 @@ class _Reader:
     """One subscription while its stream lasts, and the stream after that."""
 
     def __init__(self, endpoint: str, trigger: Subscribe, context: Context) -> None:
-        self.leaving = False
+        self.leaving = asyncio.Event()
         self._endpoint = endpoint
         self._trigger = trigger
         self._context = context
@@ -162,7 +166,7 @@ class _Reader:
     async def read(self) -> None:
         """Hand each message to the endpoint, until the node leaves."""
         try:
-            while not self.leaving:
+            while not self.leaving.is_set():
                 if self._call is None:
                     self.subscribe()
                 assert self._call is not None
@@ -171,8 +175,11 @@ class _Reader:
                         await self._slots.acquire()
                         self._deliver(_decode_item(payload))
                 self._call = None
+                # The node is being replaced, and is told so next; or somebody has ended the subscription.
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.leaving.wait(), AGAIN)
         except errors.Error:
-            if not self.leaving:
+            if not self.leaving.is_set():
                 raise
         finally:
             for _ in range(self._trigger.concurrency):
