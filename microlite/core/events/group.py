@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING, Final
@@ -222,12 +223,7 @@ class Group:
         Args:
             ack_wait: seconds for this delivery, in place of those of the settings.
         """
-        while self._resting and self._resting[0][0] <= now:
-            due, position = heapq.heappop(self._resting)
-            entry = self._entries.get(position)
-            if entry is not None and entry.stage is Stage.RESTING and entry.due == due:
-                entry.stage = Stage.READY
-                heapq.heappush(self._ready, position)
+        self.wake(now)
         while self._ready:
             entry = self._entries.get(heapq.heappop(self._ready))
             if entry is None or entry.stage is not Stage.READY:
@@ -240,6 +236,15 @@ class Group:
             self.flying += 1
             return Delivery(entry.number, entry.position, entry.count + 1, entry.payload)
         return None
+
+    def wake(self, now: float) -> None:
+        """Let what has rested until its time be ready, so that `next_time` says when the next one is."""
+        while self._resting and self._resting[0][0] <= now:
+            due, position = heapq.heappop(self._resting)
+            entry = self._entries.get(position)
+            if entry is not None and entry.stage is Stage.RESTING and entry.due == due:
+                entry.stage = Stage.READY
+                heapq.heappush(self._ready, position)
 
     def next_time(self) -> float | None:
         """When `take` or `overdue` will have something to do, should nothing happen before."""
@@ -265,6 +270,7 @@ class Group:
             deadline, number = heapq.heappop(self._deadlines)
             entry = self._deliveries.get(number)
             if entry is not None and entry.deadline == deadline:
+                entry.deadline = math.inf  # one that was extended twice may stand there twice
                 numbers.append(number)
         return numbers
 

@@ -352,6 +352,7 @@ class Leader:
     # -- time ----------------------------------------------------------------------------------------------------------
 
     def _arm(self) -> None:
+        self.group.wake(self._clock.now())
         at = self.group.next_time()
         if at is None or (self._timer_at is not None and self._timer_at <= at) or self.closed:
             return

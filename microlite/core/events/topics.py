@@ -12,7 +12,7 @@ from microlite.core.description.checking import Checker
 from microlite.core.engine.api import Batch, Put
 from microlite.core.events import records
 from microlite.core.events.api import TopicSettings, TopicStatus, check_topic
-from microlite.core.events.records import DEAD, NAMESPACES, TOPICS, stream_of, topic_of
+from microlite.core.events.records import DEAD, GROUPS, NAMESPACES, TOPICS, stream_of, topic_of
 
 if TYPE_CHECKING:
     from microlite.core.context import Origin
@@ -66,10 +66,12 @@ class Topics:
         return [record.key async for record in found]
 
     async def names(self, namespace: str, prefix: str = "") -> list[str]:
-        """The names of all topics: those that were published to, and those that were made by their settings."""
+        """The names of all topics: those that were published to, that have settings, and that are consumed."""
         names = {topic for stream in await self._engine.streams(namespace) if (topic := topic_of(stream)) is not None}
         async for record in records.scan_all(self._engine, namespace, TOPICS, prefix):
             names.add(record.key)
+        async for record in records.scan_all(self._engine, namespace, GROUPS, prefix, keys_only=True):
+            names.add(record.key.partition("/")[0])
         return sorted(name for name in names if name.startswith(prefix))
 
     async def all(self, origin: Origin, prefix: str = "") -> list[TopicStatus]:
@@ -78,9 +80,11 @@ class Topics:
 
     async def exists(self, namespace: str, topic: str) -> bool:
         """Whether there is such a topic."""
-        check_topic(topic)
-        state = await self._engine.stream_state(namespace, stream_of(topic))
-        return state.last > 0 or await self._engine.get(namespace, TOPICS, topic) is not None
+        if await self._engine.get(namespace, TOPICS, check_topic(topic)) is not None:
+            return True
+        if (await self._engine.stream_state(namespace, stream_of(topic))).count:
+            return True
+        return topic in await self.names(namespace, topic)
 
     async def status(self, namespace: str, topic: str) -> TopicStatus:
         """One topic, without its groups."""
