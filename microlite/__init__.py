@@ -11,6 +11,7 @@ from microlite.version import __version__
 
 if TYPE_CHECKING:
     from microlite.core import errors
+    from microlite.core.broker.api import Message
     from microlite.core.context import Account
     from microlite.core.description.file_head import FileHead
     from microlite.core.events.api import Event, Reject, RetryLater
@@ -30,6 +31,7 @@ _PLACES = {
     "File": "microlite.core.library.file",
     "FileHead": "microlite.core.description.file_head",
     "Invocation": "microlite.core.library.middleware",
+    "Message": "microlite.core.broker.api",
     "Proceed": "microlite.core.library.middleware",
     "Record": "microlite.core.library.state.store",
     "Reject": "microlite.core.events.api",
@@ -50,6 +52,7 @@ __all__ = [
     "File",
     "FileHead",
     "Invocation",
+    "Message",
     "Proceed",
     "Record",
     "Reject",

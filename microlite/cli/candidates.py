@@ -128,6 +128,25 @@ def tables(context: click.Context, incomplete: str) -> Candidates:
     return _beginning([CompletionItem(name) for name in names], incomplete)
 
 
+def broker_topics(context: click.Context, incomplete: str) -> Candidates:
+    """Topics that messages were published on."""
+    found: list[dict[str, Any]] = _ask(context, lambda link: link.ask("broker", "topics"), [])
+    return _beginning([CompletionItem(one["name"], help=f"{one['messages']} messages") for one in found], incomplete)
+
+
+def event_topics(context: click.Context, incomplete: str) -> Candidates:
+    """Topics of events."""
+    found: list[dict[str, Any]] = _ask(context, lambda link: link.ask("events", "topics"), [])
+    return _beginning([CompletionItem(one["name"], help=f"{one['count']} events") for one in found], incomplete)
+
+
+def event_groups(context: click.Context, incomplete: str) -> Candidates:
+    """Groups of the topic that the line names."""
+    topic = context.params.get("topic") or ""
+    found: list[dict[str, Any]] = _ask(context, lambda link: link.ask("events", "groups", topic=topic), [])
+    return _beginning([CompletionItem(one["name"], help=f"{one['lag']} behind") for one in found], incomplete)
+
+
 def targets(context: click.Context, incomplete: str) -> Candidates:
     """What can be called: a service, then its endpoint; or both in one word, `orders.create`."""
     words: Sequence[str] = context.params.get("words") or ()

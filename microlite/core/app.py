@@ -16,6 +16,7 @@ from microlite.core import errors
 from microlite.core.auth.admin_token import admin_token
 from microlite.core.auth.one_time_links import OneTimeLinks
 from microlite.core.auth.web_sessions import WebSessions
+from microlite.core.broker.broker import Broker
 from microlite.core.catalog import Parts, built_in_services
 from microlite.core.clock import Clock, SystemClock
 from microlite.core.config.assembly import assemble_configuration
@@ -248,6 +249,7 @@ class Platform:
             dashboard=self.dashboard_url,
             configuration=self.configuration,
             configuration_views=self.configuration_views,
+            broker=Broker(self.engine, self.membership, self.clock),
             events=self.events,
             registry=self.registry,
             membership=self.membership,

@@ -102,12 +102,18 @@ class Subscribe(msgspec.Struct, frozen=True, kw_only=True, tag="subscribe"):
         queue: with it, each message goes to one node of the queue group; without it to every node.
         limit: most messages that wait for a node.
         overflow: what happens to more: `drop_oldest`, `drop_newest`.
+        concurrency: most messages that a node handles at a time; 1 keeps them in their order.
+        parameter: the field of the request that gets the message; empty where the endpoint takes none.
+        whole: whether that is the message with topic and headers, and not only its value.
     """
 
     topic: str
     queue: str = ""
     limit: int = 1_000
     overflow: str = "drop_oldest"
+    concurrency: int = 1
+    parameter: str = ""
+    whole: bool = False
 
 
 class Missed(StrEnum):

@@ -20,6 +20,9 @@ AGAIN: Final = 0.2
 LONGEST: Final = 5.0
 """The longest such wait."""
 
+LAST_WORDS: Final = 1.0
+"""Seconds that an attachment has to end when its patience is over."""
+
 
 class Attachment(Protocol):
     """One such task of a service; a decorator of `Service` declares it."""
@@ -60,13 +63,26 @@ class Attachments:
                 for attachment in self._attachments
             ]
 
+    @property
+    def running(self) -> bool:
+        """Whether there is any, and it was begun."""
+        return bool(self._tasks)
+
     async def stop(self, patience: float | None = None) -> None:
-        """Let them end, and return when all have, or after `patience` seconds; a second time does nothing."""
+        """Let them end, and return when all have; a second time does nothing.
+
+        Args:
+            patience: seconds that they have for what they have begun; without it any. Then they are canceled once more.
+        """
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks, timeout=patience)
+            _, stubborn = await asyncio.wait(tasks, timeout=patience)
+            for task in stubborn:
+                task.cancel()
+            if stubborn:
+                await asyncio.wait(stubborn, timeout=LAST_WORDS)
 
     async def _keep(self, attachment: Attachment) -> None:
         loop = asyncio.get_running_loop()

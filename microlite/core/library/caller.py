@@ -20,6 +20,7 @@ from microlite.core.rpc.frames import INITIAL_CREDIT
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
+    from microlite.core.library.state.broker import Broker
     from microlite.core.library.state.events import Events
     from microlite.core.library.state.schedules import Schedules
     from microlite.core.library.state.store import Store
@@ -166,6 +167,13 @@ class Caller:
             timeout=self._timeout if timeout is None else timeout,
             stream_timeout=getattr(self, "_stream_timeout", None) if timeout is None else timeout,
         )
+
+    @property
+    def broker(self) -> Broker:
+        """Ephemeral messages by topic: `await ctx.broker.publish("prices.eur", price)`."""
+        from microlite.core.library.state.broker import Broker  # whoever does not use it does not load it
+
+        return Broker(self)
 
     @property
     def events(self) -> Events:

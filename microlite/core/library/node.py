@@ -151,6 +151,7 @@ class RunningNode:
         dispatcher = Dispatcher(self._service, scope)
         self._attachments = Attachments(self._service.attachments, scope)
         acceptor = self._acceptor = dispatcher if self._front is None else self._front(dispatcher)
+        scope.serve = acceptor.accept
         listener = self._listener = Listener(
             socket_path(placement.sockets, f"{placement.namespace} {self.node} {placement.generation} {os.getpid()}"),
             acceptor,
@@ -170,7 +171,7 @@ class RunningNode:
             if self._draining is not None:
                 self._draining.cancel()
                 await asyncio.gather(self._draining, return_exceptions=True)
-            await self._attachments.stop(STUBBORN)
+            await self._attachments.stop(0.0)  # what is asked to finish has done so by now
             if self._finished.is_set():
                 await listener.part()
             await listener.close()
@@ -178,6 +179,13 @@ class RunningNode:
             if started:
                 await self._stop_hooks(Context(scope, None))
             await self._disconnect()
+
+    async def attached(self) -> None:
+        """Return when the platform has got the first call of each attachment: what follows it, say."""
+        if self._attachments is not None and self._attachments.running:
+            await asyncio.sleep(0)  # each has its first turn, and what it sends there goes before the ping
+            if self._platform is not None:
+                await self._platform.ping()
 
     def break_off(self) -> None:
         """Break all connections at once, as a crash of this process would."""

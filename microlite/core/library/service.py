@@ -36,6 +36,7 @@ from microlite.core.library.middleware import Handler, Middleware, chain, check_
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from microlite.core.description import Trigger
     from microlite.core.library.attachments import Attachment
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -325,6 +326,44 @@ class Service:
             inner = options.name or method_name
             self._add(method, f"{prefix}.{inner}" if prefix else inner, options)
 
+    def subscribe(
+        self,
+        topic: str,
+        *,
+        queue: str = "",
+        concurrency: int = 1,
+        limit: int = 1_000,
+        overflow: str = "drop_oldest",
+        name: str | None = None,
+    ) -> Callable[[F], F]:
+        """Have each node call a function for each message of a topic. A decorator; several make several subscriptions.
+
+        The function takes the message's value, as in `on_price(price: Price)`, after the context if it wants that; or,
+        annotated `Message[Price]`, the whole message. The headers are the metadata of the call. A value that does not
+        fit, and what the function raises, is logged, and the next message has its turn. It is an endpoint, too, which the
+        command line can call; HTTP does not offer it.
+
+        Args:
+            topic: which messages; `*` stands for one word, `>` at the end for one or more, as in `prices.>`.
+            queue: the queue group: of all nodes, of whichever service, that name it, one gets each message. Without it
+                every node gets each.
+            concurrency: how many messages a node handles at a time. One keeps them in order.
+            limit: how many messages wait while the node is busy.
+            overflow: what happens to more: `drop_oldest` or `drop_newest`. What is dropped is counted and logged.
+            name: the endpoint's name, in place of the function's.
+
+        Raises:
+            DeclarationError: topic, options or signature cannot be.
+        """
+        from microlite.core.library.subscribing import Subscriber, trigger_of  # few services need it
+
+        def declare(function: F) -> F:
+            trigger = trigger_of(function, topic, queue=queue, concurrency=concurrency, limit=limit, overflow=overflow)
+            self._attachments.append(Subscriber(self._add_trigger(function, name, trigger), trigger))
+            return function
+
+        return declare
+
     def middleware(self, function: M) -> M:
         """Put a function around every handler of this service; the first declared is the outermost.
 
@@ -410,6 +449,17 @@ class Service:
             self._declare(function, name, options, adapt)
         except DeclarationError as error:
             raise error.with_traceback(None) from None  # its text says all; how it was found out is nobody's concern
+
+    def _add_trigger(self, function: Callable[..., Any], name: str | None, trigger: Trigger) -> str:
+        """Make a function an endpoint that is called by itself, or add a trigger to what is one; return its name."""
+        name = name or str(getattr(function, "__name__", ""))
+        for known, endpoint in self._endpoints.items():
+            if endpoint.function == function and endpoint.description.triggers:
+                options = Options(triggers=(trigger, *endpoint.description.triggers))
+                self._endpoints[known] = compile_endpoint(function, known, options)
+                return known
+        self._add(function, name, Options(name=name, triggers=(trigger,)))
+        return next(reversed(self._endpoints))
 
     def _declare(
         self,
