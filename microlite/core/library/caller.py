@@ -20,6 +20,7 @@ from microlite.core.rpc.frames import INITIAL_CREDIT
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
+    from microlite.core.library.state.config import Config
     from microlite.core.library.stream import Transport
     from microlite.core.rpc.call import Call
 
@@ -162,6 +163,13 @@ class Caller:
             timeout=self._timeout if timeout is None else timeout,
             stream_timeout=getattr(self, "_stream_timeout", None) if timeout is None else timeout,
         )
+
+    @property
+    def config(self) -> Config:
+        """The configuration of the namespace: `ctx.config.get("limits.max", int, default=10)`; see `Config`."""
+        from microlite.core.library.state.config import Config  # loaded by those who use it
+
+        return Config(self)
 
     @property
     def sync(self) -> Any:

@@ -13,10 +13,11 @@ from microlite.core.library.caller import Caller
 from microlite.core.rpc.call import DEFAULT_TIMEOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping
+    from collections.abc import Callable, Mapping, MutableMapping
 
     from microlite.core.clock import Clock
     from microlite.core.context import Account
+    from microlite.core.library.attachments import Attachment
     from microlite.core.library.stream import Transport
     from microlite.core.rpc.call import Inbound
 
@@ -26,7 +27,7 @@ _NO_METADATA: Mapping[str, str] = MappingProxyType({})
 class Scope:
     """What all calls of one node share: its transport, clock and name."""
 
-    __slots__ = ("clock", "log", "namespace", "node", "service", "transport")
+    __slots__ = ("adopt", "clock", "log", "namespace", "node", "service", "states", "transport")
 
     def __init__(self, service: str, *, node: str, namespace: str, transport: Transport, clock: Clock) -> None:
         self.service = service
@@ -35,6 +36,10 @@ class Scope:
         self.transport = transport
         self.clock = clock
         self.log = logging.getLogger(service)
+        self.adopt: Callable[[Attachment], None] | None = None
+        """Has the node do something more besides serving calls; None where there is no node."""
+        self.states: dict[str, Any] = {}
+        """What the node knows of the state of the platform, by what it is."""
 
 
 class Context(Caller):
