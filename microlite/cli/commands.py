@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "openapi": Entry("openapi:openapi", "Print the OpenAPI document of services, for generators and other tools."),
     "call": Entry("call:call", "Call an endpoint with a JSON document."),
     "stream": Entry("call:stream", "Call an endpoint and print each message of its stream."),
+    "config": Entry("config:config", "Settings that services follow while they run; secrets and history."),
     "shell": Entry("shell:shell", "Call services from a Python prompt, with completion."),
     "web": Entry("web:web", "Open the dashboard in a browser, logged in."),
     "test": Entry("test:test", "Run the tests of a project with pytest."),
