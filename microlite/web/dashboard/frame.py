@@ -30,6 +30,7 @@ NAVIGATION: Final = (
     ("services", "/", "Services"),
     ("explorer", "/explorer", "Explorer"),
     ("logs", "/logs", "Logs"),
+    ("config", "/config", "Configuration"),
     ("docs", "/docs", "API docs"),
 )
 """The pages in the navigation: key, path, word. A page says its key, so that it is marked."""
