@@ -69,6 +69,13 @@ def _give_up(*_: object) -> None:
     raise errors.Timeout("the platform does not answer")
 
 
+def config_paths(context: click.Context, incomplete: str) -> Candidates:
+    """Paths of the configuration, with their values; secrets are hidden."""
+    found: list[dict[str, Any]] = _ask(context, lambda link: link.ask("config", "explain"), [])
+    leaves = [one["setting"] for one in found]
+    return _beginning([CompletionItem(one["path"], help=str(one.get("value"))[:40]) for one in leaves], incomplete)
+
+
 def services(context: click.Context, incomplete: str) -> Candidates:
     """Services that can be called, those of the platform last."""
     records: list[dict[str, Any]] = _ask(context, lambda link: link.ask("registry", "list", built_in=True), [])

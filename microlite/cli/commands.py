@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "openapi": Entry("openapi:openapi", "Print the OpenAPI document of services, for generators and other tools."),
     "call": Entry("call:call", "Call an endpoint with a JSON document."),
     "stream": Entry("call:stream", "Call an endpoint and print each message of its stream."),
+    "config": Entry("config:config", "Settings that services follow while they run; secrets and history."),
     "tx": Entry("tx:tx", "Let changes of records, blobs, events, configuration and schedules take place together."),
     "schedules": Entry("schedules:schedules", "See, add, pause and run what is called at its time."),
     "publish": Entry("broker:publish", "Publish a message to whoever is subscribed now."),

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class InProcess(Placement, frozen=True, kw_only=True):
     """The place of a node beside its platform, which it need not start and must not announce."""
 
+    in_process: bool = True
+
     async def find_platform(self) -> Path:
         """The socket of the platform."""
         return self.platform_socket

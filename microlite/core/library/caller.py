@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
     from microlite.core.library.state.broker import Broker
+    from microlite.core.library.state.config import Config
     from microlite.core.library.state.events import Events
     from microlite.core.library.state.schedules import Schedules
     from microlite.core.library.state.store import Store
@@ -222,6 +223,13 @@ class Caller:
         from microlite.core.library.state.transaction import transact  # as above
 
         return await transact(self, change, tries, self._outgoing())
+
+    @property
+    def config(self) -> Config:
+        """The configuration of the namespace: `ctx.config.get("limits.max", int, default=10)`; see `Config`."""
+        from microlite.core.library.state.config import Config  # loaded by those who use it
+
+        return Config(self)
 
     @property
     def sync(self) -> Any:

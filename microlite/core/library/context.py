@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from microlite.core.clock import Clock
     from microlite.core.context import Account
+    from microlite.core.library.attachments import Attachment
     from microlite.core.library.stream import Transport
     from microlite.core.rpc.call import Inbound
 
@@ -28,7 +29,7 @@ _NO_METADATA: Mapping[str, str] = MappingProxyType({})
 class Scope:
     """What all calls of one node share: its transport, clock and name."""
 
-    __slots__ = ("clock", "log", "namespace", "node", "serve", "service", "transport")
+    __slots__ = ("adopt", "clock", "log", "namespace", "node", "serve", "service", "states", "transport")
 
     def __init__(self, service: str, *, node: str, namespace: str, transport: Transport, clock: Clock) -> None:
         self.service = service
@@ -39,6 +40,10 @@ class Scope:
         self.log = logging.getLogger(service)
         self.serve: Callable[[Inbound], None] | None = None
         """Takes calls for this very node; None where there is none."""
+        self.adopt: Callable[[Attachment], None] | None = None
+        """Has the node do something more besides serving calls; None where there is no node."""
+        self.states: dict[str, Any] = {}
+        """What the node knows of the state of the platform, by what it is."""
 
 
 class Context(Caller):

@@ -150,6 +150,8 @@ class RunningNode:
         )
         dispatcher = Dispatcher(self._service, scope)
         self._attachments = Attachments(self._service.attachments, scope)
+        scope.adopt = self._attachments.adopt
+        scope.states["config declarations"] = self._service.configuration
         acceptor = self._acceptor = dispatcher if self._front is None else self._front(dispatcher)
         scope.serve = acceptor.accept
         listener = self._listener = Listener(
@@ -162,6 +164,12 @@ class RunningNode:
         started = False
         try:
             await self._connect()
+            if placement.in_process:
+                from microlite.core.library.state.config_snapshot import snapshot_of
+
+                # Here nothing can wait for the platform, blocking, as the first look of others does.
+                await snapshot_of(Context(scope, None)).load(Context(scope, None))
+            await self._attachments.prepare()
             await self._start_hooks(Context(scope, None))
             started = True
             await listener.start()
@@ -243,7 +251,7 @@ class RunningNode:
         connection = await dial(str(path), self._acceptor, role="node", properties=properties)
         connection.on_drain(self._on_drain)
         self._platform = connection
-        self._peers = Peers(connection, namespace=placement.namespace, node=self.node, clock=self._clock)
+        self._peers = Peers(connection, namespace=placement.namespace, node=self.node, clock=self._clock, socket=path)
         self._scope.transport = self._peers
 
     async def _disconnect(self) -> None:

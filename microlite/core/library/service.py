@@ -37,10 +37,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from microlite.core.description import Trigger
+    from microlite.core.description.structs import ConfigDeclaration
     from microlite.core.library.attachments import Attachment
+    from microlite.core.library.state.config_declaring import Configured
 
 F = TypeVar("F", bound="Callable[..., Any]")
 M = TypeVar("M", bound=Middleware)
+T = TypeVar("T")
 
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
@@ -390,6 +393,56 @@ class Service:
         self._stop_hooks.append(Hook.of(function))
         return function
 
+    def config(
+        self, path: str, of: type[T], *, default: Any = ..., secret: bool = False, doc: str = ""
+    ) -> Configured[T]:
+        """Declare a part of the configuration: `limits = orders.config("limits", Limits)`, then `limits.value`.
+
+        The platform refuses to set what does not fit the type. A node knows the value before its first call, and each
+        change without a restart.
+
+        Args:
+            path: dotted, as in `limits.max`.
+            of: the type of what stands there: a `msgspec.Struct` or dataclass with defaults, say.
+            default: what holds where nothing is set; not needed for a class whose fields all have one.
+            secret: whether it is kept encrypted, however it is set.
+            doc: what it is for.
+
+        Raises:
+            DeclarationError: the path is malformed, the type has no schema, or the default does not fit it.
+        """
+        from microlite.core.library.state.config_declaring import hooks_of  # few services need it
+
+        return hooks_of(self._attachments).declare(path, of, default, secret=secret, doc=doc, place=self.place)
+
+    def on_config(self, path: str, *, default: Any = ..., secret: bool = False) -> Callable[[F], F]:
+        """Call a function with the value at a path: before the first call of a node, and after each change. A decorator.
+
+        It takes the value, as in `async def resize(pool: int)`, or the context and the value. Its annotation declares the
+        type, as `config` does. A value that does not fit is logged, and the function is not called. Where nothing is set
+        and there is no default, it is called only if its type takes None.
+
+        Args:
+            path: dotted, as in `limits.max`.
+            default: what the value is where nothing is set.
+            secret: whether it is kept encrypted, however it is set.
+
+        Raises:
+            DeclarationError: path, signature or default cannot be.
+        """
+        from microlite.core.library.state.config_declaring import hooks_of  # few services need it
+
+        def declare(function: F) -> F:
+            hooks_of(self._attachments).add(function, path, default, secret=secret)
+            return function
+
+        return declare
+
+    @property
+    def configuration(self) -> tuple[ConfigDeclaration, ...]:
+        """What `config` and `on_config` declared."""
+        return tuple(one for attachment in self._attachments for one in getattr(attachment, "declarations", ()))
+
     @property
     def endpoints(self) -> Mapping[str, Endpoint]:
         """The endpoints by normalised name, in the order of declaration."""
@@ -427,6 +480,7 @@ class Service:
             doc=self.doc,
             metadata=self.metadata,
             endpoints=tuple(endpoint.description for endpoint in self._endpoints.values()),
+            config=self.configuration,
         )
 
     def run(self) -> None:

@@ -32,6 +32,7 @@ NAVIGATION: Final = (
     ("store", "/store", "Store"),
     ("logs", "/logs", "Logs"),
     ("schedules", "/schedules", "Schedules"),
+    ("config", "/config", "Configuration"),
     ("docs", "/docs", "API docs"),
 )
 """The pages in the navigation: key, path, word. A page says its key, so that it is marked."""

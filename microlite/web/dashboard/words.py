@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from microlite.core.durations import write_duration
 from microlite.core.runtime.states import State, word
+
+MOST_SHOWN: Final = 300
+"""Characters of a value that stands on one line."""
 
 _TONES: Final = {
     State.RUNNING: "good",
@@ -68,7 +73,14 @@ def count(number: int, noun: str, plural: str = "") -> str:
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
+def short(value: Any) -> str:
+    """A value as JSON on one line, cut where it is long."""
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 1]}…"
+
+
 FILTERS: Final = {
+    "short": short,
     "tone": tone,
     "word": word,
     "duration": duration,
