@@ -111,17 +111,7 @@ def pages() -> dict[str, str]:
         "settings.md": settings_page(),
     }
     nothing = cast("Any", None)  # descriptions do not depend on what the services are logic over
-    for service in built_in_services(
-        Parts(
-            links=nothing,
-            dashboard="",
-            registry=nothing,
-            membership=nothing,
-            runtime=nothing,
-            logs=nothing,
-            records=nothing,
-        )
-    ):
+    for service in built_in_services(Parts(**dict.fromkeys(inspect.signature(Parts).parameters, nothing))):
         found[f"services/{service.name}.md"] = service_page(service.describe())
     return found
 
@@ -373,7 +363,13 @@ def library_page() -> str:
             blocks += [f"## {name}", f"```python\n{_signature(_definition(tree, name))}\n```", prose(value.__doc__)]
         else:
             blocks += [f"## {name}", *_alias(tree, name)]
+    for module_name, class_name in STATE:
+        blocks += _class_blocks(class_name, getattr(import_module(module_name), class_name))
     return page("The library", *blocks)
+
+
+STATE: Final = (("microlite.core.library.state.schedules", "Schedules"),)
+"""What a context has for the state of a service, by properties: module and class."""
 
 
 def _class_blocks(name: str, kind_: type) -> Iterator[str]:
@@ -477,7 +473,10 @@ def service_page(service: ServiceDescription) -> str:
     blocks = [
         service.doc,
         "Its endpoints are for admins: over HTTP they want the admin's token, the command line has what it needs.",
-        table(("endpoint", ""), [(f"[`{one.name}`](#{one.name})", one.summary) for one in service.endpoints]),
+        table(
+            ("endpoint", ""),
+            [(f"[`{one.name}`](#{one.name.replace('.', '')})", one.summary) for one in service.endpoints],
+        ),
     ]
     for endpoint in service.endpoints:
         for schema in (endpoint.request, endpoint.items or {}, endpoint.response):

@@ -12,11 +12,13 @@ from microlite.cli.failure import FAILED, CommandError
 from microlite.cli.link import connect
 from microlite.cli.options import Options, long_output_option
 from microlite.cli.output import print_json, print_table
+from microlite.cli.store_blobs import blobs
 from microlite.cli.store_transfer import export, import_
 from microlite.cli.store_words import (
     COLUMNS,
     as_document,
     database_option,
+    duration,
     pages,
     place,
     place_options,
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 @click.group(cls=Subcommands, no_args_is_help=True)
 def store() -> None:
     """Read and change the records that services keep."""
+
+
+store.add_command(blobs)
 
 
 @store.command
@@ -113,7 +118,7 @@ def write(
     else:
         fields["value"] = _read_json(" ".join(value)) if is_json else " ".join(value)
     if expiry is not None:
-        fields["ttl"] = _duration(expiry)
+        fields["ttl"] = duration(expiry)
     if absent or revision is not None:
         fields["expect"] = revision or "absent"
     with connect(options) as link:
@@ -194,7 +199,7 @@ def increment(options: Options, key: str, by: str, expiry: str | None, table: st
     """Add to the number under KEY, and print the sum. A record that is not there counts as 0."""
     fields: dict[str, Any] = {"key": key, "by": _number(by), **place(table, database)}
     if expiry is not None:
-        fields["ttl"] = _duration(expiry)
+        fields["ttl"] = duration(expiry)
     with connect(options) as link:
         done = link.ask("store", "increment", Count, **fields)
     if output == "json":
@@ -294,15 +299,6 @@ def _read_json(text: str) -> Any:
         return msgspec.json.decode(sys.stdin.buffer.read() if text == "-" else text)
     except (msgspec.DecodeError, UnicodeError) as error:
         raise CommandError(f"VALUE is no JSON: {error}; without --json it is taken as text", FAILED) from None
-
-
-def _duration(text: str) -> float:
-    from microlite.core.durations import parse_duration
-
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--expiry") from None
 
 
 def _number(text: str) -> int | float:

@@ -106,6 +106,16 @@ def moment(at: float | None) -> str:
     return "None" if at is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
+def duration(text: str) -> float:
+    """Seconds of an `--expiry`."""
+    from microlite.core.durations import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--expiry") from None
+
+
 def as_document(record: Any) -> bytes:
     """A record or change as JSON, its value included."""
     value, encoding = values.unpack(bytes(record.value), Encoding.JSON)

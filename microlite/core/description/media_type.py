@@ -8,9 +8,13 @@ import typing
 from typing import TYPE_CHECKING, Any, Final
 
 from microlite.core.description.annotations import format_type, unwrap
+from microlite.core.description.file_head import FileHead
 
 if TYPE_CHECKING:
     from microlite.core.description.signature import Signature
+
+ANY: Final = "*/*"
+"""Declared where only the call itself says which media type it is."""
 
 _MEDIA_TYPE: Final = re.compile(
     r"[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*"
@@ -18,6 +22,11 @@ _MEDIA_TYPE: Final = re.compile(
     re.IGNORECASE,
 )
 """Type, subtype and parameters (RFC 9110, section 8.3.1)."""
+
+
+def is_media_type(text: str) -> bool:
+    """Whether a text is a media type, with or without parameters."""
+    return _MEDIA_TYPE.fullmatch(text) is not None
 
 
 def check_media_type(produces: str, signature: Signature) -> str:
@@ -29,6 +38,14 @@ def check_media_type(produces: str, signature: Signature) -> str:
     if not produces:
         return ""
     place = signature.place
+    if produces == ANY:
+        if not signature.streaming.from_server or not _is_headed(signature.response):
+            raise place.error(
+                f"produces={ANY!r} wants a stream that says what it is, and the function returns "
+                f"`{format_type(signature.response)}`; write `-> AsyncIterator[FileHead | bytes]` and yield the "
+                "`FileHead` first"
+            )
+        return produces
     if not _MEDIA_TYPE.fullmatch(produces):
         raise place.error(f"produces={produces!r} is no media type; write one as in 'image/png'")
     if not _is_raw(signature.response):
@@ -39,6 +56,28 @@ def check_media_type(produces: str, signature: Signature) -> str:
             f"write `-> {one}` (or `str`), or take `produces` away to answer with JSON"
         )
     return produces
+
+
+def check_consumed(consumes: str, signature: Signature) -> str:
+    """The declared media type of a body, if the function takes it.
+
+    Raises:
+        DeclarationError: it is another than `*/*`, or there is no stream of bytes that could take the body.
+    """
+    if not consumes:
+        return ""
+    if consumes != ANY:
+        raise signature.place.error(f"consumes={consumes!r}: only {ANY!r} can be declared, for a body of any type")
+    if signature.items is not bytes:
+        raise signature.place.error(
+            f"consumes={ANY!r} wants a stream of bytes to put the body in; add a parameter `content: AsyncIterator[bytes]`"
+        )
+    return consumes
+
+
+def _is_headed(annotation: Any) -> bool:
+    """Whether the items of a stream are a `FileHead` and bytes."""
+    return set(map(unwrap, typing.get_args(unwrap(annotation)))) == {FileHead, bytes}
 
 
 def _is_raw(annotation: Any) -> bool:

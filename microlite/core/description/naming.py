@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 BUILT_IN_SERVICES: Final = frozenset(
-    {"auth", "broker", "config", "debug", "events", "network", "registry", "runtime", "store"}
+    {"auth", "broker", "config", "debug", "events", "network", "registry", "runtime", "schedules", "store", "tx"}
 )
 COMMANDS: Final = frozenset(
     {

@@ -29,9 +29,11 @@ def endpoint(
     reads: bool = False,
     role: Role = Role.PUBLIC,
     metadata: Mapping[str, str] | None = None,
-    etag: str = "",
     deprecated: bool = False,
     produces: str = "",
+    event_id: str = "",
+    consumes: str = "",
+    etag: str = "",
 ) -> Callable[[F], F]: ...
 
 
@@ -45,9 +47,11 @@ def endpoint(
     reads: bool = False,
     role: Role = Role.PUBLIC,
     metadata: Mapping[str, str] | None = None,
-    etag: str = "",
     deprecated: bool = False,
     produces: str = "",
+    event_id: str = "",
+    consumes: str = "",
+    etag: str = "",
 ) -> Any:
     """Declare more of a handler class's method than its signature says. A method without this is an endpoint too.
 
@@ -59,9 +63,11 @@ def endpoint(
         reads: it changes nothing.
         role: the least role of a caller, for built-in services.
         metadata: what the author says about it.
-        etag: the field of the reply that is its entity tag on HTTP.
         deprecated: callers should turn away from it.
         produces: the media type of what it returns, as bytes or text.
+        event_id: the field of each streamed item that says where it stands.
+        consumes: the media type of the body that is the caller's stream.
+        etag: the field of the reply that is its entity tag on HTTP.
     """
     options = Options(
         name=name,
@@ -70,9 +76,11 @@ def endpoint(
         reads=reads,
         role=role,
         metadata=dict(metadata or {}),
-        etag=etag,
         deprecated=deprecated,
         produces=produces,
+        event_id=event_id,
+        consumes=consumes,
+        etag=etag,
     )
 
     def mark(method: F) -> F:

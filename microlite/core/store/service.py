@@ -12,25 +12,29 @@ from microlite.core.description import Role
 from microlite.core.library.context import Context
 from microlite.core.library.service import Service
 from microlite.core.store import api, places
+from microlite.core.store.blob_endpoints import serve_blobs
 from microlite.core.store.conditions import Condition, last_event
 from microlite.core.store.counters import Counters
 from microlite.core.store.records import Selection
 from microlite.core.store.watching import watch as watch_records
 
 if TYPE_CHECKING:
+    from microlite.core.store.blobs import Blobs
     from microlite.core.store.records import Records
 
 
-def store_service(records: Records) -> Service:
+def store_service(records: Records, blobs: Blobs) -> Service:
     """Make the service.
 
     Args:
         records: what it does with records.
+        blobs: what it does with blobs.
     """
     service = Service("store", doc="Records by key, in tables: kept on disk, with revisions and expiry.", built_in=True)
     serve_changes(service, records)
     serve_reads(service, records)
     serve_watches(service, records)
+    serve_blobs(service, blobs)
     return service
 
 
@@ -248,7 +252,7 @@ def serve_reads(service: Service, records: Records) -> None:
 def serve_watches(service: Service, records: Records) -> None:
     """Add the endpoint that streams changes."""
 
-    @service.endpoint(role=Role.ACCOUNT, reads=True, idempotent=True)
+    @service.endpoint(role=Role.ACCOUNT, reads=True, idempotent=True, event_id="resume")
     async def watch(
         ctx: Context, key: str = "", prefix: str = "", since: int | None = None, table: str = "", database: str = ""
     ) -> AsyncIterator[api.Change]:

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from microlite.core import errors
+from microlite.core.description.ranges import Unsatisfiable, read_range
 from microlite.web.gateway import codings, conditional
 from microlite.web.gateway.answers import JSON, NO_SNIFF, VARY_CODING, Headers, error_body, error_headers
 from microlite.web.gateway.conditional import is_known, weak
 from microlite.web.gateway.head import Head, next_traceparent
-from microlite.web.gateway.ranges import Unsatisfiable, read_range
 from microlite.web.gateway.refusals import ExpectationFailed, RangeNotSatisfiable, ResponseAborted
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class Exchange:
         status: of the answer, 0 before it.
         target: what the path stands for, as soon as that is known.
         gone: the client has gone away.
+        noted: headers that the answer gets, whatever it will be.
     """
 
     def __init__(self, edge: Edge, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -53,6 +54,7 @@ class Exchange:
         self.status = 0
         self.target: Target | None = None
         self.gone = False
+        self.noted: Headers = []
         self._held = 0
         self._body_read = False
 
@@ -211,6 +213,7 @@ class Exchange:
         headers = list(headers)
         if own:
             headers.append(NO_SNIFF)
+            headers += self.noted
             headers += self.edge.origins.headers(self.head.fields.get(b"origin"))
         if self.traceparent:
             headers.append((b"traceparent", self.traceparent.encode()))

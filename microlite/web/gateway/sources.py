@@ -28,7 +28,7 @@ OCTETS: Final = "application/octet-stream"
 
 FILE_NAME: Final = "file-name"
 FILE_TYPE: Final = "file-type"
-"""Metadata of a call whose stream is a file of a form."""
+"""Metadata of a call whose stream is a file of a form, or a body of any media type."""
 
 _encode = msgspec.msgpack.encode
 
@@ -63,6 +63,12 @@ async def open_source(exchange: Exchange, target: Target) -> Source:
     assert target.endpoint is not None  # no program
     items = target.endpoint.items or {}
     takes_bytes = is_bytes(dereference(items, items))
+    if target.endpoint.consumes:
+        if exchange.is_compressed:
+            raise errors.UnsupportedMediaType("a stream is not taken compressed; send it plain", id="gateway")
+        said = exchange.head.text(b"content-type")
+        if said.partition(";")[0].strip().lower() != MULTIPART:
+            return _Octets(exchange, merge(target, exchange.query, as_msgpack=True), said)
     kind = media_type(exchange)
     if exchange.is_compressed:
         raise errors.UnsupportedMediaType("a stream is not taken compressed; send it plain", id="gateway")
@@ -120,11 +126,10 @@ class _Lines:
 class _Octets:
     """The body is the stream, cut as it arrives."""
 
-    metadata: Mapping[str, str] = {}
-
-    def __init__(self, exchange: Exchange, request: Request) -> None:
+    def __init__(self, exchange: Exchange, request: Request, kind: str = "") -> None:
         self._exchange = exchange
         self.request = request
+        self.metadata: Mapping[str, str] = {FILE_TYPE: kind} if kind else {}
 
     async def send(self, call: StreamExchange) -> None:
         """See `Source`."""

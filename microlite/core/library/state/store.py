@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, overload
 
 import msgspec
@@ -12,6 +11,7 @@ from microlite.core import errors
 from microlite.core.description.codec import encode_msgpack
 from microlite.core.library.state import values
 from microlite.core.library.state.following import follow
+from microlite.core.library.state.lives import Expiry, Ttl, life
 from microlite.core.store import api
 from microlite.core.store.api import ChangeKind
 
@@ -19,15 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 
     from microlite.core.library.caller import Caller
+    from microlite.core.library.state.blobs import Blobs
 
 T = TypeVar("T")
 D = TypeVar("D")
-
-Ttl: TypeAlias = float | timedelta | None
-"""How long a record lives: seconds, or a `timedelta`; None for ever."""
-
-Expiry: TypeAlias = float | datetime | None
-"""When a record expires: seconds since the Unix epoch, or a `datetime` with its time zone; None for never."""
 
 Keys: TypeAlias = list[str]
 """Keys, or names, in order. (Within a class that has a method `list` the plain type cannot be written.)"""
@@ -185,7 +180,7 @@ class Table:
         """
         fields: dict[str, object] = {"key": key, "value": value}
         if ttl is not None or expires_at is not None:
-            fields.update(_life(ttl, expires_at))
+            fields.update(life(ttl, expires_at))
         if expect is not None:
             fields["expect"] = expect
         return _read_written(await self._change("write", fields)).revision
@@ -225,7 +220,7 @@ class Table:
         Raises:
             BadRequest: what is there is no number.
         """
-        return _read_count(await self._change("increment", {"key": key, "by": by, **_life(ttl, expires_at)})).value
+        return _read_count(await self._change("increment", {"key": key, "by": by, **life(ttl, expires_at)})).value
 
     async def update(
         self, key: str, change: Callable[[Any], Any], of: Any = Any, *, default: Any = None, ttl: Ttl = None
@@ -273,8 +268,8 @@ class Table:
 
     async def write_many(self, items: Mapping[str, object], *, ttl: Ttl = None, expires_at: Expiry = None) -> int:
         """Store up to 1,000 values, all of them or none. Returns their revision."""
-        life = _life(ttl, expires_at)
-        return await self._batch([{"type": "write", "key": key, "value": items[key], **life} for key in items])
+        lives = life(ttl, expires_at)
+        return await self._batch([{"type": "write", "key": key, "value": items[key], **lives} for key in items])
 
     async def delete_many(self, keys: Iterable[str]) -> int:
         """Remove up to 1,000 records, all of them or none. Those that are not there are no error."""
@@ -460,6 +455,13 @@ class Store(Table):
         """A table of the same database. It need not be made: it is there with its first record."""
         return Table(self._caller, name, self._place.get("database", ""))
 
+    @property
+    def blobs(self) -> Blobs:
+        """The blobs of the database: values of any size, streamed; see `Blobs`."""
+        from microlite.core.library.state.blobs import Blobs  # loaded by those who use it
+
+        return Blobs(self._caller, self._place.get("database", ""))
+
     def database(self, name: str) -> Store:
         """Another database, of another service or of all who name it."""
         return Store(self._caller, "", name)
@@ -480,19 +482,6 @@ def _typed(record: api.Record, of: Any) -> Record[Any]:
         revision=record.revision,
         expires_at=record.expires_at,
     )
-
-
-def _life(ttl: Ttl, expires_at: Expiry) -> dict[str, object]:
-    fields: dict[str, object] = {}
-    if ttl is not None:
-        fields["ttl"] = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
-    if isinstance(expires_at, datetime):
-        if expires_at.tzinfo is None:
-            raise errors.BadRequest(f"expires_at: {expires_at} says no time zone; give it one, as in datetime.now(UTC)")
-        fields["expires_at"] = expires_at.timestamp()
-    elif expires_at is not None:
-        fields["expires_at"] = expires_at
-    return fields
 
 
 def _selection(prefix: str, suffix: str, limit: int | None, offset: int, order: str, cursor: str) -> dict[str, object]:
