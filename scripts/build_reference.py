@@ -116,6 +116,11 @@ def pages() -> dict[str, str]:
     return found
 
 
+def _anchor(heading: str) -> str:
+    """By which a link reaches a heading: dots are left out."""
+    return heading.replace(".", "")
+
+
 def page(title: str, *blocks: str) -> str:
     """A page of blocks with an empty line between them."""
     return "\n\n".join((NOTE, f"# {title}", *(block.strip("\n") for block in blocks if block.strip()))) + "\n"
