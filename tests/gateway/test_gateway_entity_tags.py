@@ -110,7 +110,6 @@ async def a_mapping() -> dict[str, int]:
 
 
 async def a_stream() -> AsyncIterator[Page]:
-    raise NotImplementedError
     yield Page("", 1)
 
 
