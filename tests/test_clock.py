@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+import warnings
 
 from microlite.core.clock import SystemClock
 
@@ -34,7 +35,9 @@ def test_a_forked_process_makes_other_ids_than_its_parent() -> None:
     clock = SystemClock()
     clock.new_id()
     reader, writer = os.pipe()
-    child = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # whoever runs the tests may have threads
+        child = os.fork()
     if not child:
         os.write(writer, "".join(clock.new_id()[10:] for _ in range(20)).encode())
         os._exit(0)
