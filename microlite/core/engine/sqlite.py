@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from microlite.core.clock import Clock
     from microlite.core.engine.api import Committed, Entries, Page, Record, StreamState
-    from microlite.core.engine.copying import Snapshot, Tell
+    from microlite.core.engine.copy import Snapshot, Tell
     from microlite.core.engine.integrity import Health
 
 INLINE_RECORDS: Final = 128
