@@ -16,6 +16,7 @@ from microlite.cli import backup as backup_command
 from microlite.core.backup.api import Chunk, Part
 from microlite.core.clock import ManualClock
 from microlite.core.engine.api import Append, Batch, Operation, Put
+from microlite.core.engine.integrity import Health
 from microlite.core.engine.migrations import FOLDER, newest_version
 from microlite.core.engine.sqlite import SQLiteEngine
 from microlite.core.settings import CONFIG_KEYS, DATABASE
@@ -308,3 +309,28 @@ def test_a_terminal_sees_how_far_it_is(monkeypatch: pytest.MonkeyPatch, capsys: 
     percent.end("done")
     said = capsys.readouterr().err.replace("\r\x1b[K", "|")
     assert said == "|copying    25 %  1.0 of 4.0 MB|copying    75 %  3.0 of 4.0 MB|checking  0.0 MB|done\n"
+
+
+async def test_doctor_has_a_running_platform_look_and_says_how_to_mend(
+    microlite: Microlite, p: RunningPlatform, engine: SQLiteEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MICROLITE_CACHE", str(tmp_path / "cache"))
+    await fill(engine)
+
+    async def database() -> dict[str, str]:
+        said = await microlite("doctor", "--output", "json", home=p.home)
+        return next(one for one in json.loads(said.out) if one["check"] == "database")
+
+    found = await database()
+    assert found["verdict"] == "ok"
+    assert "looked through while it is in use" in found["detail"]
+
+    async def damaged(*, full: bool = False) -> Health:
+        return Health(problems=("Tree 4 page 7: it is torn",), size=1, free=0, version=2, revision=1)
+
+    monkeypatch.setattr(engine, "health", damaged)
+    found = await database()
+    assert found["verdict"] == "broken"
+    assert "Tree 4 page 7: it is torn" in found["detail"]
+    assert found["mend"].startswith(f"kill {os.getpid()} && mkdir -p {p.home}/damaged && mv {p.home}/{DATABASE}*")
+    assert found["mend"].endswith("microlite restore BACKUP")
