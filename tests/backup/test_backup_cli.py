@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
+import signal
 import sqlite3
 import stat
+import sys
 import time
 from pathlib import Path
 
@@ -334,3 +337,24 @@ async def test_doctor_has_a_running_platform_look_and_says_how_to_mend(
     assert "Tree 4 page 7: it is torn" in found["detail"]
     assert found["mend"].startswith(f"kill {os.getpid()} && mkdir -p {p.home}/damaged && mv {p.home}/{DATABASE}*")
     assert found["mend"].endswith("microlite restore BACKUP")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_backup_that_is_ended_by_a_signal_leaves_nothing(tmp_path: Path, number: int) -> None:
+    home, target = tmp_path / "old", tmp_path / "target"
+    home.mkdir(mode=0o700)
+    target.mkdir()
+    async with SQLiteEngine(home / DATABASE, ManualClock()) as engine:
+        for key in range(48):
+            await engine.commit(Batch("default", (Put("b", f"k{key}", os.urandom(1 << 20)),)))
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "microlite", "--home", home, "backup", target / "a.db"), env=environment
+    )
+    while not list(home.glob("*.copy-*")):
+        assert process.returncode is None, "it was done before it could be ended"
+        await asyncio.sleep(0.0005)
+    process.send_signal(number)
+    assert await process.wait() == 128 + number
+    assert list(target.iterdir()) == []
+    assert sorted(one.name for one in home.iterdir()) == [DATABASE, f"{DATABASE}.lock"]
