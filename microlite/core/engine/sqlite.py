@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
@@ -44,6 +45,7 @@ INLINE_COUNT: Final = 2_000
 """Records that are counted on the event loop, before a thread has to do it."""
 
 _EVERYTHING: Final = (1 << 63) - 1
+_FEW: Final = 8  # entries of a page whose reader hardly goes on to further ones
 
 T = TypeVar("T")
 
@@ -174,7 +176,10 @@ class SQLiteEngine:
                 most_bytes=INLINE_BYTES if inline else MAX_PAGE_BYTES,
             )
 
-        return await self._read(scan, inline=inline)
+        page = await self._read(scan, inline=inline)
+        if inline and page.cursor is not None:
+            await _let_others()
+        return page
 
     async def count(self, namespace: str, bucket: str, *, prefix: str = "", suffix: str = "") -> int:
         """See `api.Engine`."""
@@ -223,7 +228,10 @@ class SQLiteEngine:
                 reader, namespace, stream, after=after, limit=limit, reverse=reverse, most_bytes=most_bytes
             )
 
-        return await self._read(read, inline=inline)
+        page = await self._read(read, inline=inline)
+        if inline and len(page.entries) > _FEW:
+            await _let_others()
+        return page
 
     async def find_position(self, namespace: str, stream: str, at: float) -> int:
         """See `api.StreamVerbs`."""
@@ -329,3 +337,8 @@ class SQLiteEngine:
             return self._inline(work)
         self._check_open()
         return await self._threads.run(work)
+
+
+async def _let_others() -> None:
+    """Give the event loop a turn: who reads page after page on it must not keep everybody else from it."""
+    await asyncio.sleep(0)
