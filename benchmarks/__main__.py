@@ -9,7 +9,18 @@ import types
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import cli_start, gateway, harness_start, memory, reload, report, server_start, service_call
+from benchmarks import (
+    backup_stall,
+    cli_start,
+    engine_scale,
+    gateway,
+    harness_start,
+    memory,
+    reload,
+    report,
+    server_start,
+    service_call,
+)
 from benchmarks.harness import Options, Result
 
 Row = Callable[[Options], list[Result]]
@@ -22,6 +33,8 @@ ROWS: dict[str, Row] = {
     "harness_start": harness_start.run,
     "reload": reload.run,
     "memory": memory.run,
+    "backup": backup_stall.run,
+    "scale": engine_scale.run,
 }
 
 _WITH_PEERS = ("gateway", "service_call")
