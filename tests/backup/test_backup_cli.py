@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import json
 import os
 import re
@@ -11,6 +13,7 @@ import sqlite3
 import stat
 import sys
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -358,3 +361,90 @@ async def test_a_backup_that_is_ended_by_a_signal_leaves_nothing(tmp_path: Path,
     assert await process.wait() == 128 + number
     assert list(target.iterdir()) == []
     assert sorted(one.name for one in home.iterdir()) == [DATABASE, f"{DATABASE}.lock"]
+
+
+async def test_a_full_disk_is_said_in_one_line_and_nothing_is_left(
+    microlite: Microlite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "old"
+    await make_home(home)
+    file = tmp_path / "a.db"
+    await microlite("backup", file, home=home)
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    said = await microlite("restore", file)
+    assert (said.code, said.err.count("\n")) == (1, 1)
+    assert f"not enough room in {tmp_path / 'home'}" in said.err
+    assert [one.name for one in (tmp_path / "home").iterdir()] == [f"{DATABASE}.lock"]
+    said = await microlite("backup", tmp_path / "b.db", home=home)
+    assert (said.code, said.err.count("\n")) == (1, 1)
+    assert "No space left on device" in said.err
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["a.db", "home", "old"]
+    assert sorted(one.name for one in home.iterdir()) == [DATABASE, f"{DATABASE}.lock"]
+
+
+async def test_a_pipe_that_takes_nothing_more_ends_it(tmp_path: Path) -> None:
+    home = tmp_path / "old"
+    await make_home(home)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    nowhere = os.open("/dev/full", os.O_WRONLY)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "microlite", "--home", home, "backup", "-"),
+            env=environment,
+            stdout=nowhere,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, said = await process.communicate()
+    finally:
+        os.close(nowhere)
+    assert (process.returncode, said) == (1, b"No space left on device\n")
+    assert sorted(one.name for one in home.iterdir()) == [DATABASE, f"{DATABASE}.lock"]
+
+
+async def test_a_restored_home_runs_with_all_that_was_in_it(tmp_path: Path) -> None:
+    """As a user does it: a platform with a detached program, a backup, another home, another platform."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "NO_COLOR": "1"}
+
+    async def microlite(home: str, *words: str) -> str:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "microlite", "--home", str(tmp_path / home), *words),
+            env=environment,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        said, _ = await process.communicate()
+        assert process.returncode == 0
+        return said.decode()
+
+    @contextlib.asynccontextmanager
+    async def platform_on(home: str) -> AsyncIterator[None]:
+        ours, theirs = os.pipe()
+        server = ("server", "--port", "0", "--no-dashboard", "--ready-fd", str(theirs))
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "microlite", "--home", str(tmp_path / home), *server),
+            env=environment,
+            pass_fds=(theirs,),
+            stdout=asyncio.subprocess.DEVNULL,
+        )
+        os.close(theirs)
+        try:
+            with os.fdopen(ours) as said:
+                assert await asyncio.to_thread(said.read) == "ready"
+            yield
+        finally:
+            process.terminate()
+            await process.wait()
+
+    code = 'from microlite import Service\n\nshop = Service("shop")\n\n\n@shop.endpoint\nasync def hello() -> str:\n'
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "main.py").write_text(f'{code}    return "here"\n\n\nif __name__ == "__main__":\n    shop.run()\n')
+    async with platform_on("one"):
+        await microlite("one", "run", "--detach", str(folder))
+        await microlite("one", "backup", str(tmp_path / "a.db"))
+    await microlite("two", "restore", str(tmp_path / "a.db"))
+    async with platform_on("two"):
+        assert await microlite("two", "call", "shop.hello") == '"here"\n'

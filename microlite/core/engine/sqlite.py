@@ -298,8 +298,9 @@ class SQLiteEngine:
         for job in settled.jobs:
             if job.error is None and job.committed is not None:
                 self._hub.publish(job.batch.namespace, job.committed.revision, job.changed)
-                for stream, last in job.appended.items():
-                    self._tails.publish(job.batch.namespace, stream, last)
+                if job.appended is not None:
+                    for stream, last in job.appended.items():
+                        self._tails.publish(job.batch.namespace, stream, last)
             if job.future.done():
                 continue  # its caller was cancelled
             if job.error is not None:
