@@ -260,7 +260,10 @@ async def test_a_dropped_stream_is_gone_and_one_of_its_name_goes_on_behind_it(op
 async def test_trims_and_appends_that_wait_together_happen_in_their_order(engine: Engine) -> None:
     await append(engine, b"1")
     await asyncio.gather(
-        append(engine, b"2"), engine.trim("default", "s", 2), append(engine, b"3"), engine.drop_stream("default", "t")
+        append(engine, b"2"),
+        engine.drop_stream("default", "s"),
+        append(engine, b"3"),
+        engine.trim("default", "t", 9),
     )
     assert await values_in(engine) == [b"3"]
 
