@@ -10,7 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import (
+    backup_stall,
     cli_start,
+    engine_scale,
     events,
     gateway,
     harness_start,
@@ -36,6 +38,8 @@ ROWS: dict[str, Row] = {
     "harness_start": harness_start.run,
     "reload": reload.run,
     "memory": memory.run,
+    "backup": backup_stall.run,
+    "scale": engine_scale.run,
 }
 
 _WITH_PEERS = ("gateway", "service_call", "events")

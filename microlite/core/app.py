@@ -247,6 +247,7 @@ class Platform:
         parts = Parts(
             links=self.links,
             dashboard=self.dashboard_url,
+            backups=self.engine,
             configuration=self.configuration,
             configuration_views=self.configuration_views,
             broker=Broker(self.engine, self.membership, self.clock),

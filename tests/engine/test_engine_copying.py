@@ -13,9 +13,9 @@ import pytest
 
 from microlite.core import errors
 from microlite.core.clock import ManualClock
-from microlite.core.engine import checkpoint, copying
+from microlite.core.engine import checkpoint, copy
 from microlite.core.engine.api import Append, Put
-from microlite.core.engine.copying import Phase
+from microlite.core.engine.copy import Phase
 from microlite.core.engine.migrations import newest_version
 from microlite.core.engine.sqlite import SQLiteEngine
 from tests.engine.engine_parts import batch, commit, contents, fill
@@ -125,7 +125,7 @@ async def test_what_a_killed_process_left_goes_with_the_next_start(tmp_path: Pat
 async def test_too_little_room_is_said_before_anything_is_copied(
     engine: SQLiteEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(copying, "_SPARE_BYTES", 1 << 60)
+    monkeypatch.setattr(copy, "_SPARE_BYTES", 1 << 60)
     with pytest.raises(errors.InsufficientStorage, match="room"):
         await engine.snapshot(silent).__aenter__()
     assert files(engine) == set()
@@ -135,7 +135,7 @@ async def test_too_little_room_is_said_before_anything_is_copied(
 async def test_a_log_that_grows_beyond_its_bound_ends_the_copy_with_a_clear_error(
     engine: SQLiteEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(copying, "MOST_LOG_GROWTH", -1)
+    monkeypatch.setattr(copy, "MOST_LOG_GROWTH", -1)
     with pytest.raises(errors.ServiceUnavailable, match="log grew"):
         await engine.snapshot(silent).__aenter__()
     assert files(engine) == set()
@@ -145,6 +145,7 @@ async def test_the_log_begins_anew_after_a_copy(engine: SQLiteEngine, monkeypatc
     monkeypatch.setattr(checkpoint, "PASSIVE_PAGES", 100)
     monkeypatch.setattr(checkpoint, "RESTART_PAGES", 400)
     monkeypatch.setattr(checkpoint, "TRUNCATE_PAGES", 800)
+    engine._writer._checkpointer._retry_at = 400
     log = engine.path.with_name(f"{engine.path.name}-wal")
     with engine._writer.hold_log():
         for number in range(40):
