@@ -9,7 +9,17 @@ import types
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import cli_start, gateway, harness_start, memory, reload, report, server_start, service_call
+from benchmarks import (
+    cli_start,
+    config_change,
+    gateway,
+    harness_start,
+    memory,
+    reload,
+    report,
+    server_start,
+    service_call,
+)
 from benchmarks.harness import Options, Result
 
 Row = Callable[[Options], list[Result]]
@@ -21,6 +31,7 @@ ROWS: dict[str, Row] = {
     "server_start": server_start.run,
     "harness_start": harness_start.run,
     "reload": reload.run,
+    "config_change": config_change.run,
     "memory": memory.run,
 }
 
