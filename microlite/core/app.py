@@ -137,7 +137,7 @@ class Platform:
         )
         self.runtime = Runtime(self.engine, machinery, watcher, group)
         self.configuration, self.configuration_views = await assemble_configuration(
-            self.engine, self.registry, clock, self.options, os.environ, watcher, group
+            self.engine, self.registry, clock, self.options, os.environ, watcher, self.runtime, group, stack
         )
         self._serve_built_in()
         listener = Listener(
