@@ -15,6 +15,7 @@ from microlite import __main__ as program
 from microlite.cli import external
 from microlite.cli.commands import COMMANDS
 from microlite.cli.root import Root, root
+from microlite.core.description.naming import BUILT_IN_SERVICES
 from microlite.core.description.naming import COMMANDS as RESERVED
 from microlite.version import __version__
 from tests.cli.conftest import Microlite
@@ -40,7 +41,7 @@ def test_the_text_of_a_command_begins_its_own_help(name: str, microlite: Microli
 
 
 def test_no_service_may_take_the_name_of_a_command() -> None:
-    assert set(COMMANDS) <= RESERVED
+    assert set(COMMANDS) <= RESERVED | BUILT_IN_SERVICES
 
 
 def test_the_version_is_told_in_both_ways(microlite: Microlite) -> None:
@@ -193,6 +194,7 @@ def test_a_client_command_loads_no_event_loop(home: Path, platform: StandIn, wor
 
 LISTS_NOTHING = {
     *("new", "server", "run", "update", "kill", "attach", "stream", "shell", "web", "test", "completion"),
+    *("config set", "config del", "config rollback", "config export", "config import"),
     *("openapi", "user config set", "user config delete"),
 }
 """Commands without `--output`: they change something, or, as `openapi` does, print a document of one form only."""
