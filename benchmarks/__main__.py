@@ -12,6 +12,7 @@ from pathlib import Path
 from benchmarks import (
     cli_start,
     config_change,
+    events,
     gateway,
     harness_start,
     memory,
@@ -27,6 +28,7 @@ Row = Callable[[Options], list[Result]]
 ROWS: dict[str, Row] = {
     "gateway": gateway.run,
     "service_call": service_call.run,
+    "events": events.run,
     "cli_start": cli_start.run,
     "server_start": server_start.run,
     "harness_start": harness_start.run,
@@ -35,7 +37,7 @@ ROWS: dict[str, Row] = {
     "memory": memory.run,
 }
 
-_WITH_PEERS = ("gateway", "service_call")
+_WITH_PEERS = ("gateway", "service_call", "events")
 
 
 def main() -> int:
