@@ -154,7 +154,8 @@ class Layers:
             base = {}
             for layer in reversed(self.stack(namespace)):
                 base = overlay(base, layer, _is_empty)
-            self._bases[namespace] = base
+            if base:  # anybody may ask for a namespace that has none of this
+                self._bases[namespace] = base
         return base
 
     def stack(self, namespace: str) -> list[dict[str, Leaf]]:
@@ -171,7 +172,8 @@ class Layers:
             defaults = self._default_leaves(declared)
             if defaults:
                 stack.append(defaults)
-            self._stacks[namespace] = stack
+            if stack:
+                self._stacks[namespace] = stack
         return stack
 
     def problems(self, namespace: str) -> list[Misfit]:
