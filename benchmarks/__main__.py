@@ -12,6 +12,7 @@ from pathlib import Path
 from benchmarks import (
     backup_stall,
     cli_start,
+    config_change,
     engine_scale,
     events,
     gateway,
@@ -37,6 +38,7 @@ ROWS: dict[str, Row] = {
     "server_start": server_start.run,
     "harness_start": harness_start.run,
     "reload": reload.run,
+    "config_change": config_change.run,
     "memory": memory.run,
     "backup": backup_stall.run,
     "scale": engine_scale.run,

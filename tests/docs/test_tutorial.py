@@ -20,6 +20,7 @@ PAGES = (
     "docs/howto/call-from-scripts.md",
     "docs/howto/keep-records.md",
     "docs/howto/events.md",
+    "docs/howto/configure-services.md",
     "docs/howto/openapi.md",
     "docs/howto/explore-in-a-shell.md",
     "docs/howto/run-any-http-program.md",
