@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
@@ -224,8 +225,12 @@ class Scheduler:
             if description is not None:
                 try:
                     await self._declare(namespace, description)
+                except errors.Conflict:
+                    self._arrived[key] = None  # somebody was faster: look again
+                    continue
                 except errors.Error as error:
-                    log.error("the schedules of %s could not be kept: %s", service, error.detail)
+                    log.error("the schedules of %s could not be kept, which is tried again: %s", service, error.detail)
+                    self._clock.call_later(AGAIN, partial(self._on_arrival, namespace, service))
             for name in self._absent.pop(key, ()):
                 self._on_due((namespace, name))
             self._runs.arrived(namespace, service)
