@@ -146,6 +146,20 @@ async def test_a_topic_takes_the_schema_of_its_consumer(p: RunningPlatform) -> N
     await p.events.publish("orders", Order(1, datetime.now(UTC)))
 
 
+async def test_a_topic_takes_what_its_publisher_declares(p: RunningPlatform) -> None:
+    service = Service("orders")
+    service.publishes("orders", Order, misfits="quarantine")
+    await p.events.set_topic("orders", count=7)
+    await p.serve(service)
+    async with asyncio.timeout(10):
+        while not (await p.events.topic("orders")).settings.schema:
+            await asyncio.sleep(0.001)
+    assert (await p.events.publish("orders", {"id": "x"})).quarantined
+    assert (await p.events.topic("orders")).settings.retention.count == 7
+    with pytest.raises(DeclarationError, match="what it publishes: the type `object` has no schema"):
+        service.publishes("orders", object)
+
+
 async def test_events_wait_for_a_node_and_a_restart_loses_and_repeats_none(p: RunningPlatform) -> None:
     seen: list[Any] = []
     service = mailer(seen)
