@@ -17,6 +17,7 @@ PAGES = (
     "docs/tutorial/hand-it-on.md",
     "docs/howto/call-from-scripts.md",
     "docs/howto/openapi.md",
+    "docs/howto/events.md",
     "docs/howto/explore-in-a-shell.md",
     "docs/howto/run-any-http-program.md",
     "docs/howto/run-from-git.md",
