@@ -108,7 +108,7 @@ class Push(Call):
         self._over = True
         pusher = self._pusher
         if payload == _NIL:
-            pusher.leader.ack(self._number)
+            pusher.leader.settle(self._number)
         else:
             self._settle_otherwise(payload)
         pusher.pump()
@@ -144,7 +144,7 @@ class Push(Call):
             leader.fail(number, f"{self.service}.{self.endpoint} answered with something that is no outcome", node)
             return
         if outcome is None:
-            leader.ack(number)
+            leader.settle(number)
         else:
             leader.fail(number, outcome.error, node, delay=outcome.retry_after, dead=outcome.dead)
 
