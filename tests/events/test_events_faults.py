@@ -21,7 +21,7 @@ from tests.events.conftest import ORIGIN, Bench
 class Failing(SQLiteEngine):
     """An engine whose next commits go wrong as a test says."""
 
-    fail: Callable[[Batch], errors.Error | None] = staticmethod(lambda _: None)  # type: ignore[assignment]
+    fail: Callable[[Batch], errors.Error | None] = staticmethod(lambda _: None)
     committed_first = False
 
     async def commit(self, batch: Batch) -> Committed:

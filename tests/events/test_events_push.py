@@ -388,6 +388,35 @@ async def test_events_over_http_from_publish_to_ack(p: RunningPlatform) -> None:
         assert got.status == 401
 
 
+async def test_what_was_published_as_json_comes_to_handlers_as_their_types(p: RunningPlatform) -> None:
+    class Picture(msgspec.Struct):
+        content: bytes
+        sizes: dict[int, int]
+
+    seen: list[Any] = []
+    service = Service("album")
+
+    @service.consume("pictures")
+    async def keep(picture: Picture) -> None:
+        seen.append(picture)
+
+    @service.consume("pictures")
+    async def note(event: Event[Picture]) -> None:
+        seen.append(event.payload)
+
+    await p.serve(service)
+    document = {"topic": "pictures", "payload": {"content": "aGVsbG8=", "sizes": {"1": 2}}}
+    headers = {"Authorization": f"Bearer {p.token}"}
+    async with (
+        aiohttp.ClientSession(p.http, headers=headers) as session,
+        session.post("/events/publish", json=document) as got,
+    ):
+        assert got.status == 200
+    await p.events.publish("pictures", Picture(b"hello", {1: 2}))
+    await until(lambda: len(seen) == 4)
+    assert seen == [Picture(b"hello", {1: 2})] * 4
+
+
 async def test_server_sent_events_resume_behind_the_last_one(p: RunningPlatform) -> None:
     async def follow(last: str | None, count: int, address: str = "after=0&") -> list[tuple[str, Any]]:
         headers = {"Authorization": f"Bearer {p.token}", "Accept": "text/event-stream"}

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from microlite.core import errors
+from microlite.core.description.structs import Encoding
 from microlite.core.engine.api import Batch, Delete
 from microlite.core.events import records
 from microlite.core.events.api import (
@@ -103,15 +104,23 @@ class Events:
         operations, _ = await self._publisher.plan(origin, change)
         return operations
 
-    async def plan_publish(self, origin: Origin, change: Publish) -> tuple[tuple[Operation, ...], Published]:
-        """The operations that publish an event, none for a duplicate; and what to say of it once they are on disk."""
-        await self.topics.use(origin.namespace)
-        return await self._publisher.plan(origin, change)
+    async def plan_publish(
+        self, origin: Origin, change: Publish, asked: Encoding = Encoding.MSGPACK
+    ) -> tuple[tuple[Operation, ...], Published]:
+        """The operations that publish an event, none for a duplicate; and what to say of it once they are on disk.
 
-    async def publish(self, origin: Origin, changes: list[Publish]) -> list[Published]:
+        Args:
+            asked: how its publisher wrote it.
+        """
+        await self.topics.use(origin.namespace)
+        return await self._publisher.plan(origin, change, asked)
+
+    async def publish(
+        self, origin: Origin, changes: list[Publish], asked: Encoding = Encoding.MSGPACK
+    ) -> list[Published]:
         """Publish events, all or none; see the endpoint."""
         await self.topics.use(origin.namespace)
-        return await self._publisher.publish(origin, changes)
+        return await self._publisher.publish(origin, changes, asked)
 
     # -- consuming -----------------------------------------------------------------------------------------------------
 
