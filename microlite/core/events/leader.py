@@ -45,6 +45,9 @@ LATER: Final = 0.2
 
 LATEST: Final = 5.0
 
+LAST_COMMIT: Final = 1.0
+"""Seconds that a group which is closed has to bring its last acks to disk."""
+
 log = logging.getLogger("microlite.events")
 
 
@@ -111,6 +114,7 @@ class Leader:
         self._clock = clock
         self._cursor_revision = cursor_revision
         self._acked: set[int] = set()  # by transactions, before the entries were read
+        self._orphans: set[int] = set()  # positions of which failures are kept, and which are gone
         self._merge: set[int] = set()  # acks of transactions to be marked as merged
         self._planned: set[int] = set()  # positions whose ack may come with a transaction
         self._failed_revisions: dict[int, int] = {}
@@ -146,6 +150,7 @@ class Leader:
         while self.group.missing and self.group.room:
             await self._fill()
         await self._fill()
+        self._look_for_orphans()
         self._spawn(self._read_ahead(), "read")
         self._committing = self._spawn(self._keep_committing(), "commit")
 
@@ -158,7 +163,7 @@ class Leader:
             self._lingering.cancel()
         if not stopped and self._committing is not None:
             self._dirty.set()  # what was acknowledged goes to disk before the end
-            await asyncio.wait([self._committing], timeout=LATEST)
+            await asyncio.wait([self._committing], timeout=LAST_COMMIT)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -406,6 +411,7 @@ class Leader:
                     self._roomy.clear()
                     await self._roomy.wait()
                 elif await self._fill():
+                    self._look_for_orphans()
                     self.tell()
                     if group.dirty:
                         self._dirty.set()
@@ -431,6 +437,18 @@ class Leader:
             group.skip(min(state.first - 1, state.last))  # all of it was trimmed
             return True
         return False
+
+    def _look_for_orphans(self) -> None:
+        """What was kept of entries that were trimmed is of no use any more."""
+        if not (self._failures or self._acked):
+            return
+        passed = {p for p in (*self._failures, *self._acked) if p <= self.group.read_to}.difference(self.group.missing)
+        self._merge.update(passed & self._acked)
+        self._acked -= passed
+        self._orphans.update(passed & self._failures.keys())
+        for position in passed & self._failures.keys():
+            del self._failures[position]
+        self._dirty.set()
 
     async def _read_missing(self, position: int) -> None:
         page = await self._engine.read(self.namespace, stream_of(self.topic), after=position - 1, limit=1)
@@ -488,7 +506,7 @@ class Leader:
     async def _keep_committing(self) -> None:
         delay = LATER
         while True:
-            if not (self.group.dirty or self._merge):
+            if not (self.group.dirty or self._merge or self._orphans):
                 if self.closed:
                     return
                 self._dirty.clear()
@@ -496,8 +514,9 @@ class Leader:
                 continue
             changes = self.group.begin_commit()
             merged = list(self._merge)[:COMMIT_CHANGES]
+            orphans = list(self._orphans)[:COMMIT_CHANGES]
             try:
-                await self._commit(changes, merged)
+                await self._commit(changes, merged, orphans)
             except errors.Conflict:
                 self.group.abort_commit()
                 await self._look_again(changes)
@@ -516,14 +535,16 @@ class Leader:
                 continue
             delay = LATER
             self._merge.difference_update(merged)
+            self._orphans.difference_update(orphans)
             self._end_commit(changes)
 
-    async def _commit(self, changes: Changes, merged: list[int]) -> None:
+    async def _commit(self, changes: Changes, merged: list[int], orphans: list[int]) -> None:
         if not self.durable:
             for dead in changes.dead:
                 log.warning("an event of %s failed %d times, and is given up", self.topic, dead.failures.count)
             return
         operations = self._operations(changes, merged)
+        operations += [Delete(FAILED, entry_key(self.topic, self.name, position)) for position in orphans]
         committed = await self._engine.commit(Batch(self.namespace, tuple(operations)))
         self._cursor_revision = committed.revision
         for position, _ in changes.failed:
