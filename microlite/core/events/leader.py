@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
@@ -494,9 +495,10 @@ class Leader:
 
     def _on_acked(self, position: int) -> None:
         number = self.group.number_of(position)
-        self._merge.add(position)
-        if not self.group.acked(position) and position > self.group.read_to:
-            self._acked.add(position)
+        if not self.group.acked(position) and (position > self.group.read_to or position in self.group.missing):
+            self._acked.add(position)  # until its entry is read
+        else:
+            self._merge.add(position)
         if number is not None:
             self._landed(number)
         self._dirty.set()
@@ -506,14 +508,14 @@ class Leader:
     async def _keep_committing(self) -> None:
         delay = LATER
         while True:
-            if not (self.group.dirty or self._merge or self._orphans):
+            if not self._has_work:
                 if self.closed:
                     return
                 self._dirty.clear()
                 await self._dirty.wait()
                 continue
             changes = self.group.begin_commit()
-            merged = list(self._merge)[:COMMIT_CHANGES]
+            merged = self._mergeable(changes)
             orphans = list(self._orphans)[:COMMIT_CHANGES]
             try:
                 await self._commit(changes, merged, orphans)
@@ -537,6 +539,19 @@ class Leader:
             self._merge.difference_update(merged)
             self._orphans.difference_update(orphans)
             self._end_commit(changes)
+
+    @property
+    def _has_work(self) -> bool:
+        group = self.group
+        return group.dirty or bool(self._orphans) or any(position <= group.head for position in self._merge)
+
+    def _mergeable(self, changes: Changes) -> list[int]:
+        """Acks of transactions that this commit makes superfluous: the cursor has them."""
+        if not self._merge:
+            return []
+        still_open = set(changes.open)
+        found = (position for position in self._merge if position <= changes.head and position not in still_open)
+        return list(itertools.islice(found, COMMIT_CHANGES))
 
     async def _commit(self, changes: Changes, merged: list[int], orphans: list[int]) -> None:
         if not self.durable:
