@@ -569,8 +569,10 @@ class Leader:
         now = self._clock.now()
         cursor = records.CursorRecord(changes.head, changes.open)
         expect = self._cursor_revision or Presence.ABSENT
+        name = group_key(self.topic, self.name)
         operations: list[Operation] = [
-            Put(CURSORS, group_key(self.topic, self.name), records.encode(cursor), expect=expect)
+            Check(GROUPS, name, self.revision),  # there is no other leader
+            Put(CURSORS, name, records.encode(cursor), expect=expect),
         ]
         for position, failures in changes.failed:
             key = entry_key(self.topic, self.name, position)
@@ -630,6 +632,7 @@ class Leader:
         group = await records.read_as(self._engine, self.namespace, GROUPS, key, records.decode_group)
         if group is None or group[0].epoch != self.epoch:
             raise errors.ServiceUnavailable("the group has another leader")
+        self.revision = group[1]
         record = await self._engine.get(self.namespace, CURSORS, key)
         self._cursor_revision = record.revision if record is not None else 0
         failed = [position for position, _ in changes.failed]
