@@ -75,7 +75,7 @@ def _schemas(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     )
 
 
-SCHEMAS = st.recursive(st.just({}) | st.just(True), _schemas, max_leaves=6).filter(
+SCHEMAS: st.SearchStrategy[Any] = st.recursive(st.just({}) | st.just(True), _schemas, max_leaves=6).filter(
     lambda schema: isinstance(schema, dict)
 )
 

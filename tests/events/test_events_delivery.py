@@ -275,6 +275,19 @@ async def test_groups_that_nobody_uses_are_closed_and_go_on_where_they_were(benc
     assert await bench.payloads() == ["b"]
 
 
+async def test_a_slow_consumer_costs_no_more_than_its_window(bench: Bench) -> None:
+    for _ in range(10):
+        await bench.publish(*range(300))
+    (event,) = await bench.pull(1)
+    leader = bench.events.leaders.all()[0]
+    await until(lambda: not leader.group.room)
+    assert leader.group.unsettled == 1_000
+    await bench.ack(event)
+    assert [event.payload for event in await bench.pull(2)] == [1, 2]
+    (status,) = await bench.events.groups.all(ORIGIN, "t")
+    assert status.lag == 2_999
+
+
 async def test_a_name_that_is_none_is_refused(bench: Bench) -> None:
     for topic in ("", "a/b", "-a", "ä", "x" * 101):
         with pytest.raises(errors.BadRequest, match="topic"):
@@ -283,3 +296,22 @@ async def test_a_name_that_is_none_is_refused(bench: Bench) -> None:
         await bench.pull(group="a b")
     with pytest.raises(errors.BadRequest, match="no id of a delivery"):
         await bench.events.ack(ORIGIN, ["nonsense"])
+
+
+async def test_an_ack_that_is_found_at_the_start_counts_until_the_cursor_has_it(open_bench: Open) -> None:
+    """Acks of transactions above and among what is open, over several restarts."""
+    async with open_bench() as bench:
+        await bench.publish(*range(8))
+        events = await bench.pull()
+        await bench.ack(events[1])
+        for number in (3, 6):
+            plan = await bench.events.plan(ORIGIN, Ack(delivery=events[number].delivery))
+            await bench.engine.commit(Batch("default", plan))
+    for _ in range(3):
+        async with open_bench() as bench:
+            assert await bench.payloads() == [0, 2, 4, 5, 7]
+            await until(lambda: not bench.events.leaders.all()[0]._has_work)
+            await bench.advance(700)
+    async with open_bench() as bench:
+        assert await bench.payloads() == [0, 2, 4, 5, 7]
+        assert await bench.engine.count("default", "events/acks") == 0

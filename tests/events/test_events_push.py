@@ -14,7 +14,10 @@ import pytest
 
 import microlite
 from microlite import Context, Event, Reject, RetryLater, Service, errors
+from microlite.core.context import Origin
 from microlite.core.description import DeclarationError
+from microlite.core.engine.api import Batch
+from microlite.core.events.api import Ack
 from microlite.testing import RunningPlatform, platform
 from tests.events.conftest import until
 
@@ -146,6 +149,20 @@ async def test_a_topic_takes_the_schema_of_its_consumer(p: RunningPlatform) -> N
     await p.events.publish("orders", Order(1, datetime.now(UTC)))
 
 
+async def test_a_topic_takes_what_its_publisher_declares(p: RunningPlatform) -> None:
+    service = Service("orders")
+    service.publishes("orders", Order, misfits="quarantine")
+    await p.events.set_topic("orders", count=7)
+    await p.serve(service)
+    async with asyncio.timeout(10):
+        while not (await p.events.topic("orders")).settings.schema:
+            await asyncio.sleep(0.001)
+    assert (await p.events.publish("orders", {"id": "x"})).quarantined
+    assert (await p.events.topic("orders")).settings.retention.count == 7
+    with pytest.raises(DeclarationError, match="what it publishes: the type `object` has no schema"):
+        service.publishes("orders", object)
+
+
 async def test_events_wait_for_a_node_and_a_restart_loses_and_repeats_none(p: RunningPlatform) -> None:
     seen: list[Any] = []
     service = mailer(seen)
@@ -217,6 +234,28 @@ async def test_a_delivery_that_takes_too_long_is_given_up_unless_it_is_extended(
     await until_saved(p)
     (letter,) = (await p.events.dead_letters("orders")).letters
     assert (letter.event.payload, letter.error) == ("short", "it was not acknowledged in time")
+
+
+async def test_an_endpoint_that_acknowledges_by_a_transaction_goes_on_behind_it(p: RunningPlatform) -> None:
+    log: list[str] = []
+    service = Service("mailer")
+    events, engine = p._booted.events, p._booted.engine
+
+    @service.consume("orders", group="mail")
+    async def mail(ctx: Context) -> None:
+        plan = await events.plan(Origin("default"), Ack(delivery=ctx.metadata["event-delivery"]))
+        await engine.commit(Batch("default", plan))
+        log.append("acknowledged")
+        async with asyncio.timeout(10):
+            while (await events.groups.all(Origin("default")))[0].lag:
+                await asyncio.sleep(0.001)
+        log.append("gone on")
+
+    await p.serve(service)
+    await p.events.publish("orders")
+    await until(lambda: len(log) == 2)
+    await p.events.publish("orders")
+    await until(lambda: len(log) == 4)
 
 
 async def test_no_more_are_handled_at_a_time_than_the_group_allows(p: RunningPlatform) -> None:
@@ -372,6 +411,35 @@ async def test_events_over_http_from_publish_to_ack(p: RunningPlatform) -> None:
             assert got.status == 409
     async with aiohttp.ClientSession(p.http) as session, session.get("/events/read?topic=t") as got:
         assert got.status == 401
+
+
+async def test_what_was_published_as_json_comes_to_handlers_as_their_types(p: RunningPlatform) -> None:
+    class Picture(msgspec.Struct):
+        content: bytes
+        sizes: dict[int, int]
+
+    seen: list[Any] = []
+    service = Service("album")
+
+    @service.consume("pictures")
+    async def keep(picture: Picture) -> None:
+        seen.append(picture)
+
+    @service.consume("pictures")
+    async def note(event: Event[Picture]) -> None:
+        seen.append(event.payload)
+
+    await p.serve(service)
+    document = {"topic": "pictures", "payload": {"content": "aGVsbG8=", "sizes": {"1": 2}}}
+    headers = {"Authorization": f"Bearer {p.token}"}
+    async with (
+        aiohttp.ClientSession(p.http, headers=headers) as session,
+        session.post("/events/publish", json=document) as got,
+    ):
+        assert got.status == 200
+    await p.events.publish("pictures", Picture(b"hello", {1: 2}))
+    await until(lambda: len(seen) == 4)
+    assert seen == [Picture(b"hello", {1: 2})] * 4
 
 
 async def test_server_sent_events_resume_behind_the_last_one(p: RunningPlatform) -> None:

@@ -31,11 +31,11 @@ WINDOW_BYTES: Final = 8 << 20
 KEPT_ATTEMPTS: Final = 20
 """Failed attempts of an entry that are remembered in full; of more, the latest."""
 
-COMMIT_CHANGES: Final = 300
-"""Entries whose failures and deaths go into one commit."""
+COMMIT_CHANGES: Final = 150
+"""Entries whose failures and deaths go into one commit; each is up to three operations of the engine."""
 
 COMMIT_BYTES: Final = 3 << 20
-"""Bytes of dead entries in one commit, beyond one entry."""
+"""Bytes of dead entries and of errors in one commit, beyond one entry."""
 
 
 class Stage(Enum):
@@ -109,6 +109,7 @@ class Changes(msgspec.Struct, frozen=True):
 class _Entry:
     __slots__ = (
         "attempts",
+        "awaited",
         "count",
         "dead",
         "deadline",
@@ -133,6 +134,7 @@ class _Entry:
         self.number = 0
         self.kept = False  # whether its failures are on disk
         self.dead = False
+        self.awaited = False  # whether another one waited for it when it was settled
 
 
 class Group:
@@ -165,6 +167,7 @@ class Group:
         self._deliveries: dict[int, _Entry] = {}
         self._numbers = itertools.count(1)
         self._bytes = 0
+        self._awaited = 0
         self._moved = False  # whether the head or the holes below it are other than on disk
 
     # -- entries come in -----------------------------------------------------------------------------------------------
@@ -387,7 +390,7 @@ class Group:
         for entry in self._settled.values():
             if entry.dead:
                 deaths += 1
-                size += len(entry.payload)
+                size += len(entry.payload) + _weight(entry)
                 if deaths > COMMIT_CHANGES or (size > COMMIT_BYTES and deaths > 1):
                     break
             elif entry.kept:
@@ -395,7 +398,12 @@ class Group:
                 if deaths > COMMIT_CHANGES:
                     break
             settled.append(entry)
-        failed = list(itertools.islice(self._failed.values(), max(0, COMMIT_CHANGES - deaths)))
+        failed: list[_Entry] = []
+        for entry in self._failed.values():
+            size += _weight(entry)
+            if len(failed) + deaths >= COMMIT_CHANGES or (size > COMMIT_BYTES and failed):
+                break
+            failed.append(entry)
         late = set(self._settled)
         late.difference_update(entry.position for entry in settled)
         head = max(self.head, max((entry.position for entry in settled), default=0))
@@ -418,6 +426,7 @@ class Group:
         for position in changes.settled:
             entry = self._settled.pop(position)
             self._bytes -= len(entry.payload)
+            self._awaited -= entry.awaited
             if entry.key:
                 self._free_key(entry.key)
         for position, _ in changes.failed:
@@ -433,6 +442,16 @@ class Group:
         self._moved = True
 
     # -- what is there -------------------------------------------------------------------------------------------------
+
+    @property
+    def settled(self) -> int:
+        """How many entries are settled, and not on disk yet."""
+        return len(self._settled)
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether an entry waits for one with its key that is settled, and not on disk yet."""
+        return self._awaited > 0
 
     @property
     def retrying(self) -> int:
@@ -486,6 +505,9 @@ class Group:
 
     def _settle(self, entry: _Entry) -> None:
         entry.stage = Stage.SETTLED
+        if entry.key and len(self._keys[entry.key]) > 1:
+            self._awaited += 1
+            entry.awaited = True
         del self._entries[entry.position]
         self._settled[entry.position] = entry
 
@@ -496,3 +518,8 @@ class Group:
             del self._keys[key]
             return
         self._begin(self._entries[line[0]])
+
+
+def _weight(entry: _Entry) -> int:
+    """About how many bytes what is kept of an entry's failures has, at most."""
+    return sum(4 * len(attempt.error) for attempt in entry.attempts)
