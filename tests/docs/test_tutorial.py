@@ -15,6 +15,8 @@ PAGES = (
     "docs/tutorial/two-services.md",
     "docs/tutorial/the-dashboard.md",
     "docs/tutorial/hand-it-on.md",
+    "docs/tutorial/job-queue.md",
+    "docs/tutorial/order-flow.md",
     "docs/howto/call-from-scripts.md",
     "docs/howto/openapi.md",
     "docs/howto/explore-in-a-shell.md",
@@ -24,6 +26,7 @@ PAGES = (
     "docs/howto/start-a-new-service.md",
     "docs/howto/stream.md",
     "docs/howto/test-a-service.md",
+    "docs/howto/transactions.md",
     "docs/howto/upload-files.md",
 )
 
