@@ -363,6 +363,10 @@ def library_page() -> str:
             blocks += [f"## {name}", f"```python\n{_signature(_definition(tree, name))}\n```", prose(value.__doc__)]
         else:
             blocks += [f"## {name}", *_alias(tree, name)]
+    for place in _STATE:
+        module_name, _, name = place.partition(":")
+        module = import_module(f"microlite.core.library.state.{module_name}")
+        blocks += _class_blocks(name, getattr(module, name))
     return page("The library", *blocks)
 
 
@@ -386,7 +390,25 @@ def _class_blocks(name: str, kind_: type) -> Iterator[str]:
                     yield from _member_blocks(name, member, is_property="property" in marks)
 
 
-_INTERNAL: Final = frozenset({"call_raw", "stream_raw", "wrap", "peer", "start_hooks", "stop_hooks"})
+_STATE: Final = (
+    "events:Events",
+    "events:Delivery",
+    "schedules:Schedules",
+    "store:Table",
+    "store:Store",
+    "transaction:Transaction",
+    "transaction_store:TransactionTable",
+    "transaction_store:TransactionStore",
+    "transaction_store:TransactionBlobs",
+    "transaction_parts:TransactionEvents",
+    "transaction_parts:TransactionConfig",
+    "transaction_parts:TransactionSchedules",
+)
+"""What a context leads to: `ctx.store` and its like."""
+
+_INTERNAL: Final = frozenset(
+    {"call_raw", "stream_raw", "wrap", "peer", "start_hooks", "stop_hooks", "note", "check_open"}
+)
 """Public in the code, since other modules use them; not for the authors of services."""
 
 
