@@ -11,6 +11,7 @@ from microlite.version import __version__
 
 if TYPE_CHECKING:
     from microlite.core import errors
+    from microlite.core.broker.api import Message
     from microlite.core.context import Account
     from microlite.core.description.file_head import FileHead
     from microlite.core.events.api import Event, Reject, RetryLater
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from microlite.core.library.handlers import endpoint
     from microlite.core.library.middleware import Invocation, Proceed
     from microlite.core.library.service import Service
+    from microlite.core.library.state.store import Record, Store, Table
     from microlite.core.library.stream import Stream
 
 _PLACES = {
@@ -29,11 +31,15 @@ _PLACES = {
     "File": "microlite.core.library.file",
     "FileHead": "microlite.core.description.file_head",
     "Invocation": "microlite.core.library.middleware",
+    "Message": "microlite.core.broker.api",
     "Proceed": "microlite.core.library.middleware",
+    "Record": "microlite.core.library.state.store",
     "Reject": "microlite.core.events.api",
     "RetryLater": "microlite.core.events.api",
     "Service": "microlite.core.library.service",
+    "Store": "microlite.core.library.state.store",
     "Stream": "microlite.core.library.stream",
+    "Table": "microlite.core.library.state.store",
     "connect": "microlite.core.library.connect",
     "endpoint": "microlite.core.library.handlers",
     "errors": "microlite.core",
@@ -46,11 +52,15 @@ __all__ = [
     "File",
     "FileHead",
     "Invocation",
+    "Message",
     "Proceed",
+    "Record",
     "Reject",
     "RetryLater",
     "Service",
+    "Store",
     "Stream",
+    "Table",
     "__version__",
     "connect",
     "endpoint",

@@ -363,11 +363,26 @@ def library_page() -> str:
             blocks += [f"## {name}", f"```python\n{_signature(_definition(tree, name))}\n```", prose(value.__doc__)]
         else:
             blocks += [f"## {name}", *_alias(tree, name)]
-    for place in _STATE:
-        module_name, _, name = place.partition(":")
-        module = import_module(f"microlite.core.library.state.{module_name}")
-        blocks += _class_blocks(name, getattr(module, name))
+    for module_name, class_name in STATE:
+        blocks += _class_blocks(class_name, getattr(import_module(module_name), class_name))
     return page("The library", *blocks)
+
+
+STATE: Final = (
+    ("microlite.core.library.state.broker", "Broker"),
+    ("microlite.core.library.state.config", "Config"),
+    ("microlite.core.library.state.events", "Events"),
+    ("microlite.core.library.state.events", "Delivery"),
+    ("microlite.core.library.state.schedules", "Schedules"),
+    ("microlite.core.library.state.store", "Store"),
+    ("microlite.core.library.state.transaction", "Transaction"),
+    ("microlite.core.library.state.transaction_store", "TransactionStore"),
+    ("microlite.core.library.state.transaction_store", "TransactionBlobs"),
+    ("microlite.core.library.state.transaction_parts", "TransactionEvents"),
+    ("microlite.core.library.state.transaction_parts", "TransactionConfig"),
+    ("microlite.core.library.state.transaction_parts", "TransactionSchedules"),
+)
+"""What a context has for the state of a service, by properties: module and class."""
 
 
 def _class_blocks(name: str, kind_: type) -> Iterator[str]:
@@ -389,22 +404,6 @@ def _class_blocks(name: str, kind_: type) -> Iterator[str]:
                 if not member.name.startswith("_") and "overload" not in marks and member.name not in _INTERNAL:
                     yield from _member_blocks(name, member, is_property="property" in marks)
 
-
-_STATE: Final = (
-    "events:Events",
-    "events:Delivery",
-    "schedules:Schedules",
-    "store:Table",
-    "store:Store",
-    "transaction:Transaction",
-    "transaction_store:TransactionTable",
-    "transaction_store:TransactionStore",
-    "transaction_store:TransactionBlobs",
-    "transaction_parts:TransactionEvents",
-    "transaction_parts:TransactionConfig",
-    "transaction_parts:TransactionSchedules",
-)
-"""What a context leads to: `ctx.store` and its like."""
 
 _INTERNAL: Final = frozenset(
     {"call_raw", "stream_raw", "wrap", "peer", "start_hooks", "stop_hooks", "note", "check_open"}

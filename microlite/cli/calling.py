@@ -129,9 +129,12 @@ def _write_content(documents: Iterator[bytes], described: DescribedEndpoint) -> 
     """Write bytes or text to stdout; bytes not to a terminal, which they would upset."""
     import base64
 
-    size = 0
+    size, media_type = 0, described.produces
     for document in documents:
-        text: str = msgspec.json.decode(document) or ""
+        text: str | dict[str, object] = msgspec.json.decode(document) or ""
+        if isinstance(text, dict):
+            media_type = str(text.get("content_type", media_type))  # the head of a file: its bytes follow
+            continue
         if not _is_bytes(described):
             click.echo(text, nl=sys.stdout.isatty())
             continue
@@ -141,9 +144,7 @@ def _write_content(documents: Iterator[bytes], described: DescribedEndpoint) -> 
             sys.stdout.buffer.write(content)
             sys.stdout.buffer.flush()
     if size and sys.stdout.isatty():
-        click.echo(
-            f"{described.produces}, {size:,} bytes: write it to a file, with > FILE behind the command", err=True
-        )
+        click.echo(f"{media_type}, {size:,} bytes: write it to a file, with > FILE behind the command", err=True)
 
 
 def _is_bytes(described: DescribedEndpoint) -> bool:

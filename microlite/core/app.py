@@ -16,6 +16,7 @@ from microlite.core import errors
 from microlite.core.auth.admin_token import admin_token
 from microlite.core.auth.one_time_links import OneTimeLinks
 from microlite.core.auth.web_sessions import WebSessions
+from microlite.core.broker.broker import Broker
 from microlite.core.catalog import Parts, built_in_services
 from microlite.core.clock import Clock, SystemClock
 from microlite.core.config.assembly import assemble_configuration
@@ -54,6 +55,7 @@ from microlite.version import __version__
 from microlite.web.dashboard.parts import DashboardParts
 from microlite.web.dashboard.server import bind_dashboard
 from microlite.web.gateway.feed import PathFeed
+from microlite.web.gateway.kept_answers import KeptAnswers
 from microlite.web.gateway.options import GatewayOptions
 from microlite.web.gateway.ports import PortTaken
 from microlite.web.gateway.server import Gateway
@@ -235,6 +237,7 @@ class Platform:
             admin_token=self.token,
             clock=self.clock,
             ready=lambda: self._ready,
+            answers=KeptAnswers(self.engine, self.clock),
         )
         await gateway.start()
         return gateway
@@ -246,6 +249,7 @@ class Platform:
             dashboard=self.dashboard_url,
             configuration=self.configuration,
             configuration_views=self.configuration_views,
+            broker=Broker(self.engine, self.membership, self.clock),
             events=self.events,
             registry=self.registry,
             membership=self.membership,

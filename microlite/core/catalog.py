@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from microlite.core.auth.service import auth_service
+from microlite.core.broker.service import broker_service
 from microlite.core.config.service import config_service
 from microlite.core.events.service import events_service
 from microlite.core.network.service import network_service
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from microlite.core.auth.one_time_links import OneTimeLinks
+    from microlite.core.broker.broker import Broker
     from microlite.core.config.configuration import Configuration
     from microlite.core.config.view import Views
     from microlite.core.engine.api import Engine
@@ -41,6 +43,7 @@ class Parts:
         *,
         links: OneTimeLinks,
         dashboard: str,
+        broker: Broker,
         configuration: Configuration,
         configuration_views: Views,
         events: Events,
@@ -56,6 +59,7 @@ class Parts:
     ) -> None:
         self.links = links
         self.dashboard = dashboard
+        self.broker = broker
         self.configuration = configuration
         self.configuration_views = configuration_views
         self.events = events
@@ -72,6 +76,7 @@ class Parts:
 
 CATALOG: Final[tuple[Callable[[Parts], Service], ...]] = (
     lambda parts: auth_service(parts.links, parts.dashboard),
+    lambda parts: broker_service(parts.broker),
     lambda parts: config_service(parts.configuration, parts.configuration_views),
     lambda parts: events_service(parts.events),
     lambda parts: network_service(parts.membership),

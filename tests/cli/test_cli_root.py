@@ -194,7 +194,12 @@ def test_a_client_command_loads_no_event_loop(home: Path, platform: StandIn, wor
 
 LISTS_NOTHING = {
     *("new", "server", "run", "update", "kill", "attach", "stream", "shell", "web", "test", "completion"),
+    *("store write", "store delete", "store export", "store import"),
     *("openapi", "user config set", "user config delete"),
+    *(f"schedules {name}" for name in ("add", "pause", "resume", "remove", "run")),
+    *("broker unsubscribe", "events ack", "events nack", "events topics create", "events topics delete"),
+    *("events groups delete", "events groups lag", "events groups reset", "events groups settings"),
+    *("events dead delete", "events dead edit", "events dead redrive"),
 }
 """Commands without `--output`: they change something, or, as `openapi` does, print a document of one form only."""
 

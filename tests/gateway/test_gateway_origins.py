@@ -12,7 +12,7 @@ from microlite.web.gateway.origins import Origins
 from tests.gateway.gateway_bench import TOKEN, Start, Wire, describe
 
 PAGE = "https://page.example"
-EXPOSED = "allow, content-range, etag, retry-after, traceparent, www-authenticate"
+EXPOSED = "allow, content-range, etag, idempotent-replayed, retry-after, traceparent, www-authenticate"
 FORM_TYPES = [
     ("application/x-www-form-urlencoded", b"name=x"),
     ("multipart/form-data; boundary=X", b'--X\r\nContent-Disposition: form-data; name="name"\r\n\r\nx\r\n--X--\r\n'),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
-from microlite import File, Service
+from microlite import File, FileHead, Service
 from microlite.web.openapi import document
 
 BINARY = {"type": "string", "format": "binary"}
@@ -43,6 +43,14 @@ def describe() -> Any:
     @service.endpoint(produces="text/csv")
     async def export() -> AsyncIterator[str]:
         yield ""
+
+    @service.endpoint(consumes="*/*")
+    async def take(content: AsyncIterator[bytes], album: str = "") -> None:
+        """Any type."""
+
+    @service.endpoint(produces="*/*")
+    async def give(name: str) -> AsyncIterator[FileHead | bytes]:
+        yield b""
 
     return document([service.describe()])
 
@@ -81,3 +89,27 @@ def test_a_declared_media_type_is_that_of_the_reply(paths: Any) -> None:
         assert "204" in answers
     stream = paths["/photos/export"]["get"]["responses"]["200"]
     assert stream["content"] == {"text/csv": {"schema": {"type": "string"}}}
+
+
+def test_a_body_of_any_type_is_shown_as_that(paths: Any) -> None:
+    content = paths["/photos/take"]["post"]["requestBody"]["content"]
+    assert list(content) == ["*/*", "multipart/form-data"]
+    assert content["*/*"]["schema"] == BINARY
+
+
+def test_a_file_that_says_itself_what_it_is_has_parts_and_conditions(paths: Any) -> None:
+    operation = paths["/photos/give"]["get"]
+    assert [one["name"] for one in operation["parameters"]] == ["Range", "If-Range", "If-None-Match", "name"]
+    assert {"200", "206", "304"} <= set(operation["responses"])
+    assert operation["responses"]["206"]["content"] == {"*/*": {"schema": BINARY}}
+
+
+def test_what_is_done_once_by_its_key_says_so(paths: Any) -> None:
+    """A unary call that is no GET; streams have no key."""
+
+    def names(path: str, method: str) -> list[str]:
+        return [one["name"] for one in paths[path][method].get("parameters", [])]
+
+    assert "Idempotency-Key" in names("/photos/add", "post")
+    assert "Idempotency-Key" not in names("/photos/draw", "get")
+    assert "Idempotency-Key" not in names("/photos/take", "post")

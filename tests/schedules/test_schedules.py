@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import msgspec
 import pytest
 
 from microlite import Context, Service, errors
+from microlite.core.clock import ManualClock
 from microlite.core.schedules.api import KEPT_RUNS, Outcome, Run, Schedule
 
 if TYPE_CHECKING:
@@ -57,6 +59,11 @@ class Work:
 @pytest.fixture
 def work() -> Work:
     return Work()
+
+
+def clock(platform: RunningPlatform) -> ManualClock:
+    assert isinstance(platform.clock, ManualClock)
+    return platform.clock
 
 
 async def schedule(platform: RunningPlatform, name: str = "work.tick") -> Schedule:
@@ -159,6 +166,26 @@ async def test_a_service_that_is_only_down_keeps_its_schedules(platform: Running
     assert (await schedule(platform)).next == 1_000_001_200
 
 
+async def test_a_machine_that_slept_makes_up_for_it_within_a_minute(platform: RunningPlatform, work: Work) -> None:
+    await platform.serve(work.service(every="4h"))
+    clock(platform).jump(5 * 3600)
+    platform.advance(60)
+    assert await work.name() == "tick"
+    assert (await schedule(platform)).next == 1_000_000_000 + 8 * 3600
+
+
+async def test_a_clock_that_is_set_back_holds_no_interval_up(platform: RunningPlatform, work: Work) -> None:
+    await platform.serve(work.service())
+    clock(platform).jump(-86_400)
+    platform.advance(60)
+    async with asyncio.timeout(5):
+        async for listed in platform.stream("schedules.watch"):
+            if listed[0]["next"] < 1_000_000_000:
+                break
+    platform.advance(600)
+    assert await work.name() == "tick"
+
+
 # -- what was missed -------------------------------------------------------------------------------------------------------
 
 
@@ -218,21 +245,16 @@ async def test_a_run_that_would_overlap_is_skipped_and_told(platform: RunningPla
 async def test_runs_queue_where_that_is_declared(platform: RunningPlatform, work: Work) -> None:
     work.gate.clear()
     await platform.serve(work.service(overlap="queue"))
-    for _ in range(3):
-        platform.advance(600)
-        await asyncio.sleep(0)
-    platform.advance(0)
+    platform.advance(600)
     await work.next()
-    assert work.ran.empty()
-    for _ in range(2):
+    for number in (1, 2):
         platform.advance(600)
-        async with asyncio.timeout(5):
-            async for listed in platform.stream("schedules.watch"):
-                if listed[0]["waiting"] >= 1 and listed[0]["next"] > platform.clock.now():
-                    break
+        await until(platform, *["waiting"] * number, "running")
     assert work.ran.empty()
     work.gate.set()
-    assert [await work.name() for _ in range(2)] == ["tick", "tick"]
+    ran = [await work.next() for _ in range(2)]
+    assert ran == sorted(ran)
+    await until(platform, "done", "done", "done")
 
 
 async def test_runs_stand_side_by_side_where_that_is_declared(platform: RunningPlatform, work: Work) -> None:
@@ -354,13 +376,11 @@ async def test_the_history_keeps_the_last_hundred(platform: RunningPlatform, wor
     await platform.serve(work.service())
     for _ in range(KEPT_RUNS + 40):
         await platform.call("schedules.run", name="work.tick", wait=True)
-        platform.clock.now()
         platform.advance(0.001)
     runs = await history(platform, limit=1000)
     assert KEPT_RUNS <= len(runs) < KEPT_RUNS + 20
-    platform.advance(31 * 86_400)
-    await asyncio.sleep(0)
-    assert len(await history(platform, limit=1000)) <= 1
+    clock(platform).jump(31 * 86_400)
+    assert await history(platform, limit=1000) == []
 
 
 async def test_pages_of_list_and_history_follow_each_other(platform: RunningPlatform, work: Work) -> None:
@@ -468,7 +488,7 @@ async def test_what_cannot_be_scheduled_is_refused(
     service = work.service()
 
     @service.endpoint
-    async def flow() -> Any:
+    async def flow() -> AsyncIterator[int]:
         yield 1
 
     await platform.serve(service)

@@ -202,8 +202,9 @@ class Configuration:
     async def explain(self, namespace: str, path: str, *, reveal: bool) -> list[Explained]:
         """The leaves in force at or below a path, and for each what it hides."""
         top = canonical(path)
-        stack = [await self.stored(namespace, top), *self.layers.stack(namespace)]
-        in_force = await self.effective(namespace, top)
+        stored = await self.stored(namespace, top)
+        stack = [stored, *self.layers.stack(namespace)]
+        in_force = self._merged(namespace, top, stored)
         explained = []
         for one in sorted(in_force):
             leaf = in_force[one]
@@ -226,11 +227,14 @@ class Configuration:
 
     async def effective(self, namespace: str, top: str = "") -> dict[str, Leaf]:
         """The leaves in force at or below a canonical path."""
+        return self._merged(namespace, top, await self.stored(namespace, top))
+
+    def _merged(self, namespace: str, top: str, stored: dict[str, Leaf]) -> dict[str, Leaf]:
         around = {top, *ancestors(top)} if top else set()
         base = {
             path: leaf for path, leaf in self.layers.base(namespace).items() if path in around or lies_within(path, top)
         }
-        return within(overlay(base, await self.stored(namespace, top), is_empty), top)
+        return within(overlay(base, stored, is_empty), top)
 
     async def stored(self, namespace: str, top: str = "") -> dict[str, Leaf]:
         """What was set at, above or below a canonical path."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from microlite.core import errors
@@ -137,6 +136,8 @@ def _unknown(nodes: list[Schema], schema: Schema, word: str, above: str) -> str:
     known = sorted({name for node in nodes for name in conformity.fields(node, schema)})
     if not known:
         return f"expected {conformity.expected(nodes, schema)} at {_name(above)}, and no table"
+    import difflib  # seldom needed, and 5 ms to import
+
     near = difflib.get_close_matches(word, known, n=1) if len(word) <= _MAX_GUESSED else []
     return (
         f"no such setting; did you mean {join(above, near[0])}?"

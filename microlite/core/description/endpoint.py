@@ -10,6 +10,7 @@ import msgspec
 
 from microlite.core.description.annotations import format_type
 from microlite.core.description.codec import Codec, encode_json, encode_msgpack
+from microlite.core.description.entity_tag import check_etag
 from microlite.core.description.event_id import check_event_id
 from microlite.core.description.media_type import check_consumed, check_media_type
 from microlite.core.description.rejection import bad_payload
@@ -49,6 +50,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     produces: str = ""
     event_id: str = ""
     consumes: str = ""
+    etag: str = ""
     triggers: tuple[Trigger, ...] = ()
 
 
@@ -228,6 +230,7 @@ def compile_endpoint(
         produces=check_media_type(options.produces, signature),
         event_id=check_event_id(options.event_id, response, signature),
         consumes=check_consumed(options.consumes, signature),
+        etag=check_etag(options.etag, signature, response),
         triggers=options.triggers,
     )
     return Endpoint(function, description, signature)

@@ -102,12 +102,18 @@ class Subscribe(msgspec.Struct, frozen=True, kw_only=True, tag="subscribe"):
         queue: with it, each message goes to one node of the queue group; without it to every node.
         limit: most messages that wait for a node.
         overflow: what happens to more: `drop_oldest`, `drop_newest`.
+        concurrency: most messages that a node handles at a time; 1 keeps them in their order.
+        parameter: the field of the request that gets the message; empty where the endpoint takes none.
+        whole: whether that is the message with topic and headers, and not only its value.
     """
 
     topic: str
     queue: str = ""
     limit: int = 1_000
     overflow: str = "drop_oldest"
+    concurrency: int = 1
+    parameter: str = ""
+    whole: bool = False
 
 
 class Missed(StrEnum):
@@ -182,6 +188,7 @@ class EndpointDescription(msgspec.Struct, frozen=True, kw_only=True):
         produces: the media type of the reply, `image/png`, which then is bytes or text and no JSON; `*/*` for a stream that
             says so itself, by a `FileHead` before the bytes; empty for JSON.
         consumes: `*/*` where the body of a request is the caller's stream of bytes, whatever its media type; else empty.
+        etag: the field of the reply that is its entity tag on HTTP; without one the content makes the tag.
         triggers: what calls it by itself. The gateway does not offer an endpoint that has one.
     """
 
@@ -200,6 +207,7 @@ class EndpointDescription(msgspec.Struct, frozen=True, kw_only=True):
     produces: str = ""
     event_id: str = ""
     consumes: str = ""
+    etag: str = ""
     triggers: tuple[Trigger, ...] = ()
 
     @property

@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import apsw
 import msgspec
 
 from microlite.core import errors
 from microlite.core.engine.api import MAX_PAGE_BYTES, Change, ChangeKind, Page, Record
 from microlite.core.engine.connection import open_reader
+from microlite.core.engine.integrity import Health, find_problems
 from microlite.core.engine.ledger import DELETE, PUT
 from microlite.core.engine.queries import queries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    import apsw
 
     from microlite.core.engine.ranges import KeyRange
 
@@ -214,6 +214,23 @@ class Reader:
     def buckets(self, namespace: str, now: float) -> tuple[str, ...]:
         """The names of the buckets that hold a record."""
         return tuple(name for (name,) in self.open().execute(self._sql["list_buckets"], (namespace, now)))
+
+    def health(self, *, full: bool) -> Health:
+        """What a look through the whole file finds; see `find_problems`."""
+        with self.moment() as connection:
+            _, revision, _ = connection.execute(self._sql["last_change"]).get or _NO_CHANGE
+            page = int(connection.pragma("page_size"))
+            try:
+                problems = find_problems(connection, full=full)
+            except apsw.CorruptError as error:
+                problems = [str(error)]
+            return Health(
+                problems=tuple(problems),
+                size=int(connection.pragma("page_count")) * page,
+                free=int(connection.pragma("freelist_count")) * page,
+                version=int(connection.pragma("user_version")),
+                revision=revision,
+            )
 
     def _number(self, known: dict[tuple[str, str], int], query: str, namespace: str, name: str) -> int:
         number = known.get((namespace, name))

@@ -10,9 +10,11 @@ import apsw
 from microlite.core import errors
 from microlite.core.engine import limits, stream_reads
 from microlite.core.engine.api import MAX_PAGE_BYTES, Batch
+from microlite.core.engine.copying import Copies
 from microlite.core.engine.creation import create
 from microlite.core.engine.failures import translate
 from microlite.core.engine.lock import FileLock
+from microlite.core.engine.pubsub import PubSub
 from microlite.core.engine.ranges import key_range
 from microlite.core.engine.reader import Numbers, Reader
 from microlite.core.engine.streams import Trim
@@ -23,12 +25,15 @@ from microlite.core.engine.watches import Hub, Watcher
 from microlite.core.engine.writer import Settled, Writer
 
 if TYPE_CHECKING:
+    import contextlib
     import os
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from microlite.core.clock import Clock
     from microlite.core.engine.api import Committed, Entries, Page, Record, StreamState
+    from microlite.core.engine.copying import Snapshot, Tell
+    from microlite.core.engine.integrity import Health
 
 INLINE_RECORDS: Final = 128
 """Reads of up to so many records happen on the event loop, where one costs less than the way to a thread and back."""
@@ -73,7 +78,10 @@ class SQLiteEngine:
         self._threads = ReaderThreads(text, vfs, numbers)
         self._timetable = Timetable(clock, self._writer.look_after)
         self._hub = Hub(self._threads, clock, 0)
+        pubsub = self._pubsub = PubSub()
+        self.publish, self.subscribe = pubsub.publish, pubsub.subscribe
         self._tails = Tails(self._last_position)
+        self._copies = Copies(self.path, vfs, self._writer.hold_log)
         self._opened = False
 
     async def __aenter__(self) -> Self:
@@ -81,6 +89,7 @@ class SQLiteEngine:
         self._lock.acquire()
         try:
             create(self.path, self._vfs)
+            self._copies.clean()
             self._hub.revision = await self._writer.start()
             try:
                 self._reader.open()
@@ -105,7 +114,9 @@ class SQLiteEngine:
         self._opened = False
         self._timetable.close()
         self._hub.close()
+        self._pubsub.close()
         self._tails.close()
+        await self._copies.close()
         self._threads.close()
         # The writer's connection goes last, since the last one to close tidies up the log.
         self._reader.close()
@@ -255,6 +266,20 @@ class SQLiteEngine:
         """See `api.StreamVerbs`."""
         self._check_stream(namespace, stream)
         return Follower(self._tails, namespace, stream)
+
+    def snapshot(self, tell: Tell) -> contextlib.AbstractAsyncContextManager[Snapshot]:
+        """A whole and checked copy of the database as of now; see `Copies.make`. Reads and writes go on meanwhile."""
+        self._check_open()
+        return self._copies.make(tell)
+
+    async def health(self, *, full: bool = False) -> Health:
+        """Look through the whole file, in a thread, while reads and writes go on.
+
+        Args:
+            full: whether to compare indexes with their tables as well, which takes several times as long.
+        """
+        with self._writer.hold_log():
+            return await self._read(lambda reader: reader.health(full=full), inline=False)
 
     async def _trim(self, namespace: str, trim: Trim) -> None:
         self._check_open()

@@ -21,6 +21,7 @@ from microlite.core.engine.ledger import Ledger
 from microlite.core.engine.upkeep import Slice, Upkeep
 
 if TYPE_CHECKING:
+    import contextlib
     from collections.abc import Callable
 
     from microlite.core.clock import Clock
@@ -131,6 +132,10 @@ class Writer:
             self._loop.call_soon(self._send_turn)
         self._turn.append(Job(batch, size, future, trim))
         return future
+
+    def hold_log(self) -> contextlib.AbstractContextManager[None]:
+        """Let the write-ahead log grow for as long as the context lasts; see `Checkpointer.hold`."""
+        return self._checkpointer.hold()
 
     def look_after(self) -> None:
         """Have upkeep look for work as soon as nobody waits."""

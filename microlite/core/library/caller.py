@@ -20,6 +20,8 @@ from microlite.core.rpc.frames import INITIAL_CREDIT
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
+    from microlite.core.library.state.broker import Broker
+    from microlite.core.library.state.config import Config
     from microlite.core.library.state.events import Events
     from microlite.core.library.state.schedules import Schedules
     from microlite.core.library.state.store import Store
@@ -168,6 +170,13 @@ class Caller:
         )
 
     @property
+    def broker(self) -> Broker:
+        """Ephemeral messages by topic: `await ctx.broker.publish("prices.eur", price)`."""
+        from microlite.core.library.state.broker import Broker  # whoever does not use it does not load it
+
+        return Broker(self)
+
+    @property
     def events(self) -> Events:
         """Durable topics: `await ctx.events.publish("orders.created", order)`; see `Events`."""
         from microlite.core.library.state.events import Events  # loaded by those who use it
@@ -216,9 +225,20 @@ class Caller:
         return await transact(self, change, tries, self._outgoing())
 
     @property
+    def config(self) -> Config:
+        """The configuration of the namespace: `ctx.config.get("limits.max", int, default=10)`; see `Config`."""
+        from microlite.core.library.state.config import Config  # loaded by those who use it
+
+        return Config(self)
+
+    @property
     def sync(self) -> Any:
         """The same, blocking, for use in a thread: `ctx.sync.call(…)`, `for item in ctx.sync.stream(…)`."""
         return Bridge(self, self._transport.loop)
+
+    def renew(self) -> bool:
+        """Use the connection that is there now, where another was lost. False if none will come."""
+        return not getattr(self._transport, "lost", False)
 
     def _outgoing(self) -> dict[str, str] | None:
         return self._metadata

@@ -33,6 +33,7 @@ def endpoint(
     produces: str = "",
     event_id: str = "",
     consumes: str = "",
+    etag: str = "",
 ) -> Callable[[F], F]: ...
 
 
@@ -50,6 +51,7 @@ def endpoint(
     produces: str = "",
     event_id: str = "",
     consumes: str = "",
+    etag: str = "",
 ) -> Any:
     """Declare more of a handler class's method than its signature says. A method without this is an endpoint too.
 
@@ -65,6 +67,7 @@ def endpoint(
         produces: the media type of what it returns, as bytes or text.
         event_id: the field of each streamed item that says where it stands.
         consumes: the media type of the body that is the caller's stream.
+        etag: the field of the reply that is its entity tag on HTTP.
     """
     options = Options(
         name=name,
@@ -77,6 +80,7 @@ def endpoint(
         produces=produces,
         event_id=event_id,
         consumes=consumes,
+        etag=etag,
     )
 
     def mark(method: F) -> F:

@@ -32,15 +32,18 @@ from microlite.core.library import made
 from microlite.core.library.handlers import options_of, public_methods
 from microlite.core.library.hooks import Hook
 from microlite.core.library.middleware import Handler, Middleware, chain, check_middleware
-from microlite.core.library.schedule import check_schedule, schedule_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from microlite.core.description import Trigger
+    from microlite.core.description.structs import ConfigDeclaration
     from microlite.core.library.attachments import Attachment
+    from microlite.core.library.state.config_declaring import Configured
 
 F = TypeVar("F", bound="Callable[..., Any]")
 M = TypeVar("M", bound=Middleware)
+T = TypeVar("T")
 
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
@@ -111,6 +114,7 @@ class Service:
         produces: str = "",
         event_id: str = "",
         consumes: str = "",
+        etag: str = "",
     ) -> Callable[[F], F]: ...
 
     def endpoint(
@@ -128,6 +132,7 @@ class Service:
         produces: str = "",
         event_id: str = "",
         consumes: str = "",
+        etag: str = "",
     ) -> Any:
         """Make a typed function an endpoint; it stays callable as it is. A decorator, bare or with options.
 
@@ -151,6 +156,8 @@ class Service:
                 them), which HTTP hands on as they are; callers in Python get them as ever. `*/*` is for a stream that
                 begins with a `FileHead`, which says what it is.
             consumes: `*/*` takes the body of a request, of any media type, as the caller's stream of bytes.
+            etag: the field of the reply, text or a whole number, that says which version it is: HTTP sends it as the
+                `ETag`, where else the content makes one of a GET.
 
         Raises:
             DeclarationError: signature, name or route cannot be served; the text says where and what to write instead.
@@ -169,6 +176,7 @@ class Service:
                 produces=produces,
                 event_id=event_id,
                 consumes=consumes,
+                etag=etag,
             )
             self._add(target, name or str(getattr(target, "__name__", "")), options)
             return target
@@ -217,6 +225,8 @@ class Service:
         """
 
         def declare(target: F) -> F:
+            from microlite.core.library.schedule import schedule_of  # most services have none
+
             place = Place.of(target)
             trigger = schedule_of(
                 place,
@@ -319,6 +329,44 @@ class Service:
             inner = options.name or method_name
             self._add(method, f"{prefix}.{inner}" if prefix else inner, options)
 
+    def subscribe(
+        self,
+        topic: str,
+        *,
+        queue: str = "",
+        concurrency: int = 1,
+        limit: int = 1_000,
+        overflow: str = "drop_oldest",
+        name: str | None = None,
+    ) -> Callable[[F], F]:
+        """Have each node call a function for each message of a topic. A decorator; several make several subscriptions.
+
+        The function takes the message's value, as in `on_price(price: Price)`, after the context if it wants that; or,
+        annotated `Message[Price]`, the whole message. The headers are the metadata of the call. A value that does not
+        fit, and what the function raises, is logged, and the next message has its turn. It is an endpoint, too, which the
+        command line can call; HTTP does not offer it.
+
+        Args:
+            topic: which messages; `*` stands for one word, `>` at the end for one or more, as in `prices.>`.
+            queue: the queue group: of all nodes, of whichever service, that name it, one gets each message. Without it
+                every node gets each.
+            concurrency: how many messages a node handles at a time. One keeps them in order.
+            limit: how many messages wait while the node is busy.
+            overflow: what happens to more: `drop_oldest` or `drop_newest`. What is dropped is counted and logged.
+            name: the endpoint's name, in place of the function's.
+
+        Raises:
+            DeclarationError: topic, options or signature cannot be.
+        """
+        from microlite.core.library.subscribing import Subscriber, trigger_of  # few services need it
+
+        def declare(function: F) -> F:
+            trigger = trigger_of(function, topic, queue=queue, concurrency=concurrency, limit=limit, overflow=overflow)
+            self._attachments.append(Subscriber(self._add_trigger(function, name, trigger), trigger))
+            return function
+
+        return declare
+
     def middleware(self, function: M) -> M:
         """Put a function around every handler of this service; the first declared is the outermost.
 
@@ -344,6 +392,56 @@ class Service:
         """
         self._stop_hooks.append(Hook.of(function))
         return function
+
+    def config(
+        self, path: str, of: type[T], *, default: Any = ..., secret: bool = False, doc: str = ""
+    ) -> Configured[T]:
+        """Declare a part of the configuration: `limits = orders.config("limits", Limits)`, then `limits.value`.
+
+        The platform refuses to set what does not fit the type. A node knows the value before its first call, and each
+        change without a restart.
+
+        Args:
+            path: dotted, as in `limits.max`.
+            of: the type of what stands there: a `msgspec.Struct` or dataclass with defaults, say.
+            default: what holds where nothing is set; not needed for a class whose fields all have one.
+            secret: whether it is kept encrypted, however it is set.
+            doc: what it is for.
+
+        Raises:
+            DeclarationError: the path is malformed, the type has no schema, or the default does not fit it.
+        """
+        from microlite.core.library.state.config_declaring import hooks_of  # few services need it
+
+        return hooks_of(self._attachments).declare(path, of, default, secret=secret, doc=doc, place=self.place)
+
+    def on_config(self, path: str, *, default: Any = ..., secret: bool = False) -> Callable[[F], F]:
+        """Call a function with the value at a path: before the first call of a node, and after each change. A decorator.
+
+        It takes the value, as in `async def resize(pool: int)`, or the context and the value. Its annotation declares the
+        type, as `config` does. A value that does not fit is logged, and the function is not called. Where nothing is set
+        and there is no default, it is called only if its type takes None.
+
+        Args:
+            path: dotted, as in `limits.max`.
+            default: what the value is where nothing is set.
+            secret: whether it is kept encrypted, however it is set.
+
+        Raises:
+            DeclarationError: path, signature or default cannot be.
+        """
+        from microlite.core.library.state.config_declaring import hooks_of  # few services need it
+
+        def declare(function: F) -> F:
+            hooks_of(self._attachments).add(function, path, default, secret=secret)
+            return function
+
+        return declare
+
+    @property
+    def configuration(self) -> tuple[ConfigDeclaration, ...]:
+        """What `config` and `on_config` declared."""
+        return tuple(one for attachment in self._attachments for one in getattr(attachment, "declarations", ()))
 
     @property
     def endpoints(self) -> Mapping[str, Endpoint]:
@@ -382,6 +480,7 @@ class Service:
             doc=self.doc,
             metadata=self.metadata,
             endpoints=tuple(endpoint.description for endpoint in self._endpoints.values()),
+            config=self.configuration,
         )
 
     def run(self) -> None:
@@ -405,6 +504,17 @@ class Service:
         except DeclarationError as error:
             raise error.with_traceback(None) from None  # its text says all; how it was found out is nobody's concern
 
+    def _add_trigger(self, function: Callable[..., Any], name: str | None, trigger: Trigger) -> str:
+        """Make a function an endpoint that is called by itself, or add a trigger to what is one; return its name."""
+        name = name or str(getattr(function, "__name__", ""))
+        for known, endpoint in self._endpoints.items():
+            if endpoint.function == function and endpoint.description.triggers:
+                options = Options(triggers=(trigger, *endpoint.description.triggers))
+                self._endpoints[known] = compile_endpoint(function, known, options)
+                return known
+        self._add(function, name, Options(name=name, triggers=(trigger,)))
+        return next(reversed(self._endpoints))
+
     def _declare(
         self,
         function: Callable[..., Any],
@@ -425,7 +535,10 @@ class Service:
         if route is not None:
             options = msgspec.structs.replace(options, route=str(route))
         endpoint = compile_endpoint(function, full, options)
-        check_schedule(endpoint.description, place)
+        if options.triggers:
+            from microlite.core.library.schedule import check_schedule  # most services have none
+
+            check_schedule(endpoint.description, place)
         if adapt is not None:
             endpoint = adapt(endpoint)
         self._check_paths(endpoint.description, route, place)

@@ -45,6 +45,10 @@ class Reach:
         _, reason = self._membership.outlook(namespace, service)
         return f"no node of {service} is there" + (f": {reason}" if reason else "")
 
+    def expected(self, namespace: str, service: str) -> bool:
+        """Whether a node is there, or on its way."""
+        return self.available(namespace, service) or self._membership.outlook(namespace, service)[0]
+
     def describe(self, namespace: str, service: str) -> ServiceDescription | None:
         """What a service says of itself; None while no node of it takes calls."""
         return self._membership.describe(namespace, service) or self._registry.built_in(service)

@@ -348,8 +348,8 @@ class Scheduler:
     async def _run_now(self, origin: Origin, name: str) -> OpenRun:
         namespace = origin.namespace
         stored, record = await self.planner.find(origin, name)
-        absence = self._reach.absence(namespace, stored.service)
-        if absence:
+        if not self._reach.expected(namespace, stored.service):
+            absence = self._reach.absence(namespace, stored.service)
             raise errors.ServiceUnavailable(f"{stored.name} cannot run: {absence}")
         running, waiting = self._runs.count(namespace, stored.name)
         run, hindrance = claim_now(

@@ -32,7 +32,7 @@ Expectation: TypeAlias = int | Presence | None
 """What must hold of a record, so that a change is carried out: its exact revision, its presence, or nothing."""
 
 
-class Order(StrEnum):
+class KeyOrder(StrEnum):
     """By key, in the order of code points."""
 
     ASC = "asc"

@@ -109,7 +109,7 @@ class Counters:
                     sums.append(errors.BadRequest(f"the sum under {key!r} is no number that can be kept: {total}"))
             put = engine_api.Put(bucket, key, _write(value), expires_at, expect if record is None else record.revision)
             try:
-                revision = (await self._records.engine.commit(engine_api.Batch(namespace, (put,)))).revision
+                revision = (await self._records.commit(namespace, (put,))).revision
             except errors.Conflict:
                 continue
             for step, outcome in zip(steps, sums, strict=True):

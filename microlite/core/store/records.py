@@ -149,7 +149,7 @@ class Records:
             suffix=selection.suffix,
             after=after,
             limit=limit,
-            reverse=selection.order is api.Order.DESC,
+            reverse=selection.order is api.KeyOrder.DESC,
             keys_only=keys_only,
         )
 
@@ -171,7 +171,7 @@ class Selection:
 
     __slots__ = ("cursor", "limit", "offset", "order", "prefix", "suffix")
 
-    def __init__(self, prefix: str, suffix: str, limit: int, offset: int, order: api.Order, cursor: str) -> None:
+    def __init__(self, prefix: str, suffix: str, limit: int, offset: int, order: api.KeyOrder, cursor: str) -> None:
         if not 0 <= limit <= api.MAX_LIMIT:
             raise errors.BadRequest(
                 f"limit: a page holds at most {api.MAX_LIMIT:,}, not {limit:,}; its `cursor` leads to the next"

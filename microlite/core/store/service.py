@@ -42,7 +42,7 @@ def serve_changes(service: Service, records: Records) -> None:
     """Add the endpoints that change records."""
     counters = Counters(records)
 
-    @service.endpoint(role=Role.ACCOUNT)
+    @service.endpoint(role=Role.ACCOUNT, etag="revision")
     async def write(
         ctx: Context,
         key: str,
@@ -112,7 +112,7 @@ def serve_changes(service: Service, records: Records) -> None:
         operations = tuple(records.operation(origin, change, asked) for change in changes)
         return await records.commit(ctx.namespace, operations)
 
-    @service.endpoint(role=Role.ACCOUNT)
+    @service.endpoint(role=Role.ACCOUNT, etag="revision")
     async def increment(
         ctx: Context,
         key: str,
@@ -139,9 +139,11 @@ def serve_changes(service: Service, records: Records) -> None:
 def serve_reads(service: Service, records: Records) -> None:
     """Add the endpoints that read records, and say which there are."""
 
-    @service.endpoint(role=Role.ACCOUNT, reads=True, idempotent=True)
+    @service.endpoint(role=Role.ACCOUNT, reads=True, idempotent=True, etag="revision")
     async def read(ctx: Context, key: str, table: str = "", database: str = "") -> api.Record:
         """Read the record under a key.
+
+        Over HTTP the answer's `ETag` is the revision, for `If-Match` of a write and `If-None-Match` of a further read.
 
         Args:
             key: of the record.
@@ -170,7 +172,7 @@ def serve_reads(service: Service, records: Records) -> None:
         suffix: str = "",
         limit: int = 0,
         offset: int = 0,
-        order: api.Order = api.Order.ASC,
+        order: api.KeyOrder = api.KeyOrder.ASC,
         cursor: str = "",
         table: str = "",
         database: str = "",
@@ -200,7 +202,7 @@ def serve_reads(service: Service, records: Records) -> None:
         suffix: str = "",
         limit: int = 0,
         offset: int = 0,
-        order: api.Order = api.Order.ASC,
+        order: api.KeyOrder = api.KeyOrder.ASC,
         cursor: str = "",
         table: str = "",
         database: str = "",
@@ -258,13 +260,15 @@ def serve_watches(service: Service, records: Records) -> None:
     ) -> AsyncIterator[api.Change]:
         """Stream the changes of a table as they happen.
 
-        The stream begins with `synced`. Where the changes since a revision are no longer known (deletions are remembered
-        for an hour), it begins with `reset`, the records as writes, and `synced`.
+        Without `since` it begins with `synced`: what is written from there on is in it. Where the changes since a revision
+        are no longer known (deletions are remembered for an hour), `reset`, the records as writes, and `synced` stand in
+        their place.
 
         Args:
             key: only this one.
             prefix: only keys that begin so.
-            since: begin behind this revision, as the `resume` of a change says it; 0 begins with the records themselves.
+            since: begin behind this revision, as the `resume` of a change says it, with at least the latest change of each
+                record; 0 begins with the records themselves.
             table: of the records; `default` without it.
             database: of the table; without it that of the calling service, `default` for anybody else.
         """

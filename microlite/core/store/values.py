@@ -81,6 +81,18 @@ def exact(kept: bytes) -> tuple[msgspec.Raw, ValueEncoding]:
     return value, encoding
 
 
+def text(kept: bytes) -> str:
+    """A kept value as people read it: text as it is, bytes by their size and the first of them, all else as JSON."""
+    if is_bytes(kept):
+        content: bytes = _read_msgpack(kept)
+        return f"{len(content):,} bytes: {content[:16].hex(' ')}{' …' if len(content) > 16 else ''}"
+    value, encoding = unpack(kept, Encoding.JSON)
+    if encoding is not _PLAIN:
+        return f"{len(kept):,} bytes of MessagePack that JSON cannot carry"
+    document = bytes(value)
+    return str(_read_json(document)) if document.startswith(b'"') else document.decode()
+
+
 def is_bytes(kept: bytes) -> bool:
     """Whether a kept value is plain bytes."""
     return kept[:1] != b"" and kept[0] in _BYTES

@@ -29,7 +29,10 @@ HTML: Final = "text/html"
 NAVIGATION: Final = (
     ("services", "/", "Services"),
     ("explorer", "/explorer", "Explorer"),
+    ("store", "/store", "Store"),
     ("logs", "/logs", "Logs"),
+    ("schedules", "/schedules", "Schedules"),
+    ("config", "/config", "Configuration"),
     ("docs", "/docs", "API docs"),
 )
 """The pages in the navigation: key, path, word. A page says its key, so that it is marked."""

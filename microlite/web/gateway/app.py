@@ -21,6 +21,7 @@ from microlite.web.gateway.bodies import Request, read_document, read_request
 from microlite.web.gateway.exchange import NO_CACHE, Exchange
 from microlite.web.gateway.file_answer import pump_file
 from microlite.web.gateway.forward import Forwarder
+from microlite.web.gateway.idempotency import HEADER, METHODS, REPEATED, Idempotency
 from microlite.web.gateway.media import pump_raw, raw_reply, raw_type
 from microlite.web.gateway.openapi_page import OpenApiPage
 from microlite.web.gateway.output import pump, wants_events
@@ -36,15 +37,22 @@ if TYPE_CHECKING:
     from microlite.web.gateway.answers import Headers
     from microlite.web.gateway.cycle import Receive, Send
     from microlite.web.gateway.edge import Edge
+    from microlite.web.gateway.kept_answers import KeptAnswers
 
 _METRICS_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
 
 
 class GatewayApp:
-    """Answers requests by their path: the platform's own pages, calls with and without streams, HTTP programs."""
+    """Answers requests by their path: the platform's own pages, calls with and without streams, HTTP programs.
 
-    def __init__(self, edge: Edge) -> None:
+    Args:
+        edge: what is shared with all connections.
+        answers: those to calls with an `Idempotency-Key`; without them the header says nothing.
+    """
+
+    def __init__(self, edge: Edge, answers: KeptAnswers | None = None) -> None:
         self._edge = edge
+        self._idempotency = Idempotency(edge, answers) if answers is not None else None
         self._forwarder = Forwarder(edge)
         self._pages: dict[bytes, Callable[[Exchange], Awaitable[None]]] = {
             b"/": self._root,
@@ -57,6 +65,8 @@ class GatewayApp:
     async def close(self) -> None:
         """Let go of the connections to programs."""
         await self._forwarder.close()
+        if self._idempotency is not None:
+            await self._idempotency.close()
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request (https://asgi.readthedocs.io)."""
@@ -177,6 +187,15 @@ class GatewayApp:
         raw = target.endpoint is not None and bool(target.endpoint.produces)
         terms = self._terms(exchange, target, account, request, unary=True, raw=raw)
         call = UnaryCall(*self._address(target), request.payload, **terms)
+        if HEADER in exchange.head.metadata and exchange.method in METHODS and self._idempotency is not None:
+            outcome = await self._idempotency.run(exchange, exchange.head.metadata[HEADER], call)
+            if outcome.repeated:
+                exchange.noted.append(REPEATED)
+            if outcome.error is not None:
+                await exchange.fail(outcome.error)
+            else:
+                await self._reply(exchange, target, outcome.reply)
+            return
         with exchange.giving_up(lambda: call.on_error(errors.Canceled("the client went away", id="gateway"))):
             try:
                 reply = await call.run(self._edge.send)
@@ -305,7 +324,7 @@ class GatewayApp:
                 (_, kind), *headers = raw_type(endpoint)
                 await exchange.reply(content, content_type=kind, headers=headers, in_parts=True)
         elif reply and reply != b"null":
-            await exchange.reply(reply)
+            await exchange.reply(reply, etag=target.etag)
         else:
             await exchange.respond(204)
 

@@ -37,6 +37,7 @@ class Exchange:
         status: of the answer, 0 before it.
         target: what the path stands for, as soon as that is known.
         gone: the client has gone away.
+        noted: headers that the answer gets, whatever it will be.
     """
 
     def __init__(self, edge: Edge, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -53,6 +54,7 @@ class Exchange:
         self.status = 0
         self.target: Target | None = None
         self.gone = False
+        self.noted: Headers = []
         self._held = 0
         self._body_read = False
 
@@ -211,6 +213,7 @@ class Exchange:
         headers = list(headers)
         if own:
             headers.append(NO_SNIFF)
+            headers += self.noted
             headers += self.edge.origins.headers(self.head.fields.get(b"origin"))
         if self.traceparent:
             headers.append((b"traceparent", self.traceparent.encode()))
@@ -231,7 +234,13 @@ class Exchange:
         await self.write(body, more=False)
 
     async def reply(
-        self, body: bytes, *, content_type: bytes = JSON, headers: Headers | None = None, in_parts: bool = False
+        self,
+        body: bytes,
+        *,
+        content_type: bytes = JSON,
+        headers: Headers | None = None,
+        in_parts: bool = False,
+        etag: str = "",
     ) -> None:
         """Send what was asked for, with status 200, in the way that suits the client.
 
@@ -243,11 +252,12 @@ class Exchange:
             content_type: of the body.
             headers: further ones.
             in_parts: whether it makes sense to ask for a part.
+            etag: the field of the body, which is JSON then, that is its tag.
         """
         told = self.head.metadata
         headers = list(headers or ())
         reads = self.method in ("GET", "HEAD")
-        tag = await self._tag(body) if reads else ""
+        tag = await self._tag(body, etag) if reads or etag else ""
         ranges = in_parts and self.method == "GET"
         wanted = told.get("range", "") if ranges else ""
         coding = ""
@@ -255,9 +265,9 @@ class Exchange:
             headers.append(VARY_CODING)
             if not wanted and not self.edge.workers.is_busy:
                 coding = codings.choose(told.get("accept-encoding", ""))
-        if reads:
+        if tag:
             headers.append((b"etag", (weak(tag) if coding else tag).encode()))
-            if is_known(tag, told.get("if-none-match", "")):
+            if reads and is_known(tag, told.get("if-none-match", "")):
                 await self.respond(304, headers=headers)
                 return
         if in_parts:
@@ -270,9 +280,14 @@ class Exchange:
             body = await self._compress(coding, body)
         await self.respond(200, body, content_type=content_type, headers=headers)
 
-    async def _tag(self, body: bytes) -> str:
+    async def _tag(self, body: bytes, field: str) -> str:
+        """The tag that a field of the body declares; else, of what is read, that of the content."""
         if len(body) <= conditional.INLINE:
-            return conditional.etag(body)
+            tag = conditional.declared_etag(body, field) if field else ""
+            return tag or (conditional.etag(body) if self.method in ("GET", "HEAD") else "")
+        tag = await self.edge.workers.run(conditional.declared_etag, body, field) if field else ""
+        if tag or self.method not in ("GET", "HEAD"):
+            return tag
         return await self.edge.workers.run(conditional.etag, body)
 
     async def _compress(self, coding: str, body: bytes) -> bytes:

@@ -85,13 +85,14 @@ class PlainRequest:
         self.length = 0
 
 
-def _prepare(payload: bytes, coding: str, reads: bool) -> tuple[bytes, bytes]:
-    """The body of an answer, and the lines of its head that say what was done to it."""
+def _prepare(payload: bytes, coding: str, reads: bool, field: str) -> tuple[bytes, bytes]:
+    """The body of an answer, and the lines of its head that say what was done to it. `field` has its declared tag."""
     lines = b""
     if len(payload) >= codings.MIN_SIZE:
         lines += b"%b: %b\r\n" % VARY_CODING
-    if reads:
-        tag = conditional.etag(payload)
+    tag = conditional.declared_etag(payload, field) if field else ""
+    if tag or reads:
+        tag = tag or conditional.etag(payload)
         lines += b"etag: %b\r\n" % (conditional.weak(tag) if coding else tag).encode()
     if coding:
         lines += b"content-encoding: %b\r\n" % coding.encode()
@@ -155,7 +156,8 @@ class FastCall(Call):
         if self.response_complete:
             return
         answers = self.protocol.edge.answers
-        if len(payload) >= codings.MIN_SIZE or (self.request.reads and payload not in _NOTHING):
+        request = self.request
+        if len(payload) >= codings.MIN_SIZE or ((request.reads or request.target.etag) and payload not in _NOTHING):
             self._reply_with_care(payload)
         elif payload and payload != b"null":
             parts = (
@@ -183,13 +185,14 @@ class FastCall(Call):
         request = self.request
         workers = self.protocol.edge.workers
         size = len(payload)
+        field = request.target.etag
         coding = ""
         if size >= codings.MIN_SIZE and not workers.is_busy:
             coding = codings.choose(request.metadata.get("accept-encoding", ""))
-        if (coding and size > codings.INLINE) or (request.reads and size > conditional.INLINE):
-            workers.run(_prepare, payload, coding, request.reads).add_done_callback(self._on_prepared)
+        if (coding and size > codings.INLINE) or ((request.reads or field) and size > conditional.INLINE):
+            workers.run(_prepare, payload, coding, request.reads, field).add_done_callback(self._on_prepared)
         else:
-            self._write_reply(*_prepare(payload, coding, request.reads))
+            self._write_reply(*_prepare(payload, coding, request.reads, field))
 
     def _on_prepared(self, prepared: asyncio.Future[tuple[bytes, bytes]]) -> None:
         if not prepared.cancelled():

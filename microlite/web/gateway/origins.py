@@ -20,7 +20,7 @@ MULTIPART: Final = "multipart/form-data"
 _UNASKED: Final = frozenset({FORM, MULTIPART, "text/plain", ""})
 """Content types with which a page may send a POST to another origin before anybody is asked."""
 
-_EXPOSED: Final = b"allow, content-range, etag, retry-after, traceparent, www-authenticate"
+_EXPOSED: Final = b"allow, content-range, etag, idempotent-replayed, retry-after, traceparent, www-authenticate"
 """Headers that a page may read, beside those that it always may."""
 
 _MAX_AGE: Final = b"600"

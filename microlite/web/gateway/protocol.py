@@ -211,7 +211,9 @@ class GatewayProtocol(BoundedConnection):
             fields = head.fields
             if not _NOT_PLAIN.isdisjoint(fields) or edge.access.check_host(fields.get(b"host")):
                 return None
-            if edge.access.home(fields.get(b"host")) != DEFAULT_NAMESPACE or "if-none-match" in head.metadata:
+            if edge.access.home(fields.get(b"host")) != DEFAULT_NAMESPACE:
+                return None
+            if "if-none-match" in head.metadata or "idempotency-key" in head.metadata:
                 return None
             account = edge.access.authorise(target, fields.get(b"authorization"))
             timeout = head.timeout(edge.options.call_timeout, edge.options.max_timeout)

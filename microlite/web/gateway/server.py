@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from microlite.core.rpc.call import Call
     from microlite.web.gateway.app import GatewayApp
     from microlite.web.gateway.edge import Programs
+    from microlite.web.gateway.kept_answers import KeptAnswers
     from microlite.web.gateway.options import GatewayOptions
     from microlite.web.gateway.protocol import GatewayProtocol
     from microlite.web.gateway.table import PathTable
@@ -32,6 +33,7 @@ class Gateway:
         admin_token: opens built-in endpoints and `/metrics`; empty opens them to nobody.
         clock: for dates, ids and the regular round over all connections.
         ready: whether the platform takes requests, for `/readyz`.
+        answers: those to calls with an `Idempotency-Key`; without them the header says nothing.
     """
 
     def __init__(
@@ -44,8 +46,10 @@ class Gateway:
         admin_token: str,
         clock: Clock,
         ready: Callable[[], bool] = lambda: True,
+        answers: KeptAnswers | None = None,
     ) -> None:
         self.edge = Edge(options, table, send, programs, admin_token, clock, ready)
+        self._answers = answers
         self.port = 0
         """The port that is bound, from `start` on."""
         self._app: GatewayApp | None = None
@@ -71,7 +75,7 @@ class Gateway:
         listener = bind(self.edge.options.host, self.edge.options.port)
         from microlite.web.gateway.app import GatewayApp
 
-        self._app = GatewayApp(self.edge)
+        self._app = GatewayApp(self.edge, self._answers)
         self._serving = Serving(self.edge, self._app)
         await self._serving.start(listener)
         self.port = listener.getsockname()[1]

@@ -56,10 +56,11 @@ class Target:
         params: decoded values of the route's parameters.
         is_builtin: whether the service ships with the platform.
         plain: one request without parameters gives one reply in JSON, so nothing but the body is needed to call it.
+        etag: the field of the reply that is its entity tag; empty where none is declared.
         stats: counts its answers.
     """
 
-    __slots__ = ("endpoint", "is_builtin", "methods", "namespace", "params", "plain", "service", "stats")
+    __slots__ = ("endpoint", "etag", "is_builtin", "methods", "namespace", "params", "plain", "service", "stats")
 
     def __init__(
         self,
@@ -79,6 +80,7 @@ class Target:
         self.stats = stats
         self.is_builtin = is_builtin
         self.params = params or {}
+        self.etag = endpoint.etag if endpoint is not None else ""
         self.plain = (
             endpoint is not None and endpoint.streaming is Streaming.UNARY and not endpoint.produces and not self.params
         )

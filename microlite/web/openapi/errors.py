@@ -27,6 +27,10 @@ HEADERS: Final = {
         "description": "The span of this call, in the trace that the request named, or in a new one.",
         "schema": {"type": "string", "pattern": "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"},
     },
+    "ETag": {
+        "description": "Which version the reply is, for `If-None-Match` and `If-Match`.",
+        "schema": {"type": "string", "pattern": '^(W/)?".*"$'},
+    },
     "Retry-After": {
         "description": "Seconds after which to try again.",
         "schema": {"type": "integer", "minimum": 0},

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from microlite.core.description.media_type import ANY
 from microlite.core.description.schema_path import dereference
 from microlite.core.description.uploads import is_bytes, is_file, takes_files
+from microlite.web.openapi.errors import header_references
 
 if TYPE_CHECKING:
     from microlite.core.description.structs import EndpointDescription, Schema
@@ -34,6 +36,35 @@ def stream_media(items: Schema) -> dict[str, Any]:
         return {}
     file = {"type": "object", "properties": {"file": _FILE}, "required": ["file"]}
     return {OCTETS: {"schema": {"type": "string", "format": "binary"}}, FORM: {"schema": file}}
+
+
+def raw_body() -> dict[str, Any]:
+    """The content of a body that is a stream of bytes whatever its media type, or the file of a form."""
+    file = {"type": "object", "properties": {"file": _FILE}, "required": ["file"]}
+    return {ANY: {"schema": {"type": "string", "format": "binary"}}, FORM: {"schema": file}}
+
+
+def file_answers() -> dict[str, Any]:
+    """The answers of an endpoint that says by the call what it sends."""
+    content = {ANY: {"schema": {"type": "string", "format": "binary"}}}
+    tag = {"ETag": {"description": "What changes with the content.", "schema": {"type": "string"}}}
+    span = {"Content-Range": {"description": "Which part of how much.", "schema": {"type": "string"}}}
+    return {
+        "200": {
+            "description": "The file. An error on the way cuts the connection.",
+            "headers": {**header_references(), **tag},
+            "content": content,
+        },
+        "206": {
+            "description": "The part that `Range` asks for.",
+            "headers": {**header_references(), **tag, **span},
+            "content": content,
+        },
+        "304": {
+            "description": "The file is the one that `If-None-Match` names.",
+            "headers": {**header_references(), **tag},
+        },
+    }
 
 
 def reply_media(endpoint: EndpointDescription) -> dict[str, Any]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from microlite.core.description.media_type import ANY
 from microlite.core.description.naming import BUILT_IN_SERVICES, DEFAULT_ENDPOINT
 from microlite.core.description.routes import Route
 from microlite.core.description.schema_path import dereference
-from microlite.core.description.structs import Role
+from microlite.core.description.structs import Role, Streaming
 from microlite.web.openapi.components import Components, Part, list_parts
 from microlite.web.openapi.errors import error_answers, header_references
 from microlite.web.openapi.fields import Parameter, body_schema, example_of, path_parameters, query_parameters
-from microlite.web.openapi.media import FORM, form_of, reply_media, stream_media
+from microlite.web.openapi.headers import FILE_HEADERS, IDEMPOTENCY_KEY, IDEMPOTENCY_METHODS
+from microlite.web.openapi.media import FORM, file_answers, form_of, raw_body, reply_media, stream_media
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -96,6 +98,7 @@ class _Call:
         self._endpoint = endpoint
         self._components = components
         self._parts: dict[str, Part] = list_parts(service, endpoint)
+        self._method = method
         self._query_only = method in _IN_QUERY or endpoint.streaming.from_client
         self._in_path = in_path
         self._is_closed = service.name in BUILT_IN_SERVICES or endpoint.role is not Role.PUBLIC
@@ -130,6 +133,10 @@ class _Call:
         request = self._endpoint.request
         for parameter in path_parameters(request, self._in_path):
             yield self._parameter(parameter, "path")
+        if self._method in IDEMPOTENCY_METHODS and self._endpoint.streaming is Streaming.UNARY:
+            yield IDEMPOTENCY_KEY
+        if self._endpoint.produces == ANY:
+            yield from FILE_HEADERS
         if self._query_only:
             for parameter in query_parameters(request, self._in_path):
                 yield self._parameter(parameter, "query")
@@ -151,6 +158,8 @@ class _Call:
 
     def _body(self) -> dict[str, Any] | None:
         endpoint = self._endpoint
+        if endpoint.items is not None and endpoint.consumes:
+            return {"description": "The stream, as it is and of any media type.", "content": raw_body()}
         if endpoint.items is not None:
             items = {"schema": self._adopt("items", endpoint.items), **example_of(endpoint.items, endpoint.items)}
             content = {LINES: items, **stream_media(endpoint.items)}
@@ -171,6 +180,8 @@ class _Call:
 
     def _answers(self) -> dict[str, Any]:
         schema = self._endpoint.response
+        if self._endpoint.produces == ANY:
+            return file_answers()
         if self._endpoint.streaming.from_server:
             return {"200": self._stream(schema)}
         answers: dict[str, Any] = {}
@@ -180,7 +191,8 @@ class _Call:
             answers["200"] = {"description": "The reply.", "headers": header_references(), "content": raw}
         elif reply is not None:
             media = {"schema": self._adopt("response", reply), **example_of(reply, schema, complete=True)}
-            answers["200"] = {"description": "The reply.", "headers": header_references(), "content": {JSON: media}}
+            headers = header_references(*(("ETag",) if self._endpoint.etag else ()))
+            answers["200"] = {"description": "The reply.", "headers": headers, "content": {JSON: media}}
         if _may_be_null(schema, schema):
             answers["204"] = {"description": "Done; there is nothing to say.", "headers": header_references()}
         return answers

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, overload
 
 import msgspec
@@ -11,22 +10,18 @@ from microlite.core import errors
 from microlite.core.description.codec import encode_msgpack
 from microlite.core.library.state import values
 from microlite.core.library.state.following import follow
+from microlite.core.library.state.lives import Expiry, Ttl, life
 from microlite.core.store import api
 from microlite.core.store.api import ChangeKind
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 
     from microlite.core.library.caller import Caller
+    from microlite.core.library.state.blobs import Blobs
 
 T = TypeVar("T")
 D = TypeVar("D")
-
-Ttl: TypeAlias = float | timedelta | None
-"""How long a record lives: seconds, or a `timedelta`; None for ever."""
-
-Expiry: TypeAlias = float | datetime | None
-"""When a record expires: seconds since the Unix epoch, or a `datetime` with its time zone; None for never."""
 
 Keys: TypeAlias = list[str]
 """Keys, or names, in order. (Within a class that has a method `list` the plain type cannot be written.)"""
@@ -182,7 +177,9 @@ class Table:
             Conflict: what was expected does not hold.
             PayloadTooLarge: the value is larger than 1 MiB.
         """
-        fields: dict[str, object] = {"key": key, "value": value, **_life(ttl, expires_at)}
+        fields: dict[str, object] = {"key": key, "value": value}
+        if ttl is not None or expires_at is not None:
+            fields.update(life(ttl, expires_at))
         if expect is not None:
             fields["expect"] = expect
         return _read_written(await self._change("write", fields)).revision
@@ -222,7 +219,7 @@ class Table:
         Raises:
             BadRequest: what is there is no number.
         """
-        return _read_count(await self._change("increment", {"key": key, "by": by, **_life(ttl, expires_at)})).value
+        return _read_count(await self._change("increment", {"key": key, "by": by, **life(ttl, expires_at)})).value
 
     async def update(
         self, key: str, change: Callable[[Any], Any], of: Any = Any, *, default: Any = None, ttl: Ttl = None
@@ -270,8 +267,8 @@ class Table:
 
     async def write_many(self, items: Mapping[str, object], *, ttl: Ttl = None, expires_at: Expiry = None) -> int:
         """Store up to 1,000 values, all of them or none. Returns their revision."""
-        life = _life(ttl, expires_at)
-        return await self._batch([{"type": "write", "key": key, "value": items[key], **life} for key in items])
+        lives = life(ttl, expires_at)
+        return await self._batch([{"type": "write", "key": key, "value": items[key], **lives} for key in items])
 
     async def delete_many(self, keys: Iterable[str]) -> int:
         """Remove up to 1,000 records, all of them or none. Those that are not there are no error."""
@@ -387,7 +384,7 @@ class Table:
     async def watch(
         self, key: str = "", of: Any = Any, *, prefix: str = "", since: int | None = None, state: bool = False
     ) -> AsyncIterator[Change[Any]]:
-        """Changes as they happen, without an end; a connection that breaks is made again, and nothing is missed.
+        """Changes as they happen, without an end. When the stream breaks it is opened again, and nothing is missed.
 
         A change of kind `reset` comes where it is not known what changed in between: forget what you know, the records
         follow as writes.
@@ -421,13 +418,15 @@ class Table:
 
     # -- calls ----------------------------------------------------------------------------------------------------------
 
-    async def _read(self, endpoint: str, **fields: object) -> bytes:
-        fields.update(self._place)
-        return await self._caller.call_raw("store", endpoint, encode_msgpack(fields), idempotent=True)
+    # Not awaited here: a coroutine less on the way of every record.
 
-    async def _change(self, endpoint: str, fields: dict[str, object]) -> bytes:
+    def _read(self, endpoint: str, **fields: object) -> Coroutine[Any, Any, bytes]:
         fields.update(self._place)
-        return await self._caller.call_raw("store", endpoint, encode_msgpack(fields))
+        return self._caller.call_raw("store", endpoint, encode_msgpack(fields), idempotent=True)
+
+    def _change(self, endpoint: str, fields: dict[str, object]) -> Coroutine[Any, Any, bytes]:
+        fields.update(self._place)
+        return self._caller.call_raw("store", endpoint, encode_msgpack(fields))
 
     async def _batch(self, changes: Sequence[dict[str, object]]) -> int:
         for change in changes:
@@ -454,6 +453,13 @@ class Store(Table):
         """A table of the same database. It need not be made: it is there with its first record."""
         return Table(self._caller, name, self._place.get("database", ""))
 
+    @property
+    def blobs(self) -> Blobs:
+        """The blobs of the database: values of any size, streamed; see `Blobs`."""
+        from microlite.core.library.state.blobs import Blobs  # loaded by those who use it
+
+        return Blobs(self._caller, self._place.get("database", ""))
+
     def database(self, name: str) -> Store:
         """Another database, of another service or of all who name it."""
         return Store(self._caller, "", name)
@@ -474,19 +480,6 @@ def _typed(record: api.Record, of: Any) -> Record[Any]:
         revision=record.revision,
         expires_at=record.expires_at,
     )
-
-
-def _life(ttl: Ttl, expires_at: Expiry) -> dict[str, object]:
-    fields: dict[str, object] = {}
-    if ttl is not None:
-        fields["ttl"] = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
-    if isinstance(expires_at, datetime):
-        if expires_at.tzinfo is None:
-            raise errors.BadRequest(f"expires_at: {expires_at} says no time zone; give it one, as in datetime.now(UTC)")
-        fields["expires_at"] = expires_at.timestamp()
-    elif expires_at is not None:
-        fields["expires_at"] = expires_at
-    return fields
 
 
 def _selection(prefix: str, suffix: str, limit: int | None, offset: int, order: str, cursor: str) -> dict[str, object]:

@@ -9,7 +9,7 @@ import msgspec
 from microlite.core import errors
 from microlite.core.description.codec import encode_msgpack
 from microlite.core.library.state import values
-from microlite.core.library.state.store import _life as life
+from microlite.core.library.state.lives import life
 from microlite.core.library.state.transaction_parts import NOTED
 from microlite.core.store import api as store
 from microlite.core.tx import api
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from microlite.core.library.caller import Caller
-    from microlite.core.library.state.store import Expiry, Ttl
+    from microlite.core.library.state.lives import Expiry, Ttl
     from microlite.core.library.state.transaction import Transaction
     from microlite.core.library.state.transaction_parts import Noted
     from microlite.core.store.blob_api import StagedBlob
