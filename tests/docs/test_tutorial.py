@@ -22,6 +22,7 @@ PAGES = (
     "docs/howto/keep-records.md",
     "docs/howto/events.md",
     "docs/howto/openapi.md",
+    "docs/howto/events.md",
     "docs/howto/explore-in-a-shell.md",
     "docs/howto/run-any-http-program.md",
     "docs/howto/run-at-times.md",

@@ -308,6 +308,23 @@ class Service:
 
         return decorate
 
+    def publishes(self, topic: str, of: Any, *, misfits: str = "refuse") -> None:
+        """Say what a topic takes that this service publishes to; the platform checks it from then on.
+
+        Args:
+            topic: its name.
+            of: the type of the payloads.
+            misfits: what happens to others: `"refuse"` tells their publisher, `"quarantine"` keeps them apart.
+
+        Raises:
+            DeclarationError: the name or the type cannot be.
+        """
+        from microlite.core.library.publishing import Declaration  # which few services need
+
+        frame = sys._getframe(1)  # noqa: SLF001 - the author's line, for the text of errors
+        place = Place(f"publishes({topic!r})", frame.f_code.co_filename, frame.f_lineno)
+        self._attachments.append(Declaration(topic, of, misfits, place))
+
     def handle(self, handler: object, name: str | None = None) -> None:
         """Make each public method of an object an endpoint.
 
