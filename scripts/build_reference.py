@@ -116,6 +116,11 @@ def pages() -> dict[str, str]:
     return found
 
 
+def _anchor(heading: str) -> str:
+    """By which a link reaches a heading: dots are left out."""
+    return heading.replace(".", "")
+
+
 def page(title: str, *blocks: str) -> str:
     """A page of blocks with an empty line between them."""
     return "\n\n".join((NOTE, f"# {title}", *(block.strip("\n") for block in blocks if block.strip()))) + "\n"
@@ -488,7 +493,10 @@ def service_page(service: ServiceDescription) -> str:
     blocks = [
         service.doc,
         "Its endpoints are for admins: over HTTP they want the admin's token, the command line has what it needs.",
-        table(("endpoint", ""), [(f"[`{one.name}`](#{one.name})", one.summary) for one in service.endpoints]),
+        table(
+            ("endpoint", ""),
+            [(f"[`{one.name}`](#{one.name.replace('.', '')})", one.summary) for one in service.endpoints],
+        ),
     ]
     for endpoint in service.endpoints:
         for schema in (endpoint.request, endpoint.items or {}, endpoint.response):

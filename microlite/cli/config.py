@@ -31,7 +31,10 @@ optional_key = click.argument("key", required=False, shell_complete=completes("c
 
 @click.group(cls=Subcommands)
 def config() -> None:
-    """Settings that services follow while they run: typed, in layers, with secrets and history."""
+    """Settings that services follow while they run; secrets and history.
+
+    They are typed, and in layers: what is set hides the environment, files, and what services declare in their code.
+    """
 
 
 @config.command

@@ -194,7 +194,9 @@ def test_a_client_command_loads_no_event_loop(home: Path, platform: StandIn, wor
 
 LISTS_NOTHING = {
     *("new", "server", "run", "update", "kill", "attach", "stream", "shell", "web", "test", "completion"),
+    *("config set", "config del", "config rollback", "config export", "config import"),
     *("store write", "store delete", "store export", "store import"),
+    *("store blobs delete", "store blobs read", "store blobs write"),
     *("openapi", "user config set", "user config delete"),
     *(f"schedules {name}" for name in ("add", "pause", "resume", "remove", "run")),
     *("broker unsubscribe", "events ack", "events nack", "events topics create", "events topics delete"),

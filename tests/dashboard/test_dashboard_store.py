@@ -126,6 +126,19 @@ async def test_a_change_of_somebody_else_is_told_and_not_written_over(m: Caller,
     assert await _value(m, "order/001") == {"mine": True}
 
 
+async def test_what_was_changed_meanwhile_is_not_deleted(m: Caller, browsing: Browsing) -> None:
+    page, table = browsing.page, m.store.database("shop").table("open")
+    await browsing.open(record("order/006"))
+    await table.write("order/006", {"theirs": True})
+    await page.get_by_role("button", name="Delete").click()
+    await page.locator("#confirm-yes").click()
+    await expect(page.get_by_role("alert")).to_contain_text("it was not deleted")
+    assert await _value(m, "order/006") == {"theirs": True}
+    await page.get_by_role("button", name="Delete").click()
+    await page.locator("#confirm-yes").click()
+    await expect(page.get_by_role("heading", name="Store")).to_be_visible()
+
+
 async def test_what_cannot_be_saved_is_said_and_kept(m: Caller, browsing: Browsing) -> None:
     page = browsing.page
     await browsing.open(record("order/002"))

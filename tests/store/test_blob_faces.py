@@ -216,7 +216,7 @@ async def test_blobs_are_listed_and_deleted(blobs: Blobs) -> None:
         (["read", "nothing"], 'There is no blob "nothing"'),
         (["head", "nothing"], 'There is no blob "nothing"'),
         (["write", "x", "/nothing/there"], "Cannot read /nothing/there: No such file or directory"),
-        (["write", "x", "-", "--absent", "--revision", "1"], "give --absent or --revision"),
+        (["write", "x", "-", "--absent", "--revision", "1"], "Give --absent or --revision"),
         (["write", "x", "-", "--revision", "1"], "was expected"),
         (["write", "x", "-", "--expiry", "soon"], "is no duration"),
         (["write", "x", "-", "--content-type", "text"], "is no media type"),

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -268,3 +269,14 @@ async def test_of_a_key_that_stands_in_a_file_twice_the_later_line_holds(store: 
 )
 async def test_what_makes_no_sense_is_a_usage_error(store: Store, words: tuple[str, ...]) -> None:
     assert (await store(*words)).code == 2
+
+
+async def test_the_commands_load_no_event_loop(running: tuple[RunningPlatform, Terminal], m: Caller) -> None:
+    words = ["--home", str(running[0].home), "store", "list"]
+    script = f"import sys\nfrom microlite.cli.entry import run\nrun({words!r})\nprint(*sys.modules)"
+    said = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    loaded = set(said.stdout.split())
+    assert not loaded & {"asyncio", "ssl", "http", "logging", "uvloop", "aiohttp", "apsw"}
+    assert not [name for name in loaded if name.startswith(("microlite.web", "microlite.core.engine"))]

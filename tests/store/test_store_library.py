@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -236,3 +238,25 @@ async def test_a_watch_can_begin_with_the_state(platform: RunningPlatform) -> No
         ]
         await m.store.write("c", 3)
         assert await _next(changes) == (ChangeKind.WRITE, "c", 3)
+
+
+async def test_the_blocking_form_has_the_same(platform: RunningPlatform) -> None:
+    def work() -> None:
+        with microlite.connect(platform.home) as m:
+            table = m.store.table("blocking")
+            table.write_many({"a": 1, "b": 2})
+            assert table.read("a", int) == 1
+            assert [record.key for record in table.scan()] == ["a", "b"]
+            assert table.update("a", lambda value: value + 1) == 2
+            changes = iter(table.watch(state=True))
+            assert [next(changes).kind for _ in range(4)] == ["reset", "write", "write", "synced"]
+            changes.close()
+            assert m.store.tables() == ["blocking"]
+
+    await asyncio.to_thread(work)
+
+
+def test_who_keeps_nothing_loads_nothing_of_it() -> None:
+    script = "import sys; from microlite import Service, Context; Service('a'); print(*sys.modules)"
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert not [name for name in said.stdout.split() if "store" in name or "library.state" in name]

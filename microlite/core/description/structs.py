@@ -182,7 +182,6 @@ class EndpointDescription(msgspec.Struct, frozen=True, kw_only=True):
         role: the least role of a caller, for built-in endpoints.
         metadata: what the author says about it, for whoever looks for it.
         deprecated: callers should turn away from it.
-        produces: the media type of the reply, `image/png`, which then is bytes or text and no JSON; empty for JSON.
         event_id: the field of each streamed item that says where it stands; a server-sent event carries it as its id, and
             a client that comes back sends the last one as `Last-Event-ID`.
         produces: the media type of the reply, `image/png`, which then is bytes or text and no JSON; `*/*` for a stream that

@@ -150,11 +150,10 @@ class Service:
             metadata: what the author says about it.
             deprecated: callers should turn away from it.
             produces: the media type of what it returns, as in `image/png`. It returns bytes or text (or a stream of
-                them), which HTTP hands on as they are; callers in Python get them as ever.
-            event_id: the field of each item of its stream that says where that stands. Over HTTP it is the id of the
-                server-sent event, and a client that comes back sends the last one: `ctx.metadata["last-event-id"]`.
                 them), which HTTP hands on as they are; callers in Python get them as ever. `*/*` is for a stream that
                 begins with a `FileHead`, which says what it is.
+            event_id: the field of each item of its stream that says where that stands. Over HTTP it is the id of the
+                server-sent event, and a client that comes back sends the last one: `ctx.metadata["last-event-id"]`.
             consumes: `*/*` takes the body of a request, of any media type, as the caller's stream of bytes.
             etag: the field of the reply, text or a whole number, that says which version it is: HTTP sends it as the
                 `ETag`, where else the content makes one of a GET.

@@ -54,6 +54,12 @@ class Condition:
         return _fail_by_header(change) if self.by_header else change
 
 
+def last_event(ctx: Context) -> int | None:
+    """What a browser that opens an event stream again says that it had last; None for nothing of ours."""
+    text = ctx.metadata.get("last-event-id", "")
+    return int(text) if text.isdecimal() and len(text) <= 15 and not ctx.calling_service else None
+
+
 async def _fail_by_header(change: Coroutine[Any, Any, T]) -> T:
     try:
         return await change

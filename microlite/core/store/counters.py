@@ -122,7 +122,10 @@ class Counters:
 
 
 def _number(kept: bytes, key: str) -> int | float:
-    value = _read(kept)
+    try:
+        value = _read(kept)
+    except msgspec.DecodeError:
+        value = None
     if type(value) not in (int, float):
         raise errors.BadRequest(f"what is stored under {key!r} is no number, so it cannot be increased")
     number: int | float = value

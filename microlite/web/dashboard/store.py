@@ -214,14 +214,15 @@ def store_pages(frame: Frame) -> list[HTTPRouteHandler]:
     async def delete(request: Request[Any, Any, Any]) -> Response[str]:
         session, told = session_of(request), await request.form()
         place = Place(database=told.get("database", ""), table=told.get("table", ""))
-        key, revision = str(told.get("key", "")), int(told.get("revision", "0"))
+        form = read_form({name: str(value) for name, value in told.items()})
+        fields = {"key": form.key, "expect": form.revision or "present", **place.fields}
         try:
-            await frame.calls.ask(session, "store.delete", Written, key=key, expect=revision, **place.fields)
+            await frame.calls.ask(session, "store.delete", Written, **fields)
         except errors.Conflict:
-            record = await read(session, place, key)
+            record = await read(session, place, form.key)
             if record is not None:
                 trouble = f"It was changed meanwhile, to revision {record.revision}; it was not deleted."
-                return await show_record(request, place, key, record, trouble=trouble)
+                return await show_record(request, place, form.key, record, trouble=trouble)
         return _go(request, place.page(""))
 
     return [index, index_live, show, record_live, download, save, delete]

@@ -10,7 +10,7 @@ from microlite.core import errors
 from microlite.core.description.codec import encode_msgpack
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, Callable
 
     from microlite.core.library.caller import Caller
 
@@ -40,7 +40,7 @@ async def follow(
     fields: dict[str, object],
     since: int | None,
     decode: Callable[[bytes], Item],
-) -> AsyncIterator[Item]:
+) -> AsyncGenerator[Item, None]:
     """The items of a stream, which is opened again behind the last of them when it breaks.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, overload
 
 import msgspec
@@ -399,16 +400,17 @@ class Table:
         """
         fields: dict[str, object] = {"key": key, "prefix": prefix, **self._place}
         start = 0 if state else since
-        async for change in follow(self._caller, "store", "watch", fields, start, _read_change):
-            if state or change.kind is not ChangeKind.SYNCED:
-                yield Change(
-                    kind=change.kind,
-                    key=change.key,
-                    value=self._value(change, of),
-                    revision=change.revision,
-                    expires_at=change.expires_at,
-                    resume=change.resume,
-                )
+        async with aclosing(follow(self._caller, "store", "watch", fields, start, _read_change)) as changes:
+            async for change in changes:
+                if state or change.kind is not ChangeKind.SYNCED:
+                    yield Change(
+                        kind=change.kind,
+                        key=change.key,
+                        value=self._value(change, of),
+                        revision=change.revision,
+                        expires_at=change.expires_at,
+                        resume=change.resume,
+                    )
 
     @staticmethod
     def _value(change: api.Change, of: Any) -> Any:
