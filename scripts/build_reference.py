@@ -379,7 +379,20 @@ def library_page() -> str:
     return page("The library", *blocks)
 
 
-STATE: Final = (("microlite.core.library.state.schedules", "Schedules"),)
+STATE: Final = (
+    ("microlite.core.library.state.broker", "Broker"),
+    ("microlite.core.library.state.config", "Config"),
+    ("microlite.core.library.state.events", "Events"),
+    ("microlite.core.library.state.events", "Delivery"),
+    ("microlite.core.library.state.schedules", "Schedules"),
+    ("microlite.core.library.state.store", "Store"),
+    ("microlite.core.library.state.transaction", "Transaction"),
+    ("microlite.core.library.state.transaction_store", "TransactionStore"),
+    ("microlite.core.library.state.transaction_store", "TransactionBlobs"),
+    ("microlite.core.library.state.transaction_parts", "TransactionEvents"),
+    ("microlite.core.library.state.transaction_parts", "TransactionConfig"),
+    ("microlite.core.library.state.transaction_parts", "TransactionSchedules"),
+)
 """What a context has for the state of a service, by properties: module and class."""
 
 
@@ -403,7 +416,9 @@ def _class_blocks(name: str, kind_: type) -> Iterator[str]:
                     yield from _member_blocks(name, member, is_property="property" in marks)
 
 
-_INTERNAL: Final = frozenset({"call_raw", "stream_raw", "wrap", "peer", "start_hooks", "stop_hooks"})
+_INTERNAL: Final = frozenset(
+    {"call_raw", "stream_raw", "wrap", "peer", "start_hooks", "stop_hooks", "note", "check_open"}
+)
 """Public in the code, since other modules use them; not for the authors of services."""
 
 

@@ -31,6 +31,8 @@ class DescribedEndpoint(NamedTuple):
     metadata: Mapping[str, str]
     deprecated: bool
     produces: str = ""
+    is_triggered: bool = False
+    """Whether the platform calls it, so that the gateway does not offer it."""
 
     @property
     def summary(self) -> str:
@@ -98,6 +100,7 @@ def _read_endpoint(endpoint: Mapping[str, Any]) -> DescribedEndpoint:
         endpoint.get("metadata", {}),
         endpoint.get("deprecated", False),
         endpoint.get("produces", ""),
+        bool(endpoint.get("triggers")),
     )
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def curl_line(gateway: str, service: Described) -> str:
     """The command, ready for a shell; empty where the service has nothing to call by a single request."""
-    unary = [one for one in service.endpoints if one.streaming == "unary"]
+    unary = [one for one in service.endpoints if one.streaming == "unary" and not one.is_triggered]
     if not unary:
         return ""
     endpoint = next((one for one in unary if not one.deprecated), unary[0])

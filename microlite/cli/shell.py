@@ -72,7 +72,7 @@ def _example(console: Console) -> str:
             continue
         for name in dir(found):
             one = getattr(found, name)
-            if isinstance(one, Endpoint) and one.described.streaming == "unary":
+            if isinstance(one, Endpoint) and one.described.streaming == "unary" and not one.described.is_triggered:
                 fields = ", ".join(f"{field}=…" for field in one.described.request.get("required", ()))
                 return f"Try: await {one.path}({fields})    Tab completes, help() says more, Ctrl-D leaves"
     return "No service runs yet; those that start are found. help() says more, Ctrl-D leaves"

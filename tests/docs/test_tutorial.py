@@ -16,6 +16,8 @@ PAGES = (
     "docs/tutorial/the-dashboard.md",
     "docs/tutorial/hand-it-on.md",
     "docs/howto/back-up-and-restore.md",
+    "docs/tutorial/job-queue.md",
+    "docs/tutorial/order-flow.md",
     "docs/howto/broker.md",
     "docs/howto/call-from-scripts.md",
     "docs/howto/keep-records.md",
@@ -31,6 +33,7 @@ PAGES = (
     "docs/howto/start-a-new-service.md",
     "docs/howto/stream.md",
     "docs/howto/test-a-service.md",
+    "docs/howto/transactions.md",
     "docs/howto/upload-files.md",
 )
 

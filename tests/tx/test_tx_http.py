@@ -7,11 +7,13 @@ import io
 import json
 import sys
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 
+from microlite import Service
 from microlite.cli.entry import run
 
 if TYPE_CHECKING:
@@ -47,6 +49,23 @@ async def test_operations_take_place_together(http: aiohttp.ClientSession, m: Ca
     assert (record.value, record.revision) == ({"left": 9}, said["revision"])
     assert await m.store.read("photo", bytes) == b"\x00\x01"
     assert await m.call("config.get", path="shop.open") is True
+
+
+async def test_what_json_has_no_word_for_comes_to_handlers_as_their_types(
+    http: aiohttp.ClientSession, platform: RunningPlatform
+) -> None:
+    service = Service("calendar")
+    seen: asyncio.Queue[datetime] = asyncio.Queue()
+
+    @service.consume("dates")
+    async def note(at: datetime) -> None:
+        await seen.put(at)
+
+    await platform.serve(service)
+    published = {"op": "events.publish", "topic": "dates", "payload": "2026-11-27T20:00:00Z"}
+    assert (await post(http, operations=[published]))[0] == 200
+    async with asyncio.timeout(10):
+        assert await seen.get() == datetime(2026, 11, 27, 20, tzinfo=UTC)
 
 
 async def test_what_is_not_as_expected_is_a_conflict_that_names_it(http: aiohttp.ClientSession, m: Caller) -> None:

@@ -29,7 +29,7 @@ async def test_records_events_configuration_and_schedules_come_in_one_commit(m: 
         tx.events.publish("late", {"id": 2}, delay=60)
         tx.events.publish("orders", {"id": 3})
         tx.schedules.call("orders.expire", {"id": 1}, delay=60, id="expire-1")
-        tx.schedules.add("orders.report", every=3600, id="report")
+        tx.schedules.add("report", "orders.report", every="1h")
     assert await m.store.read("a") == 1
     assert await topic_of(m, "orders") == [0, {"id": 1}, {"id": 3}]
     assert [one.position for one in tx.published] == [2, 0, 3]

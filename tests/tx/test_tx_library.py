@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import microlite
-from microlite import errors
+from microlite import Context, Service, errors
 
 if TYPE_CHECKING:
     from microlite.core.library.caller import Caller
@@ -185,6 +185,64 @@ async def test_of_several_with_one_id_the_first_takes_place(m: Caller) -> None:
     assert (await m.call("tx.outcome", id="order-7"))["revision"] == tx.revision
     with pytest.raises(errors.NotFound, match="no transaction 'order-8'"):
         await m.call("tx.outcome", id="order-8")
+
+
+async def test_an_id_can_be_used_again_when_its_outcome_is_forgotten(platform: RunningPlatform, m: Caller) -> None:
+    for number, days in enumerate((0.9, 0.2, 0)):
+        async with m.transaction(id="daily") as tx:
+            tx.store.write("a", number)
+        assert tx.repeated is (number == 1)
+        platform.advance(days * 86_400)
+    assert await m.store.read("a") == 2
+
+
+async def test_each_service_has_ids_of_its_own(platform: RunningPlatform, m: Caller) -> None:
+    service = Service("other")
+
+    @service.endpoint
+    async def write(ctx: Context) -> bool:
+        async with ctx.transaction(id="x") as tx:
+            tx.store.write("a", 1)
+        return tx.repeated
+
+    await platform.serve(service)
+    async with m.transaction(id="x") as tx:
+        tx.store.write("a", 1)
+    assert [await m.call("other.write") for _ in range(2)] == [False, True]
+    assert await m.store.database("other").read("a") == 1
+
+
+async def test_a_function_that_only_makes_a_coroutine_is_awaited(m: Caller) -> None:
+    async def add(tx: Any, by: int) -> int:
+        return int(await tx.store.increment("n", by))
+
+    assert await m.transact(lambda tx: add(tx, 3)) == 3
+    assert await m.store.read("n") == 3
+
+
+async def test_a_plain_handler_has_the_blocking_form(platform: RunningPlatform, m: Caller) -> None:
+    service = Service("plain")
+
+    @service.consume("t", group="g")
+    def handle(ctx: Context, by: int) -> None:
+        with ctx.sync.transaction() as tx:
+            tx.store.increment("n", by)
+            tx.ack()
+
+    @service.endpoint
+    def add(ctx: Context, by: int) -> int:
+        def change(tx: Any) -> int:
+            return int(tx.store.increment("n", by))
+
+        return int(ctx.sync.transact(change))
+
+    await platform.serve(service)
+    assert await m.call("plain.add", by=2) == 2
+    await m.call("events.publish", topic="t", payload=3)
+    async with asyncio.timeout(10):
+        async for change in m.store.database("plain").watch("n", int, state=True):
+            if change.value == 5:
+                break
 
 
 async def test_a_script_and_a_plain_function_use_the_blocking_form(platform: RunningPlatform) -> None:

@@ -47,9 +47,9 @@ class EventPlanner(Protocol):
         ...
 
     async def plan_publish(
-        self, origin: Origin, change: events.Publish
+        self, origin: Origin, change: events.Publish, asked: Encoding = ...
     ) -> tuple[tuple[Operation, ...], events.Published]:
-        """The operations that publish an event, and what to say of it once they are on disk."""
+        """The operations that publish an event, whose payload is written as `asked` says; and what to say of it then."""
         ...
 
 
@@ -169,7 +169,8 @@ class _Planning:
         if part.deduplication_id and once in self._once:
             self.published.append(msgspec.structs.replace(self._once[once], duplicate=True, position=0))
             return
-        planned, published = await self._planners.events.plan_publish(self._asker.origin, plain(part))
+        asker = self._asker
+        planned, published = await self._planners.events.plan_publish(asker.origin, plain(part), asker.asked)
         self._once[once] = published
         self.appended += [len(self.published) for one in planned if isinstance(one, Append)]
         self.published.append(published)

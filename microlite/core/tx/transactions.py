@@ -96,24 +96,20 @@ class Transactions:
 
     async def _try(self, asker: Asker, parts: Sequence[api.Operation], id: str, keep: float) -> api.Outcome | None:
         """Plan and commit; None if something that a service has found while planning was different at the commit."""
-        origin = asker.origin
-        kept = await self._find(origin, id)
-        if kept is not None:
-            return kept
+        origin, plan = asker.origin, None
         try:
             plan = await make_plan(self._planners, asker, parts)
-        except errors.Error:
-            # The same transaction, sent again, may have taken place while this one was being planned.
+            committed = await self._commit(origin, plan, id, keep)
+        except errors.Error as error:
+            # One that was sent again fails here, at the latest since its outcome is there already.
             kept = await self._find(origin, id)
             if kept is not None:
                 return kept
-            raise
-        try:
-            committed = await self._commit(origin, plan, id, keep)
-        except errors.Conflict as error:
+            if plan is None or not isinstance(error, errors.Conflict):
+                raise
             if error.detail.startswith(plan.stated):
                 raise errors.Conflict(f"{error.detail}; nothing of the transaction took place") from None
-            return None  # or the same transaction has taken place, which the next try finds
+            return None
         return api.Outcome(revision=committed.revision, published=plan.published_at(committed.positions), id=id)
 
     async def outcome(self, origin: Origin, id: str) -> api.Outcome:

@@ -39,8 +39,8 @@ DELIVERY: Final = "event-delivery"
 RESENT: Final = 5
 """How often a commit of unknown outcome is sent again."""
 
-KEPT: Final = 3_600.0
-"""Seconds for which the outcome of a transaction is kept that was given no id: the longest that it is sent again."""
+KEPT: Final = 600.0
+"""Seconds for which the outcome of a transaction is kept that was given no id: far longer than it is sent again."""
 
 TRIES: Final = 10
 """How often `transact` runs its function, unless it is told otherwise."""
@@ -165,7 +165,7 @@ class Transaction:
     async def _send(self, payload: bytes) -> api.Outcome:
         for attempt in range(RESENT):
             try:
-                outcome = _read_outcome(await self._caller.call_raw("tx", "call", payload, idempotent=True))
+                outcome = _read_outcome(await self._caller.call_raw("tx", "call", payload))
             except errors.OutcomeUnknown:
                 await asyncio.sleep(_pause(attempt))
                 continue
@@ -206,7 +206,10 @@ async def _run(change: Callable[[Any], Any], transaction: Transaction) -> Any:
         return await change(transaction)
     # A plain function may wait, so it is given the blocking form, in a thread.
     result = await asyncio.to_thread(change, Bridge(transaction, asyncio.get_running_loop()))
-    return await result if inspect.isawaitable(result) else result
+    if not inspect.iscoroutine(result):
+        return result
+    result.close()  # a lambda, say: what it has made wants the transaction itself
+    return await change(transaction)
 
 
 def _pause(attempt: int) -> float:

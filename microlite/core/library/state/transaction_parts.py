@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self, TypeAlias
 
 import msgspec
 
 from microlite.core import errors
 from microlite.core.description.codec import encode_msgpack
+from microlite.core.description.structs import Missed, Overlap
+from microlite.core.description.timing import seconds
 from microlite.core.tx import api
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
+
+Length: TypeAlias = str | float | timedelta
+"""A length of time: seconds, a text as in `"10m"`, or a `timedelta`."""
 
 
 class Noted:
@@ -96,54 +101,98 @@ class TransactionSchedules:
     def call(
         self,
         target: str,
-        request: object = None,
+        request: Mapping[str, Any] | object = None,
         /,
         *,
-        delay: float | timedelta | None = None,
+        delay: Length | None = None,
         at: float | datetime | None = None,
         id: str = "",
-        timeout: float = 300.0,
+        replace: bool = False,
+        timeout: Length = "5m",
         retries: int = 0,
-        backoff: float = 1.0,
-        **fields: object,
+        backoff: Length = "1s",
     ) -> Noted:
-        """Call an endpoint once, later, if the commit takes place; see `ctx.schedules.call`.
+        """Have an endpoint called once, later, if the commit takes place; see `Schedules.call`.
 
         Args:
             target: `service.endpoint`.
-            request: all fields at once, in place of `fields`.
-            delay: seconds from the commit until the call.
-            at: when the call is.
-            id: by which the call can be canceled.
-            timeout: seconds that the call may take.
-            retries: how often it is tried again when it has failed.
-            backoff: seconds before the first such try; each next one waits twice as long.
-            fields: of the request.
+            request: its fields, as a dict or any object with fields.
+            delay: the time from the commit until then, in seconds, as `"10m"` or a `timedelta`.
+            at: in its place, the time itself.
+            id: a name of the caller's own choice, by which it can be canceled or replaced.
+            replace: whether a call of this name that was not made yet gives way.
+            timeout: how long it may take.
+            retries: how often it is tried again when it fails.
+            backoff: the time before the first such try; each next one waits twice as long.
+
+        Raises:
+            BadRequest: it does not say when, or a time cannot be.
         """
+        if (delay is None) == (at is None):
+            raise errors.BadRequest("say when it is due: by delay or by at")
         change = api.SchedulesAdd(
             target=target,
-            request=_request(fields if request is None else request),
+            request=_request(request),
             id=id,
-            delay=None if delay is None and at is not None else _seconds(delay or 0.0),
+            delay=None if delay is None else _length(delay, "delay"),
             at=_instant(at, "at") or 0.0,
-            timeout=timeout,
+            replace=replace,
+            timeout=_length(timeout, "timeout"),
             retries=retries,
-            backoff=backoff,
+            backoff=_length(backoff, "backoff"),
         )
         return self._notes.note(change)
 
-    def add(self, target: str, request: object = None, /, **options: Any) -> Noted:
-        """Call an endpoint again and again from the commit on; see `ctx.schedules.add`.
+    def add(
+        self,
+        id: str,
+        target: str,
+        request: Mapping[str, Any] | object = None,
+        /,
+        *,
+        every: Length | None = None,
+        cron: str = "",
+        zone: str = "UTC",
+        missed: Literal["skip", "once", "all"] = "once",
+        overlap: Literal["skip", "queue", "allow"] = "skip",
+        timeout: Length = "5m",
+        retries: int = 0,
+        backoff: Length = "1s",
+        replace: bool = False,
+    ) -> Noted:
+        """Have an endpoint called again and again from the commit on; see `Schedules.add`.
 
         Args:
+            id: a name of the caller's own choice.
             target: `service.endpoint`.
-            request: the fields of the calls.
-            options: `every` or `cron`, and what else `POST /schedules/add` takes.
+            request: its fields, as a dict or any object with fields.
+            every: the time between two runs, in seconds, as `"10m"` or a `timedelta`.
+            cron: in its place, five fields, `"0 6 * * *"`.
+            zone: the time zone of `cron`.
+            missed: what becomes of times that pass while nothing can run.
+            overlap: what happens when the run before has not ended.
+            timeout: how long a run may take.
+            retries: how often a run that failed is tried again.
+            backoff: the time before the first such try; each next one waits twice as long.
+            replace: whether a schedule of this name gives way.
+
+        Raises:
+            BadRequest: a time cannot be.
         """
-        try:
-            change = api.SchedulesAdd(target=target, request=_request(request or {}), **options)
-        except TypeError as error:
-            raise errors.BadRequest(f"schedules.add: {error}") from None
+        change = api.SchedulesAdd(
+            target=target,
+            request=_request(request),
+            id=id,
+            every=0.0 if every is None else _length(every, "every"),
+            cron=cron,
+            zone=zone,
+            missed=Missed(missed),
+            overlap=Overlap(overlap),
+            timeout=_length(timeout, "timeout"),
+            retries=retries,
+            backoff=_length(backoff, "backoff"),
+            replace=replace,
+        )
         return self._notes.note(change)
 
     def cancel(self, id: str, *, required: bool = False) -> Noted:
@@ -151,11 +200,15 @@ class TransactionSchedules:
         return self._notes.note(api.SchedulesCancel(id=id, required=required))
 
 
-def _request(request: object) -> Any:
-    fields = msgspec.to_builtins(request)
+def _request(request: object) -> dict[str, Any]:
+    fields = msgspec.to_builtins({} if request is None else request)
     if not isinstance(fields, dict):
-        raise errors.BadRequest(f"a request is an object with fields, not {type(request).__name__}")
+        raise errors.BadRequest("request: pass the fields of the call, as a dict or an object with fields")
     return fields
+
+
+def _length(length: Length, name: str) -> float:
+    return seconds(length.total_seconds() if isinstance(length, timedelta) else length, name, least=0.0)
 
 
 def _seconds(delay: float | timedelta) -> float:
