@@ -10,14 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import (
-    backup_stall,
+    backup,
     cli_start,
-    engine_scale,
     gateway,
     harness_start,
     memory,
     reload,
     report,
+    scale,
     server_start,
     service_call,
 )
@@ -33,8 +33,8 @@ ROWS: dict[str, Row] = {
     "harness_start": harness_start.run,
     "reload": reload.run,
     "memory": memory.run,
-    "backup": backup_stall.run,
-    "scale": engine_scale.run,
+    "backup": backup.run,
+    "scale": scale.run,
 }
 
 _WITH_PEERS = ("gateway", "service_call")

@@ -1,6 +1,6 @@
 """Row: the longest time that a write waits while the database is backed up.
 
-`python benchmarks/backup_stall.py [--rounds N] [--megabytes M] [--folder F]`. 16 tasks put 1,000 bytes each as fast as
+`python benchmarks/backup.py [--rounds N] [--megabytes M] [--folder F]`. 16 tasks put 1,000 bytes each as fast as
 the engine takes them, all the time, into a database of M megabytes. Meanwhile it is backed up, in turn by ours, by
 `sqlite3.Connection.backup()` and `VACUUM INTO` on a second connection, and by a copy of the file under the write lock,
 as backups of other programs on SQLite do it. A turn without any backup says what this disk does by itself.
