@@ -10,16 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import (
-    backup_stall,
+    backup,
     cli_start,
     config_change,
-    engine_scale,
     events,
     gateway,
     harness_start,
     memory,
     reload,
     report,
+    scale,
     server_start,
     service_call,
     store,
@@ -40,8 +40,8 @@ ROWS: dict[str, Row] = {
     "reload": reload.run,
     "config_change": config_change.run,
     "memory": memory.run,
-    "backup": backup_stall.run,
-    "scale": engine_scale.run,
+    "backup": backup.run,
+    "scale": scale.run,
 }
 
 _WITH_PEERS = ("gateway", "service_call", "events")

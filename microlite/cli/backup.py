@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 KEYS_SUFFIX: Final = ".keys"
 """What the name of the file with the keys ends with; before it stands that of the backup."""
 
+_SYNC_BYTES: Final = 8 << 20
+
 
 @click.command
 @click.argument(
@@ -57,7 +59,7 @@ def backup(options: Options, file: Path | None, force: bool, with_keys: bool, ou
             raise CommandError(f"{path} is there already: name another file, or write over it with --force")
     keys = _read_keys(options.home)
     with _draft_of(target) as (draft, place):
-        finished = _receive(options, draft)
+        finished = _receive(options, draft, sync=True)
         draft.flush()
         os.fsync(draft.fileno())
         if with_keys:
@@ -81,12 +83,18 @@ def _to_stdout(options: Options, *, with_keys: bool, output: str) -> None:
         raise click.UsageError("standard output takes either the backup or a document: name a FILE in place of -")
     if sys.stdout.isatty():
         raise CommandError("a backup is no text for a terminal: send it on with | or >, or name a FILE")
-    _receive(options, sys.stdout.buffer)
+    _receive(options, sys.stdout.buffer, sync=False)
     sys.stdout.buffer.flush()
 
 
-def _receive(options: Options, target: IO[bytes]) -> Finished:
+def _receive(options: Options, target: IO[bytes], *, sync: bool) -> Finished:
     """Write the bytes of a backup, and return what they are.
+
+    Args:
+        options: the global ones.
+        target: takes the bytes.
+        sync: whether to send them on to the disk as they come. All at once in the end would hold up the platform's own
+            writes for that long, where both are on one disk.
 
     Raises:
         CommandError: they are not what was sent, or there is nothing to back up.
@@ -95,8 +103,8 @@ def _receive(options: Options, target: IO[bytes]) -> Finished:
 
     from microlite.core.backup.api import Chunk, Finished
 
-    percent, digest, received, finished = Percent(), hashlib.sha256(), 0, None
-    total = 0
+    percent, digest, finished = Percent(), hashlib.sha256(), None
+    received = synced = total = 0
 
     def tell(progress: Progress) -> None:
         nonlocal total
@@ -110,6 +118,10 @@ def _receive(options: Options, target: IO[bytes]) -> Finished:
                     target.write(part.data)
                     digest.update(part.data)
                     received += len(part.data)
+                    if sync and received - synced >= _SYNC_BYTES:
+                        target.flush()
+                        os.fsync(target.fileno())
+                        synced = received
                     percent.show("writing", received, total)
                 elif isinstance(part, Finished):
                     finished = part

@@ -13,7 +13,7 @@ import pytest
 
 from microlite.core import errors
 from microlite.core.clock import ManualClock
-from microlite.core.engine import checkpoint, copy
+from microlite.core.engine import checkpoint, copy, reader
 from microlite.core.engine.api import Append, Put
 from microlite.core.engine.copy import Phase
 from microlite.core.engine.migrations import newest_version
@@ -180,6 +180,19 @@ async def test_health_tells_the_state_of_a_whole_database(engine: SQLiteEngine) 
         assert health.size >= 4 * MEGABYTE
         assert 0 <= health.free < health.size
         assert (health.version, health.revision) == (newest_version(), revision)
+
+
+async def test_a_look_ends_as_well_when_the_log_grows_beyond_its_bound(
+    engine: SQLiteEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for start in range(0, 20_000, 1_000):
+        await fill(engine, *(f"k{number}" for number in range(start, start + 1_000)))
+    assert (await engine.health(full=True)).problems == ()
+    monkeypatch.setattr(reader, "MOST_LOG_GROWTH", -1)
+    monkeypatch.setattr(reader, "_PROGRESS_STEPS", 1_000)
+    with pytest.raises(errors.ServiceUnavailable, match="too much was written"):
+        await engine.health(full=True)
+    assert await engine.count("default", "b") == 20_000
 
 
 async def test_only_a_full_look_finds_an_index_that_disagrees_with_its_table(

@@ -13,7 +13,7 @@ import apsw
 import msgspec
 
 from microlite.core import errors
-from microlite.core.engine.connection import open_reader
+from microlite.core.engine.connection import MOST_LOG_GROWTH, open_reader, size_of
 from microlite.core.engine.failures import translate
 from microlite.core.engine.integrity import find_problems
 from microlite.core.engine.migrations import check_owner, newest_version
@@ -21,9 +21,6 @@ from microlite.core.engine.queries import queries
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-MOST_LOG_GROWTH: Final = 1 << 30
-"""Bytes by which the write-ahead log may grow during a copy, which keeps it from beginning anew; then it is given up."""
 
 _STEP_PAGES: Final = 256
 _SYNC_BYTES: Final = 8 << 20  # on the way to the disk at once, so that no commit waits behind more than that
@@ -162,7 +159,7 @@ class Copy:
             check_owner(source, str(self._source), newest_version())
             self._version = source.pragma("user_version")
             _, self._revision, _ = source.execute(queries()["last_change"]).get or (0, 0, 0.0)
-            grown_from = _size(log)
+            grown_from = size_of(log)
             page = int(source.pragma("page_size"))
             total = int(source.pragma("page_count")) * page
             place = os.statvfs(self._target.parent)
@@ -178,7 +175,7 @@ class Copy:
                         if unsynced >= _SYNC_BYTES:
                             os.fdatasync(descriptor) if hasattr(os, "fdatasync") else os.fsync(descriptor)
                             unsynced = 0
-                        self._log_growth = max(self._log_growth, _size(log) - grown_from)
+                        self._log_growth = max(self._log_growth, size_of(log) - grown_from)
                         if self._log_growth > MOST_LOG_GROWTH:
                             raise errors.ServiceUnavailable(
                                 f"the copy was given up: so much was written meanwhile that the log grew by "
@@ -206,7 +203,7 @@ def _open_target(path: str) -> apsw.Connection:
 def remove_gently(path: Path) -> None:
     """Remove a large file in steps that hold nobody up; one that is not there is no error."""
     with contextlib.suppress(FileNotFoundError):
-        for size in range(_size(path), 0, -_FREE_BYTES):
+        for size in range(size_of(path), 0, -_FREE_BYTES):
             os.truncate(path, size)
         path.unlink()
 
@@ -216,10 +213,3 @@ def _no_room(path: Path, size: int = 0) -> errors.InsufficientStorage:
     return errors.InsufficientStorage(
         f"there is not enough room in {path.parent} for a copy of the database{needs}: free some space"
     )
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0

@@ -1,6 +1,6 @@
 """Row: what the engine's work costs in a large database, against a small one.
 
-`python benchmarks/engine_scale.py [--sizes 100000,1000000] [--rounds N] [--seconds S] [--folder F]`. Each size is a database
+`python benchmarks/scale.py [--sizes 100000,1000000] [--rounds N] [--seconds S] [--folder F]`. Each size is a database
 with so many records and as many entries of one stream, of 200 bytes each. All are open at once and measured in turn, in one
 process: appends of 64 tasks, single commits one after the other, random upserts in batches of 64, random point reads. The
 engine's own page caches hold 16 MiB (writing) and 8 MiB (each reader); what is beyond comes from the file system's cache,
