@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -147,9 +148,8 @@ async def test_a_service_has_blobs_of_its_own_also_in_threads(
 
 async def test_who_breaks_off_reading_is_no_burden(m: Caller) -> None:
     await m.store.blobs.write("x", LARGE)
-    reading = m.store.blobs.read("x")
-    await anext(reading)
-    await reading.aclose()
+    async with aclosing(m.store.blobs.read("x")) as reading:
+        await anext(reading)
     await m.store.blobs.delete("x")
     assert await m.store.blobs.list() == []
 
@@ -216,7 +216,7 @@ async def test_blobs_are_listed_and_deleted(blobs: Blobs) -> None:
         (["read", "nothing"], 'There is no blob "nothing"'),
         (["head", "nothing"], 'There is no blob "nothing"'),
         (["write", "x", "/nothing/there"], "Cannot read /nothing/there: No such file or directory"),
-        (["write", "x", "-", "--absent", "--revision", "1"], "give --absent or --revision"),
+        (["write", "x", "-", "--absent", "--revision", "1"], "Give --absent or --revision"),
         (["write", "x", "-", "--revision", "1"], "was expected"),
         (["write", "x", "-", "--expiry", "soon"], "is no duration"),
         (["write", "x", "-", "--content-type", "text"], "is no media type"),

@@ -9,6 +9,7 @@ from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException
 
 from microlite.core import errors
+from microlite.web.dashboard.blobs import blob_pages
 from microlite.web.dashboard.docs import docs_pages
 from microlite.web.dashboard.explorer import explorer_pages
 from microlite.web.dashboard.frame import HTML, Frame
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("microlite.dashboard")
 
-PAGES = (login_pages, services_pages, explorer_pages, store_pages, logs_pages, docs_pages)
+PAGES = (login_pages, services_pages, explorer_pages, store_pages, blob_pages, logs_pages, docs_pages)
 """What makes the pages: one function for each module. A page for a further built-in service is one more."""
 
 

@@ -16,7 +16,7 @@ from microlite.core.library.state.lives import Expiry, Ttl, life
 from microlite.core.store.blob_api import Blob, BlobPage, StagedBlob
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
     from typing import BinaryIO
 
     from microlite.core.library.caller import Caller
@@ -134,7 +134,7 @@ class Blobs:
         }
         return _read_blob(await self._caller.call_raw("store", "blobs.publish", encode_msgpack(fields)))
 
-    async def read(self, name: str, first: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+    async def read(self, name: str, first: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
         """The content of a blob, or a part of it, in pieces as they come.
 
         Args:
@@ -206,7 +206,7 @@ class Blobs:
         """
         return _read_blob(await self._ask("blobs.head", name=name))
 
-    async def scan(self, prefix: str = "") -> AsyncIterator[Blob]:
+    async def scan(self, prefix: str = "") -> AsyncGenerator[Blob, None]:
         """The blobs whose names begin so, in the order of their names, fetched page by page."""
         cursor: str | None = ""
         while cursor is not None:
