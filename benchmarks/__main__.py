@@ -9,7 +9,7 @@ import types
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import cli_start, gateway, harness_start, memory, reload, report, server_start, service_call
+from benchmarks import cli_start, gateway, harness_start, memory, reload, report, server_start, service_call, store
 from benchmarks.harness import Options, Result
 
 Row = Callable[[Options], list[Result]]
@@ -17,6 +17,8 @@ Row = Callable[[Options], list[Result]]
 ROWS: dict[str, Row] = {
     "gateway": gateway.run,
     "service_call": service_call.run,
+    "store_write": store.run_write,
+    "store_read": store.run_read,
     "cli_start": cli_start.run,
     "server_start": server_start.run,
     "harness_start": harness_start.run,

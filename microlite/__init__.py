@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from microlite.core.library.handlers import endpoint
     from microlite.core.library.middleware import Invocation, Proceed
     from microlite.core.library.service import Service
+    from microlite.core.library.state.store import Record, Store, Table
     from microlite.core.library.stream import Stream
 
 _PLACES = {
@@ -28,8 +29,11 @@ _PLACES = {
     "FileHead": "microlite.core.description.file_head",
     "Invocation": "microlite.core.library.middleware",
     "Proceed": "microlite.core.library.middleware",
+    "Record": "microlite.core.library.state.store",
     "Service": "microlite.core.library.service",
+    "Store": "microlite.core.library.state.store",
     "Stream": "microlite.core.library.stream",
+    "Table": "microlite.core.library.state.store",
     "connect": "microlite.core.library.connect",
     "endpoint": "microlite.core.library.handlers",
     "errors": "microlite.core",
@@ -42,8 +46,11 @@ __all__ = [
     "FileHead",
     "Invocation",
     "Proceed",
+    "Record",
     "Service",
+    "Store",
     "Stream",
+    "Table",
     "__version__",
     "connect",
     "endpoint",

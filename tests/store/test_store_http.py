@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -142,6 +143,8 @@ async def test_values_written_in_python_are_read_as_json_and_the_reverse(
         ({"key": "", "value": 1}, "a key must not be empty"),
         ({"key": "a", "value": 1, "ttl": 1, "expires_at": 5}, "not both"),
         ({"key": "a", "value": 1, "expect": 0}, "is no revision"),
+        ({"key": "a", "value": 1, "expires_at": 1e12}, "up to the year 9999"),
+        ({"key": "a", "value": 1, "ttl": 1e12}, "up to the year 9999"),
         ({"key": "a"}, "value: required field is missing"),
     ],
 )
@@ -151,6 +154,21 @@ async def test_what_cannot_be_written_is_refused_with_the_reason(
     async with http.post("/store/write", json=request_) as r:
         assert r.status == 400
         assert detail in (await r.json())["detail"]
+
+
+async def test_a_value_may_have_a_mebibyte_and_no_more(http: aiohttp.ClientSession) -> None:
+    async def write(size: int) -> int:
+        body = io.BytesIO(msgspec.json.encode({"key": "a", "value": "x" * size}))
+        async with http.post("/store/write", data=body, headers={"Content-Type": "application/json"}) as r:
+            return r.status
+
+    most = (1 << 20) - 5  # a text of this size has five bytes more in MessagePack
+    assert await write(most) == 200
+    assert await write(most + 1) == 413
+    async with http.get("/store/read", params={"key": "a"}) as r:
+        assert (await r.json())["value"] == "x" * most
+    async with http.get("/store/scan") as r:
+        assert len((await r.json())["records"][0]["value"]) == most
 
 
 async def test_nobody_without_an_account_reads_records(platform: RunningPlatform) -> None:
@@ -179,6 +197,8 @@ async def test_a_watch_streams_lines_that_say_where_to_go_on(http: aiohttp.Clien
         change = msgspec.json.decode(await r.content.readline())
         assert (change["kind"], change["key"], change["value"]) == ("write", "k1", "78")
     await put(http, "k2", 2)
+    async with http.get("/store/watch", headers={"Last-Event-ID": str(change["resume"])}) as r:
+        assert msgspec.json.decode(await r.content.readline())["key"] == "k2"
     async with http.get("/store/watch", params={"prefix": "k", "since": change["resume"]}) as r:
         missed = msgspec.json.decode(await r.content.readline())
         assert (missed["key"], missed["value"]) == ("k2", 2)

@@ -176,6 +176,10 @@ class Caller:
         """The same, blocking, for use in a thread: `ctx.sync.call(…)`, `for item in ctx.sync.stream(…)`."""
         return Bridge(self, self._transport.loop)
 
+    def renew(self) -> bool:
+        """Use the connection that is there now, where another was lost. False if none will come."""
+        return not getattr(self._transport, "lost", False)
+
     def _outgoing(self) -> dict[str, str] | None:
         return self._metadata
 

@@ -145,6 +145,11 @@ class Context(Caller):
         """See `Caller.sync`. What waits there ends with `Canceled` when the caller of this handler goes away."""
         return Bridge(self, self._transport.loop, self._blocked())
 
+    def renew(self) -> bool:
+        """See `Caller.renew`: a node that has lost its connection finds the platform again."""
+        self._transport = self._scope.transport
+        return True
+
     def give_up(self) -> None:
         """Let what the handler waits for in a thread end: nobody wants its answer any more."""
         self._blocked().cancel()

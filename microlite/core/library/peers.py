@@ -60,6 +60,11 @@ class Peers:
         """How many direct connections to nodes are open."""
         return len(self._direct)
 
+    @property
+    def lost(self) -> bool:
+        """Whether the connection to the platform is gone."""
+        return self._platform.closed.done()
+
     def knows(self, service: str) -> bool:
         """Whether calls of a service go straight to its nodes by now."""
         entry = self._router.table.find(self._namespace, service)

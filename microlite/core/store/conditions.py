@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from microlite.core import errors
 from microlite.core.store.api import Expectation, Presence
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Coroutine
 
     from microlite.core.library.context import Context
 
@@ -44,19 +44,27 @@ class Condition:
             self.expect = _from_headers(metadata.get("if-match"), metadata.get("if-none-match"))
             self.by_header = True
 
-    async def hold(self, change: Awaitable[T]) -> T:
-        """The outcome of a change that was made under this condition.
+    def hold(self, change: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
+        """A change that is made under this condition; to be awaited.
 
         Raises:
             Conflict: it does not hold, and the request said it.
             PreconditionFailed: it does not hold, and a header said it.
         """
-        try:
-            return await change
-        except errors.Conflict as error:
-            if self.by_header:
-                raise errors.PreconditionFailed(error.detail) from None
-            raise
+        return _fail_by_header(change) if self.by_header else change
+
+
+def last_event(ctx: Context) -> int | None:
+    """What a browser that opens an event stream again says that it had last; None for nothing of ours."""
+    text = ctx.metadata.get("last-event-id", "")
+    return int(text) if text.isdecimal() and len(text) <= 15 and not ctx.calling_service else None
+
+
+async def _fail_by_header(change: Coroutine[Any, Any, T]) -> T:
+    try:
+        return await change
+    except errors.Conflict as error:
+        raise errors.PreconditionFailed(error.detail) from None
 
 
 def _from_headers(if_match: str | None, if_none_match: str | None) -> Expectation:

@@ -109,7 +109,7 @@ class Counters:
                     sums.append(errors.BadRequest(f"the sum under {key!r} is no number that can be kept: {total}"))
             put = engine_api.Put(bucket, key, _write(value), expires_at, expect if record is None else record.revision)
             try:
-                revision = await self._records.engine.commit(engine_api.Batch(namespace, (put,)))
+                revision = (await self._records.commit(namespace, (put,))).revision
             except errors.Conflict:
                 continue
             for step, outcome in zip(steps, sums, strict=True):
@@ -122,7 +122,10 @@ class Counters:
 
 
 def _number(kept: bytes, key: str) -> int | float:
-    value = _read(kept)
+    try:
+        value = _read(kept)
+    except msgspec.DecodeError:
+        value = None
     if type(value) not in (int, float):
         raise errors.BadRequest(f"what is stored under {key!r} is no number, so it cannot be increased")
     number: int | float = value

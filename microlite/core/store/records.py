@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 from microlite.core import errors
@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from microlite.core.clock import Clock
     from microlite.core.context import Origin
     from microlite.core.engine.api import Engine, Operation
+
+INLINE: Final = 256 * 1024
+"""Bytes of values that are turned into JSON on the event loop; more are in a thread, so that they hold nobody up."""
+
+LATEST: Final = 253_402_300_799.0
+"""The last time that an expiry can be: the end of the year 9999, as seconds since the Unix epoch."""
 
 _PRESENCE: Final = {
     api.Presence.ABSENT: engine_api.Presence.ABSENT,
@@ -52,6 +58,18 @@ class Records:
         """
         return (self.operation(origin, change, asked),)
 
+    async def operations(
+        self, origin: Origin, changes: Sequence[api.RecordChange], asked: Encoding
+    ) -> tuple[Operation, ...]:
+        """The plans of several changes; in a thread where there is much JSON to read."""
+
+        def work() -> tuple[Operation, ...]:
+            return tuple(self.operation(origin, change, asked) for change in changes)
+
+        if asked is Encoding.JSON and sum(_size(change) for change in changes) > INLINE:
+            return await asyncio.to_thread(work)
+        return work()
+
     def operation(self, origin: Origin, change: api.RecordChange, asked: Encoding = Encoding.MSGPACK) -> Operation:
         """See `plan`: a change of a record is one operation."""
         bucket = places.bucket_of(origin, change.database, change.table)
@@ -85,14 +103,19 @@ class Records:
             BadRequest: both are given, or one that is no time.
         """
         if ttl is None:
-            if expires_at is not None and not (math.isfinite(expires_at) and expires_at > 0):
-                raise errors.BadRequest(f"expires_at: {expires_at} is no time; give seconds since the Unix epoch")
+            if expires_at is not None and not 0 < expires_at <= LATEST:
+                raise errors.BadRequest(
+                    f"expires_at: {expires_at} is no time; give seconds since the Unix epoch, up to the year 9999"
+                )
             return expires_at
         if expires_at is not None:
             raise errors.BadRequest("give ttl or expires_at, not both: each says when the record expires")
-        if not (math.isfinite(ttl) and ttl > 0):
-            raise errors.BadRequest(f"ttl: {ttl} is no time to live; give a number of seconds above 0")
-        return self.clock.now() + ttl
+        now = self.clock.now()
+        if not 0 < ttl <= LATEST - now:
+            raise errors.BadRequest(
+                f"ttl: {ttl} is no time to live; give a number of seconds above 0, up to the year 9999"
+            )
+        return now + ttl
 
     # -- reads ----------------------------------------------------------------------------------------------------------
 
@@ -105,6 +128,8 @@ class Records:
         record = await self.engine.get(namespace, bucket, key)
         if record is None:
             raise errors.NotFound(f"there is no record {key!r} in {shown(bucket)}")
+        if len(record.value) > INLINE and answered is Encoding.JSON:
+            return await asyncio.to_thread(present, record, answered)
         return present(record, answered)
 
     async def read_many(
@@ -112,14 +137,14 @@ class Records:
     ) -> list[api.Record | None]:
         """The records under keys, in their order, as of one moment; None where there is none."""
         found = await self.engine.get_many(namespace, bucket, keys)
-        return [None if record is None else present(record, answered) for record in found]
+        there = iter(await _present_all([record for record in found if record is not None], answered))
+        return [None if record is None else next(there) for record in found]
 
     async def scan(self, namespace: str, bucket: str, selection: Selection, answered: Encoding) -> api.Page:
         """A page of the records that are selected, with their values."""
         page = await self._page(namespace, bucket, selection, keys_only=False)
-        return api.Page(
-            records=[present(record, answered) for record in page.records], cursor=page.cursor, revision=page.revision
-        )
+        records = await _present_all(page.records, answered)
+        return api.Page(records=records, cursor=page.cursor, revision=page.revision)
 
     async def keys(self, namespace: str, bucket: str, selection: Selection) -> api.Keys:
         """A page of the keys that are selected."""
@@ -207,6 +232,19 @@ def present(record: engine_api.Record, answered: Encoding) -> api.Record:
     return api.Record(
         key=record.key, value=value, revision=record.revision, expires_at=record.expires_at, encoding=encoding
     )
+
+
+def _size(change: api.RecordChange) -> int:
+    return len(memoryview(change.value)) if type(change) is api.Write else 0
+
+
+async def _present_all(records: Sequence[engine_api.Record], answered: Encoding) -> list[api.Record]:
+    def work() -> list[api.Record]:
+        return [present(record, answered) for record in records]
+
+    if answered is Encoding.JSON and sum(len(record.value) for record in records) > INLINE:
+        return await asyncio.to_thread(work)
+    return work()
 
 
 def shown(bucket: str) -> str:

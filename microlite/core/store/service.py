@@ -13,7 +13,7 @@ from microlite.core.library.context import Context
 from microlite.core.library.service import Service
 from microlite.core.store import api, places
 from microlite.core.store.blob_endpoints import serve_blobs
-from microlite.core.store.conditions import Condition
+from microlite.core.store.conditions import Condition, last_event
 from microlite.core.store.counters import Counters
 from microlite.core.store.records import Selection
 from microlite.core.store.watching import watch as watch_records
@@ -79,8 +79,8 @@ def serve_changes(service: Service, records: Records) -> None:
             expect=condition.expect,
             encoding=encoding,
         )
-        operation = records.operation(ctx.origin, change, ctx.asked)
-        return await condition.hold(records.commit(ctx.namespace, (operation,)))
+        operations = await records.operations(ctx.origin, (change,), ctx.asked)
+        return await condition.hold(records.commit(ctx.namespace, operations))
 
     @service.endpoint(role=Role.ACCOUNT)
     async def delete(
@@ -108,9 +108,7 @@ def serve_changes(service: Service, records: Records) -> None:
         Args:
             changes: at most 1,000, each record at most once.
         """
-        origin, asked = ctx.origin, ctx.asked
-        operations = tuple(records.operation(origin, change, asked) for change in changes)
-        return await records.commit(ctx.namespace, operations)
+        return await records.commit(ctx.namespace, await records.operations(ctx.origin, changes, ctx.asked))
 
     @service.endpoint(role=Role.ACCOUNT, etag="revision")
     async def increment(
@@ -224,7 +222,7 @@ def serve_reads(service: Service, records: Records) -> None:
 
     @service.endpoint(role=Role.ACCOUNT, reads=True, idempotent=True)
     async def count(ctx: Context, prefix: str = "", suffix: str = "", table: str = "", database: str = "") -> int:
-        """Count the records of a table.
+        """Count the records of a table, which takes the longer the more there are; with a suffix, the longer the table.
 
         Args:
             prefix: only keys that begin so.
@@ -262,7 +260,7 @@ def serve_watches(service: Service, records: Records) -> None:
 
         Without `since` it begins with `synced`: what is written from there on is in it. Where the changes since a revision
         are no longer known (deletions are remembered for an hour), `reset`, the records as writes, and `synced` stand in
-        their place.
+        their place. Over HTTP, `Last-Event-ID` says the same as `since`.
 
         Args:
             key: only this one.
@@ -273,6 +271,7 @@ def serve_watches(service: Service, records: Records) -> None:
             database: of the table; without it that of the calling service, `default` for anybody else.
         """
         bucket = places.bucket_of(ctx.origin, database, table)
+        since = last_event(ctx) if since is None else since
         changes = watch_records(
             records.engine, ctx.namespace, bucket, key=key, prefix=prefix, since=since, answered=ctx.answered
         )

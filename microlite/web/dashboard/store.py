@@ -57,7 +57,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     cursor: str = ""
 
     @property
-    def fields(self) -> dict[str, str]:
+    def fields(self) -> dict[str, Any]:
         """The fields of a request that name the table."""
         return {"database": self.database, "table": self.table}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -58,13 +58,13 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
         """What kind of value it is."""
         return _WORDS[self.kind]
 
-    def fields(self) -> dict[str, object]:
+    def fields(self) -> dict[str, Any]:
         """The request to `store.write`.
 
         Raises:
             BadRequest: the value is not what it says, or the expiry is none.
         """
-        fields: dict[str, object] = {"key": self.key, "value": self._value()}
+        fields: dict[str, Any] = {"key": self.key, "value": self._value()}
         fields["expect"] = self.revision or "absent"
         lives = self.lives.strip().lower()
         if not lives:

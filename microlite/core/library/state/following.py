@@ -52,7 +52,8 @@ async def follow(
         decode: makes an item of a payload.
 
     Raises:
-        Error: any but that the service cannot be reached just now.
+        Error: any but that the service cannot be reached just now. Whose connection to the platform is gone for good, as a
+            script's is, gets that too.
     """
     delay = AGAIN
     while True:
@@ -65,6 +66,8 @@ async def follow(
                     since = item.resume
                     yield item
         except errors.ServiceUnavailable:
-            pass
+            if not caller.renew():
+                raise
         await asyncio.sleep(delay)
+        caller.renew()
         delay = min(2 * delay, LONGEST)

@@ -15,7 +15,7 @@ from microlite.core.store import api
 from microlite.core.store.api import ChangeKind
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 
     from microlite.core.library.caller import Caller
     from microlite.core.library.state.blobs import Blobs
@@ -177,7 +177,9 @@ class Table:
             Conflict: what was expected does not hold.
             PayloadTooLarge: the value is larger than 1 MiB.
         """
-        fields: dict[str, object] = {"key": key, "value": value, **life(ttl, expires_at)}
+        fields: dict[str, object] = {"key": key, "value": value}
+        if ttl is not None or expires_at is not None:
+            fields.update(life(ttl, expires_at))
         if expect is not None:
             fields["expect"] = expect
         return _read_written(await self._change("write", fields)).revision
@@ -382,7 +384,7 @@ class Table:
     async def watch(
         self, key: str = "", of: Any = Any, *, prefix: str = "", since: int | None = None, state: bool = False
     ) -> AsyncIterator[Change[Any]]:
-        """Changes as they happen, without an end; a connection that breaks is made again, and nothing is missed.
+        """Changes as they happen, without an end. When the stream breaks it is opened again, and nothing is missed.
 
         A change of kind `reset` comes where it is not known what changed in between: forget what you know, the records
         follow as writes.
@@ -416,13 +418,15 @@ class Table:
 
     # -- calls ----------------------------------------------------------------------------------------------------------
 
-    async def _read(self, endpoint: str, **fields: object) -> bytes:
-        fields.update(self._place)
-        return await self._caller.call_raw("store", endpoint, encode_msgpack(fields), idempotent=True)
+    # Not awaited here: a coroutine less on the way of every record.
 
-    async def _change(self, endpoint: str, fields: dict[str, object]) -> bytes:
+    def _read(self, endpoint: str, **fields: object) -> Coroutine[Any, Any, bytes]:
         fields.update(self._place)
-        return await self._caller.call_raw("store", endpoint, encode_msgpack(fields))
+        return self._caller.call_raw("store", endpoint, encode_msgpack(fields), idempotent=True)
+
+    def _change(self, endpoint: str, fields: dict[str, object]) -> Coroutine[Any, Any, bytes]:
+        fields.update(self._place)
+        return self._caller.call_raw("store", endpoint, encode_msgpack(fields))
 
     async def _batch(self, changes: Sequence[dict[str, object]]) -> int:
         for change in changes:
