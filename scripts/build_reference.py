@@ -467,7 +467,10 @@ def service_page(service: ServiceDescription) -> str:
     blocks = [
         service.doc,
         "Its endpoints are for admins: over HTTP they want the admin's token, the command line has what it needs.",
-        table(("endpoint", ""), [(f"[`{one.name}`](#{one.name})", one.summary) for one in service.endpoints]),
+        table(
+            ("endpoint", ""),
+            [(f"[`{one.name}`](#{one.name.replace('.', '')})", one.summary) for one in service.endpoints],
+        ),
     ]
     for endpoint in service.endpoints:
         for schema in (endpoint.request, endpoint.items or {}, endpoint.response):

@@ -16,6 +16,7 @@ PAGES = (
     "docs/tutorial/the-dashboard.md",
     "docs/tutorial/hand-it-on.md",
     "docs/howto/call-from-scripts.md",
+    "docs/howto/keep-blobs.md",
     "docs/howto/keep-records.md",
     "docs/howto/openapi.md",
     "docs/howto/explore-in-a-shell.md",
