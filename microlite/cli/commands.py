@@ -34,6 +34,8 @@ COMMANDS: Final = {
     "store": Entry("store:store", "Read and change the records that services keep."),
     "web": Entry("web:web", "Open the dashboard in a browser, logged in."),
     "test": Entry("test:test", "Run the tests of a project with pytest."),
+    "backup": Entry("backup:backup", "Back up everything that the platform keeps, while it runs or not."),
+    "restore": Entry("restore:restore", "Put a backup into an empty home."),
     "user": Entry("user:user", "Look after what is set for you, on this machine."),
     "doctor": Entry("doctor:doctor", "Find out what is wrong here, and how to mend it."),
     "version": Entry("version:version", "Print the version."),

@@ -229,6 +229,7 @@ class Platform:
         parts = Parts(
             links=self.links,
             dashboard=self.dashboard_url,
+            backups=self.engine,
             registry=self.registry,
             membership=self.membership,
             runtime=self.runtime,

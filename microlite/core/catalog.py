@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from microlite.core.auth.service import auth_service
+from microlite.core.backup.service import backup_service
 from microlite.core.network.service import network_service
 from microlite.core.registry.service import registry_service
 from microlite.core.runtime.service import runtime_service
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from microlite.core.auth.one_time_links import OneTimeLinks
+    from microlite.core.backup.making import Source
     from microlite.core.library.service import Service
     from microlite.core.network.membership import Membership
     from microlite.core.registry.registry import Registry
@@ -31,6 +33,7 @@ class Parts:
         *,
         links: OneTimeLinks,
         dashboard: str,
+        backups: Source,
         registry: Registry,
         membership: Membership,
         runtime: Runtime,
@@ -40,6 +43,7 @@ class Parts:
     ) -> None:
         self.links = links
         self.dashboard = dashboard
+        self.backups = backups
         self.registry = registry
         self.membership = membership
         self.runtime = runtime
@@ -50,6 +54,7 @@ class Parts:
 
 CATALOG: Final[tuple[Callable[[Parts], Service], ...]] = (
     lambda parts: auth_service(parts.links, parts.dashboard),
+    lambda parts: backup_service(parts.backups),
     lambda parts: network_service(parts.membership),
     lambda parts: registry_service(parts.registry),
     lambda parts: runtime_service(parts.runtime, parts.registry, parts.logs),

@@ -15,6 +15,7 @@ PAGES = (
     "docs/tutorial/two-services.md",
     "docs/tutorial/the-dashboard.md",
     "docs/tutorial/hand-it-on.md",
+    "docs/howto/back-up-and-restore.md",
     "docs/howto/call-from-scripts.md",
     "docs/howto/keep-blobs.md",
     "docs/howto/keep-records.md",

@@ -1,6 +1,7 @@
 """Writes through an engine as fast as it can and says what was acknowledged, until somebody kills it.
 
-Each batch puts its number under two keys of two buckets; each acknowledgement is a line "writer number revision".
+Each batch puts its number under two keys of two buckets, and appends it to a stream of its writer's and to one of all.
+Each acknowledgement is a line "writer number revision position", the position in the stream of all.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import asyncio
 import sys
 
 from microlite.core.clock import SystemClock
-from microlite.core.engine.api import Batch, Delete, Put
+from microlite.core.engine.api import Append, Batch, Delete, Put
 from microlite.core.engine.sqlite import SQLiteEngine
 
 WRITERS = 16
@@ -25,9 +26,10 @@ async def write(engine: SQLiteEngine, writer: int, first: int) -> None:
             Put("right", f"w{writer}", value),
             Put("log", f"{writer}/{number}", value),
         )
+        appends = (Append(f"w{writer}", value), Append("all", b"%d/%d" % (writer, number)))
         gone = Delete("log", f"{writer}/{number - 50}")
-        revision = await engine.commit(Batch("default", (*puts, gone)))
-        print(writer, number, revision, flush=True)
+        committed = await engine.commit(Batch("default", (*puts, gone, *appends)))
+        print(writer, number, committed.revision, committed.positions[1], flush=True)
 
 
 async def main() -> None:

@@ -24,9 +24,14 @@ async def turn() -> None:
     await asyncio.sleep(0)
 
 
+async def commit(engine: Engine, *operations: Operation, namespace: str = "default") -> int:
+    """Carry out operations; return the revision."""
+    return (await engine.commit(Batch(namespace, operations))).revision
+
+
 async def fill(engine: Engine, *keys: str, bucket: str = "b") -> int:
     """Put keys, each with itself as value; return the revision."""
-    return await engine.commit(batch(*(Put(bucket, key, key.encode()) for key in keys)))
+    return await commit(engine, *(Put(bucket, key, key.encode()) for key in keys))
 
 
 async def contents(engine: Engine, bucket: str = "b") -> dict[str, bytes]:

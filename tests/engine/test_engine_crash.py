@@ -18,19 +18,19 @@ ROUNDS = (1, 400, 1_500)
 """Acknowledgements after which each round is killed."""
 
 
-def run_and_kill(database: Path, first: int, after: int) -> dict[int, tuple[int, int]]:
-    """Return the last number and revision that each writer had acknowledged."""
+def run_and_kill(database: Path, first: int, after: int) -> dict[int, tuple[int, int, int]]:
+    """Return the last number, revision and position that each writer had acknowledged."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, str(PROGRAM), str(database), str(first)]
-    acknowledged: dict[int, tuple[int, int]] = {}
+    acknowledged: dict[int, tuple[int, int, int]] = {}
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as program:
         assert program.stdout is not None
         for count, line in enumerate(program.stdout, start=1):
             if count == after:
                 program.send_signal(signal.SIGKILL)
             if line.endswith("\n"):  # what was still in the pipe counts as well
-                writer, number, revision = map(int, line.split())
-                acknowledged[writer] = number, revision
+                writer, number, revision, position = map(int, line.split())
+                acknowledged[writer] = number, revision, position
         assert program.wait() == -signal.SIGKILL
     return acknowledged
 
@@ -40,9 +40,9 @@ async def test_every_acknowledged_write_is_there_after_a_kill_and_none_is_half_t
     last_revision = first = 0
     for after in ROUNDS:
         acknowledged = run_and_kill(database, first, after)
-        assert sum(number - first for number, _ in acknowledged.values()) >= after
+        assert sum(number - first for number, _, _ in acknowledged.values()) >= after
         async with SQLiteEngine(database, SystemClock()) as engine:
-            for writer, (number, revision) in acknowledged.items():
+            for writer, (number, revision, position) in acknowledged.items():
                 left = await engine.get("default", "left", f"w{writer}")
                 right = await engine.get("default", "right", f"w{writer}")
                 assert left is not None
@@ -54,6 +54,14 @@ async def test_every_acknowledged_write_is_there_after_a_kill_and_none_is_half_t
                 kept = sorted(int(record.value) for record in page.records)
                 assert kept == list(range(max(1, int(left.value) - 49), int(left.value) + 1)) or first
                 assert kept[-1] == int(left.value)
+                entries = (await engine.read("default", f"w{writer}", reverse=True, limit=1)).entries
+                assert entries[0].value == left.value
+                entries = (await engine.read("default", "all", after=position - 1, limit=1)).entries
+                assert (entries[0].position, entries[0].value) == (position, b"%d/%d" % (writer, number))
+            # Each batch stands in both streams, or in none.
+            state = await engine.stream_state("default", "all")
+            lasts = [await engine.stream_state("default", name) for name in await engine.streams("default")]
+            assert state.count == state.last == sum(one.count for one in lasts) - state.count
             last_revision = page.revision
         first += 1_000_000
     connection = apsw.Connection(str(database))

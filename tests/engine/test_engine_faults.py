@@ -12,7 +12,7 @@ import pytest
 
 from microlite.core import errors
 from microlite.core.clock import ManualClock
-from microlite.core.engine.api import Put
+from microlite.core.engine.api import Append, Put, StreamState
 from microlite.core.engine.sqlite import SQLiteEngine
 from tests.engine.engine_parts import Faults, batch, contents, fill
 
@@ -46,6 +46,49 @@ async def test_a_disk_that_is_full_or_read_only_changes_nothing_and_heals(
     faults.write_error = None
     await fill(engine, "after")
     assert await contents(engine) == {"before": b"before", "after": b"after"}
+
+
+@pytest.mark.parametrize(
+    ("failure", "error"),
+    [
+        (apsw.FullError("full"), errors.InsufficientStorage),
+        (apsw.ReadOnlyError("read-only"), errors.ServiceUnavailable),
+    ],
+)
+async def test_an_append_that_the_disk_refuses_uses_no_position_and_wakes_nobody(
+    engine: SQLiteEngine, faults: Faults, failure: Exception, error: type[errors.Error]
+) -> None:
+    await engine.commit(batch(Append("s", b"1")))
+    async with engine.tail("default", "s") as tail:
+        faults.write_error = failure
+        outcomes = await asyncio.gather(
+            engine.commit(batch(Append("s", b"x"), Append("new", b"x"))),
+            engine.commit(batch(Append("s", b"y"), Put("b", "k", b""))),
+            engine.trim("default", "s", 1),
+            return_exceptions=True,
+        )
+        assert [type(outcome) for outcome in outcomes] == [error] * 3
+        assert await engine.stream_state("default", "s") == StreamState(1, 1, 1, 1)
+        assert await engine.streams("default") == ("s",)
+        faults.write_error = None
+        assert (await engine.commit(batch(Append("s", b"2"), Append("new", b"z")))).positions == (2, 1)
+        assert await tail.moved(1) == 2
+    assert [entry.value for entry in (await engine.read("default", "s")).entries] == [b"1", b"2"]
+    assert await contents(engine) == {"before": b"before"}
+
+
+async def test_after_an_append_of_unknown_outcome_positions_go_on_behind_what_is_there(
+    engine: SQLiteEngine, faults: Faults
+) -> None:
+    await engine.commit(batch(Append("s", b"1")))
+    faults.sync_error = apsw.IOError("the disk is gone")
+    with pytest.raises(errors.OutcomeUnknown):
+        await engine.commit(batch(Append("s", b"2")))
+    faults.sync_error = None
+    (position,) = (await engine.commit(batch(Append("s", b"3")))).positions
+    entries = (await engine.read("default", "s")).entries
+    assert entries[-1].position == position
+    assert [entry.value for entry in entries] in ([b"1", b"3"], [b"1", b"2", b"3"])
 
 
 async def test_on_a_disk_with_little_space_the_small_writes_of_a_group_get_through(
@@ -87,6 +130,35 @@ async def test_a_group_of_unknown_outcome_does_not_wake_watches(engine: SQLiteEn
         assert (await anext(watch)).revision == revision
 
 
+async def test_sweeping_that_the_disk_refuses_is_tried_again(
+    engine: SQLiteEngine, faults: Faults, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    await engine.commit(batch(*(Append("s", b"x") for _ in range(1_000))))
+    syncs = iter(range(100))
+
+    def refuse_the_second() -> None:
+        # The first is the trim itself.
+        if next(syncs) == 1:
+            faults.before_sync = lambda: None
+            raise apsw.FullError("full")
+
+    faults.before_sync = refuse_the_second
+    await engine.trim("default", "s", 1_000)
+    while entries_on_disk(engine.path) != 1:
+        clock.advance(5)
+        await asyncio.sleep(0.001)
+    assert "put off" in caplog.text
+    assert (await engine.commit(batch(Append("s", b"y")))).positions == (1_001,)
+
+
+def entries_on_disk(path: Path) -> int:
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        return int(connection.execute("SELECT count(*) FROM entries").get)
+    finally:
+        connection.close()
+
+
 async def test_expiry_that_the_disk_refuses_is_tried_again(
     engine: SQLiteEngine, faults: Faults, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -116,11 +188,11 @@ async def test_expiry_that_the_disk_refuses_is_tried_again(
     assert "put off" in caplog.text
 
 
-def damage(path: Path) -> None:
-    """Overwrite the pages of the records, as a failing disk would, and leave those of the schema."""
+def damage(path: Path, name: str = "records_by_key") -> None:
+    """Overwrite the first page of a table or index, as a failing disk would, and leave those of the schema."""
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        (root,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'records_by_key'").fetchone()
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (name,)).fetchone()
     connection.close()
     with path.open("r+b") as file:
         file.seek((root - 1) * 4096)
@@ -141,3 +213,27 @@ async def test_a_damaged_page_is_an_error_that_says_what_to_do(tmp_path: Path, c
         with pytest.raises(errors.InternalServerError, match="damaged"):
             await fill(engine, "k1")
     assert path.read_bytes() == content
+
+
+async def test_a_damaged_stream_is_an_error_and_records_go_on(tmp_path: Path, clock: ManualClock) -> None:
+    path = tmp_path / "engine.db"
+    async with SQLiteEngine(path, clock) as engine:
+        await engine.commit(batch(*(Append("s", bytes(100)) for _ in range(500))))
+    damage(path, "entries")
+    content = path.read_bytes()
+    async with SQLiteEngine(path, clock) as engine:
+        for damaged in (
+            engine.read("default", "s"),
+            engine.read("default", "s", limit=1_000),
+            engine.stream_state("default", "s"),
+            engine.find_position("default", "s", 0.0),
+            engine.streams("default"),
+            engine.commit(batch(Append("s", b""))),
+            engine.tail("default", "s").__aenter__(),
+        ):
+            with pytest.raises(errors.InternalServerError, match=r"damaged.*doctor"):
+                await damaged
+        assert path.read_bytes() == content
+        # Only what needs the page fails.
+        await fill(engine, "k")
+        assert await contents(engine) == {"k": b"k"}

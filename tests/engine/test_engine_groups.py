@@ -14,7 +14,7 @@ from microlite.core.clock import ManualClock
 from microlite.core.engine import writer
 from microlite.core.engine.api import Change, ChangeKind, Check, Delete, Presence, Put
 from microlite.core.engine.sqlite import SQLiteEngine
-from tests.engine.engine_parts import Faults, batch, contents, fill, turn
+from tests.engine.engine_parts import Faults, batch, commit, contents, fill, turn
 
 
 @pytest.fixture
@@ -93,12 +93,12 @@ async def test_a_batch_is_judged_on_what_earlier_ones_of_its_group_leave(engine:
     before = faults.syncs
     async with engine.watch("default", "b") as watch:
         outcomes = await asyncio.gather(
-            engine.commit(batch(Put("b", "k", b"1", expect=Presence.ABSENT))),
-            engine.commit(batch(Put("b", "k", b"2", expect=Presence.ABSENT))),
-            engine.commit(batch(Put("b", "k", b"3", expect=Presence.PRESENT))),
-            engine.commit(batch(Delete("b", "k", expect=Presence.PRESENT))),
-            engine.commit(batch(Check("b", "k", Presence.ABSENT), Put("b", "l", b""))),
-            engine.commit(batch(Put("b", "k", b"4", expect=Presence.ABSENT))),
+            commit(engine, Put("b", "k", b"1", expect=Presence.ABSENT)),
+            commit(engine, Put("b", "k", b"2", expect=Presence.ABSENT)),
+            commit(engine, Put("b", "k", b"3", expect=Presence.PRESENT)),
+            commit(engine, Delete("b", "k", expect=Presence.PRESENT)),
+            commit(engine, Check("b", "k", Presence.ABSENT), Put("b", "l", b"")),
+            commit(engine, Put("b", "k", b"4", expect=Presence.ABSENT)),
             return_exceptions=True,
         )
         seen = [await anext(watch) for _ in range(5)]
@@ -151,7 +151,7 @@ async def test_more_than_the_disk_can_take_is_refused_at_once_and_can_be_sent_ag
     monkeypatch.setattr(writer, "WAITING_BYTES", 100_000)
     value = bytes(40_000)
     one, two, three = await asyncio.gather(
-        *(engine.commit(batch(Put("b", key, value))) for key in ("a", "b", "c")), return_exceptions=True
+        *(commit(engine, Put("b", key, value)) for key in ("a", "b", "c")), return_exceptions=True
     )
     assert isinstance(one, int)
     assert isinstance(two, int)

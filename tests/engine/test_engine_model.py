@@ -1,9 +1,10 @@
-"""Property of every engine: whatever is done to it, it answers as a dictionary with revisions would."""
+"""Property of every engine: whatever is done to it, it answers as a dictionary with revisions and a few lists would."""
 
 from __future__ import annotations
 
 import asyncio
 import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
@@ -13,18 +14,22 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from microlite.core import errors
 from microlite.core.clock import ManualClock
 from microlite.core.engine.api import (
+    Append,
     Batch,
     Change,
     ChangeKind,
     Check,
+    Committed,
     Delete,
     Engine,
+    Entry,
     Expectation,
     Operation,
     Presence,
     Put,
     Record,
     Resync,
+    StreamState,
 )
 from microlite.core.engine.sqlite import SQLiteEngine
 
@@ -36,8 +41,28 @@ VALUES = st.binary(max_size=3)
 LIVES = st.one_of(st.none(), st.integers(-1, 5))
 EXPECTATIONS = st.one_of(st.none(), st.sampled_from([*Presence, "current", "stale"]))
 STEPS = st.tuples(st.sampled_from(["put", "delete", "check"]), BUCKETS, KEYS, VALUES, LIVES, EXPECTATIONS)
-BATCHES = st.lists(STEPS, min_size=1, max_size=4, unique_by=lambda step: (step[1], step[2]))
+RECORDS = st.lists(STEPS, max_size=4, unique_by=lambda step: (step[1], step[2]))
+STREAMS = st.sampled_from(["s", "t"])
+APPENDS = st.lists(st.builds(Append, STREAMS, VALUES), max_size=3)
+BATCHES = st.tuples(RECORDS, APPENDS)
 Step = tuple[str, str, str, bytes, int | None, Presence | str | None]
+
+
+@dataclass
+class Log:
+    """A stream as the model has it: all that was ever in it, and where it begins now."""
+
+    entries: list[Entry] = field(default_factory=list)
+    first: int = 1
+    dropped: bool = False
+
+    @property
+    def last(self) -> int:
+        return len(self.entries)
+
+    @property
+    def left(self) -> list[Entry]:
+        return self.entries[self.first - 1 :]
 
 
 class Model(RuleBasedStateMachine):
@@ -51,6 +76,7 @@ class Model(RuleBasedStateMachine):
         self.records: dict[tuple[str, str], Record] = {}
         self.revision = 0
         self.mirror: dict[str, bytes] = {}
+        self.streams = {"s": Log(), "t": Log()}
 
     @initialize()
     def begin(self) -> None:
@@ -91,27 +117,33 @@ class Model(RuleBasedStateMachine):
             return Delete(bucket, key, expect)
         return Check(bucket, key, Presence.PRESENT if expect is None else expect)
 
-    def apply(self, operations: tuple[Operation, ...], outcome: int | BaseException) -> None:
-        """Judge what the engine answered, and do the same to the dictionary."""
-        before = {(one.bucket, one.key): self.alive(one.bucket, one.key) for one in operations}
-        refused = [one for one in operations if not self.holds(one.expect, before[one.bucket, one.key])]
+    def apply(self, operations: tuple[Operation, ...], outcome: Committed | BaseException) -> None:
+        """Judge what the engine answered, and do the same to the dictionary and the lists."""
+        records = [one for one in operations if not isinstance(one, Append)]
+        appends = [one for one in operations if isinstance(one, Append)]
+        before = {(one.bucket, one.key): self.alive(one.bucket, one.key) for one in records}
+        refused = [one for one in records if not self.holds(one.expect, before[one.bucket, one.key])]
         if refused:
             assert isinstance(outcome, errors.Conflict), (outcome, refused)
             assert any(f"{one.bucket}/{one.key}" in outcome.detail for one in refused)
             return
-        assert isinstance(outcome, int), outcome
+        assert isinstance(outcome, Committed), outcome
         changing = [
-            one
-            for one in operations
-            if isinstance(one, Put) or (isinstance(one, Delete) and before[one.bucket, one.key])
+            one for one in records if isinstance(one, Put) or (isinstance(one, Delete) and before[one.bucket, one.key])
         ]
-        assert outcome > self.revision if changing else outcome >= self.revision
-        self.revision = outcome
+        assert outcome.revision > self.revision if changing or appends else outcome.revision >= self.revision
+        self.revision = outcome.revision
         for one in changing:
             if isinstance(one, Put):
-                self.records[one.bucket, one.key] = Record(one.key, one.value, outcome, one.expires_at)
+                self.records[one.bucket, one.key] = Record(one.key, one.value, self.revision, one.expires_at)
             else:
                 self.records.pop((one.bucket, one.key), None)
+        assert len(outcome.positions) == len(appends)
+        for position, append in zip(outcome.positions, appends, strict=True):
+            stream = self.streams[append.stream]
+            stream.entries.append(Entry(len(stream.entries) + 1, self.clock.now(), append.value))
+            stream.dropped = False
+            assert position == stream.last
 
     @staticmethod
     def holds(expect: Expectation, record: Record | None) -> bool:
@@ -121,22 +153,25 @@ class Model(RuleBasedStateMachine):
             return (expect is Presence.PRESENT) == (record is not None)
         return record is not None and record.revision == expect
 
+    def operations(self, steps: tuple[list[Step], list[Append]]) -> tuple[Operation, ...]:
+        return (*map(self.operation, steps[0]), *steps[1])
+
     @rule(steps=BATCHES)
-    def commit(self, steps: list[Step]) -> None:
-        operations = tuple(map(self.operation, steps))
+    def commit(self, steps: tuple[list[Step], list[Append]]) -> None:
+        operations = self.operations(steps)
         self.apply(operations, *self.together([operations]))
 
     @rule(batches=st.lists(BATCHES, min_size=2, max_size=4))
-    def commit_together(self, batches: list[list[Step]]) -> None:
+    def commit_together(self, batches: list[tuple[list[Step], list[Append]]]) -> None:
         """Batches that wait together are judged one after the other, each on what those before it left."""
-        several = [tuple(map(self.operation, steps)) for steps in batches]
+        several = [self.operations(steps) for steps in batches]
         for operations, outcome in zip(several, self.together(several), strict=True):
             self.apply(operations, outcome)
 
-    def together(self, several: list[tuple[Operation, ...]]) -> list[int | BaseException]:
-        async def commit() -> list[int | BaseException]:
+    def together(self, several: list[tuple[Operation, ...]]) -> list[Committed | BaseException]:
+        async def commit() -> list[Committed | BaseException]:
             commits = (self.engine.commit(Batch("n", operations)) for operations in several)
-            return await asyncio.gather(*commits, return_exceptions=True)
+            return list(await asyncio.gather(*commits, return_exceptions=True))
 
         return self.runner.run(commit())
 
@@ -182,6 +217,38 @@ class Model(RuleBasedStateMachine):
         assert self.runner.run(scan()) == (wanted[::-1] if reverse else wanted)
         assert self.runner.run(self.engine.count("n", bucket, prefix=prefix, suffix=suffix)) == len(wanted)
 
+    @rule(name=STREAMS, through=st.integers(0, 12), drop=st.booleans())
+    def trim(self, name: str, through: int, drop: bool) -> None:
+        stream = self.streams[name]
+        if drop:
+            self.runner.run(self.engine.drop_stream("n", name))
+            stream.first, stream.dropped = stream.last + 1, True
+        else:
+            self.runner.run(self.engine.trim("n", name, through))
+            stream.first = max(stream.first, min(through, stream.last) + 1)
+
+    @rule(name=STREAMS, after=st.integers(0, 12), limit=st.integers(1, 4), reverse=st.booleans())
+    def read_stream(self, name: str, after: int, limit: int, reverse: bool) -> None:
+        left = self.streams[name].left
+        if reverse:
+            wanted = [entry for entry in left if not after or entry.position < after][::-1][:limit]
+        else:
+            wanted = [entry for entry in left if entry.position > after][:limit]
+        found = self.runner.run(self.engine.read("n", name, after=after, limit=limit, reverse=reverse))
+        assert (list(found.entries), found.more) == (wanted, False)
+
+    @rule(name=STREAMS, after=st.integers(0, 12), age=st.integers(-1, 8))
+    def look_at_stream(self, name: str, after: int, age: int) -> None:
+        stream = self.streams[name]
+        left, at = stream.left, self.clock.now() - age
+        size = sum(len(entry.value) for entry in left)
+        state = self.runner.run(self.engine.stream_state("n", name))
+        assert state == StreamState(stream.first, stream.last, len(left), size)
+        backlog = self.runner.run(self.engine.backlog("n", name, after))
+        assert backlog == len([entry for entry in left if entry.position > after])
+        older = [entry.position for entry in left if entry.at < at]
+        assert self.runner.run(self.engine.find_position("n", name, at)) == max(older, default=stream.first - 1)
+
     @rule()
     def follow(self) -> None:
         """After a change that it waits for, the mirror holds what the bucket holds."""
@@ -211,6 +278,8 @@ class Model(RuleBasedStateMachine):
         if hasattr(self, "watch"):
             wanted = tuple(bucket for bucket in ("x", "y") if self.listed(bucket))
             assert self.runner.run(self.engine.buckets("n")) == wanted
+            listed = tuple(name for name, stream in self.streams.items() if stream.entries and not stream.dropped)
+            assert self.runner.run(self.engine.streams("n")) == listed
 
 
 TestModel = Model.TestCase

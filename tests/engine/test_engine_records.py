@@ -13,13 +13,14 @@ from microlite.core.engine.api import (
     MAX_VALUE_BYTES,
     Batch,
     Check,
+    Committed,
     Delete,
     Engine,
     Presence,
     Put,
     Record,
 )
-from tests.engine.engine_parts import OpenEngine, batch, fill
+from tests.engine.engine_parts import OpenEngine, batch, commit, fill
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ async def engine(open_engine: OpenEngine) -> AsyncIterator[Engine]:
 
 
 async def test_a_record_is_read_as_it_was_put_with_the_revision_of_its_commit(engine: Engine) -> None:
-    revision = await engine.commit(batch(Put("b", "k", b"\x00\xff", 2_000_000_000.5)))
+    revision = await commit(engine, Put("b", "k", b"\x00\xff", 2_000_000_000.5))
     assert revision > 0
     assert await engine.get("default", "b", "k") == Record("k", b"\x00\xff", revision, 2_000_000_000.5)
 
@@ -55,7 +56,7 @@ async def test_revisions_grow_and_stay_after_a_restart(open_engine: OpenEngine) 
 async def test_revisions_do_not_fall_back_when_the_last_record_is_deleted(open_engine: OpenEngine) -> None:
     async with open_engine() as engine:
         await fill(engine, "a")
-        deleted = await engine.commit(batch(Delete("b", "a")))
+        deleted = await commit(engine, Delete("b", "a"))
     async with open_engine() as engine:
         assert await fill(engine, "a") > deleted
 
@@ -226,7 +227,7 @@ async def test_a_batch_happens_wholly_or_not_at_all(engine: Engine) -> None:
         await engine.commit(refused)
     assert [one.key for one in (await engine.scan("default", "b")).records] == ["old"]
     assert await engine.buckets("default") == ("b",)
-    revision = await engine.commit(batch(*refused.operations[:3]))
+    revision = await commit(engine, *refused.operations[:3])
     assert await engine.get("default", "b", "new") == Record("new", b"", revision)
     assert await engine.get("default", "c", "new") == Record("new", b"", revision)
     assert await engine.get("default", "b", "old") is None
@@ -235,9 +236,9 @@ async def test_a_batch_happens_wholly_or_not_at_all(engine: Engine) -> None:
 async def test_what_changes_nothing_gets_the_last_revision_and_wakes_nobody(engine: Engine) -> None:
     revision = await fill(engine, "k")
     async with engine.watch("default", "b") as watch:
-        assert await engine.commit(batch(Delete("b", "none"))) == revision
-        assert await engine.commit(batch(Check("b", "k", revision))) == revision
-        assert await engine.commit(batch()) == revision
+        assert await engine.commit(batch(Delete("b", "none"))) == Committed(revision)
+        assert await engine.commit(batch(Check("b", "k", revision))) == Committed(revision)
+        assert await engine.commit(batch()) == Committed(revision)
         later = await fill(engine, "k")
         assert (await anext(watch)).revision == later > revision
 
@@ -267,7 +268,7 @@ async def test_a_malformed_batch_is_refused_before_anything_happens(
 ) -> None:
     with pytest.raises(error, match=word):
         await engine.commit(malformed)
-    assert await engine.commit(batch()) == 0
+    assert await engine.commit(batch()) == Committed(0)
 
 
 async def test_limits_are_inclusive(engine: Engine) -> None:

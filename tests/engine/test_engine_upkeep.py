@@ -10,11 +10,11 @@ import apsw
 import pytest
 
 from microlite.core.clock import ManualClock
-from microlite.core.engine import checkpoint, ledger, upkeep, watches
-from microlite.core.engine.api import Change, ChangeKind, Delete, Put, Resync
+from microlite.core.engine import checkpoint, ledger, upkeep, watches, writer
+from microlite.core.engine.api import Append, Change, ChangeKind, Delete, Put, Resync, StreamState
 from microlite.core.engine.sqlite import SQLiteEngine
 from microlite.core.engine.writer import Settled
-from tests.engine.engine_parts import batch, fill
+from tests.engine.engine_parts import batch, commit, fill
 
 
 class Looking(SQLiteEngine):
@@ -95,7 +95,7 @@ async def test_nothing_is_looked_for_before_its_time(engine: Looking, clock: Man
 async def test_what_expired_while_nobody_ran_is_announced_after_the_start(tmp_path: Path, clock: ManualClock) -> None:
     path = tmp_path / "engine.db"
     async with SQLiteEngine(path, clock) as engine:
-        revision = await engine.commit(batch(Put("b", "k", b"", clock.now() + 10)))
+        revision = await commit(engine, Put("b", "k", b"", clock.now() + 10))
     clock.advance(100)
     async with SQLiteEngine(path, clock) as engine, engine.watch("default", "b", from_revision=revision) as watch:
         item = await anext(watch)
@@ -116,7 +116,7 @@ async def test_writes_go_before_slices(engine: Looking, clock: ManualClock) -> N
 async def test_the_log_is_forgotten_after_an_hour_but_for_its_last_row(engine: Looking, clock: ManualClock) -> None:
     for start in range(0, 3_000, 1_000):
         await fill(engine, *(f"k{number}" for number in range(start, start + 1_000)))
-    last = await engine.commit(batch(Delete("b", "k1")))
+    last = await commit(engine, Delete("b", "k1"))
     clock.advance(upkeep.MEMORY_SECONDS)
     await engine.until_idle()
     assert look(engine.path, "SELECT count(*) FROM changes") == 1
@@ -179,6 +179,68 @@ async def test_pages_that_became_free_are_given_back(engine: Looking, clock: Man
     assert isinstance(left, int)
     assert full > 4_096
     assert left < 2_200
+
+
+async def test_trimmed_entries_leave_the_disk_in_slices_but_for_the_empty_last_one(engine: Looking) -> None:
+    for start in range(0, 3_000, 1_000):
+        await engine.commit(batch(*(Append("s", b"%d" % number) for number in range(start, start + 1_000))))
+    await engine.trim("default", "s", 2_500)
+    assert len(await engine.until_idle()) > 3
+    assert look(engine.path, "SELECT count(*) FROM entries") == 500
+    await engine.trim("default", "s", 3_000)
+    await engine.until_idle()
+    assert look(engine.path, "SELECT group_concat((id & 0xffffffffff) || hex(value)) FROM entries") == "3000"
+    # The one that stayed goes when it is no longer the last.
+    await engine.commit(batch(Append("s", b"a"), Append("s", b"b"), Append("t", b"c")))
+    await engine.trim("default", "s", 3_001)
+    await engine.until_idle()
+    assert look(engine.path, "SELECT group_concat(value, ' ') FROM entries") == "b c"
+    assert await engine.stream_state("default", "s") == StreamState(3_002, 3_002, 1, 1)
+
+
+async def test_a_dropped_stream_gives_its_pages_back(engine: Looking) -> None:
+    for _ in range(16):
+        await engine.commit(batch(Append("s", bytes(1 << 20))))
+    assert int(str(look(engine.path, "PRAGMA page_count"))) > 4_096
+    await engine.drop_stream("default", "s")
+    await engine.until_idle()
+    assert int(str(look(engine.path, "PRAGMA page_count"))) < 2_200
+
+
+async def test_what_was_trimmed_just_before_the_end_is_swept_after_the_start(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    engine = Looking(tmp_path / "engine.db", clock)
+    engine.settled = asyncio.Queue()
+    async with engine:
+        await engine.until_idle()
+        await engine.commit(batch(*(Append("s", b"") for _ in range(1_000))))
+        trimming = asyncio.ensure_future(engine.trim("default", "s", 900))
+        await asyncio.sleep(0)
+    await trimming
+    async with SQLiteEngine(tmp_path / "engine.db", clock) as again:
+        assert await again.backlog("default", "s", 0) == 100
+        while look(again.path, "SELECT count(*) FROM entries") != 100:
+            await asyncio.sleep(0.001)
+
+
+async def test_writes_that_never_pause_do_not_starve_upkeep(engine: Looking, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "_LEAST_PATIENCE", 0.001)
+    engine._writer._patience = 0.001
+    for start in range(0, 3_000, 1_000):
+        await engine.commit(batch(*(Append("s", b"%d" % number) for number in range(start, start + 1_000))))
+    swept = asyncio.Event()
+
+    async def load(name: str) -> None:
+        while not swept.is_set():
+            await fill(engine, name)
+
+    loads = [asyncio.ensure_future(load(f"k{number}")) for number in range(8)]
+    await engine.trim("default", "s", 3_000)
+    while look(engine.path, "SELECT count(*) FROM entries") != 1:
+        await asyncio.sleep(0.001)
+    swept.set()
+    await asyncio.gather(*loads)
 
 
 async def test_the_write_ahead_log_stays_within_its_bound(engine: Looking, monkeypatch: pytest.MonkeyPatch) -> None:

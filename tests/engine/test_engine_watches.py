@@ -9,8 +9,8 @@ import pytest
 
 from microlite.core import errors
 from microlite.core.clock import ManualClock
-from microlite.core.engine.api import Batch, Change, ChangeKind, Delete, Engine, Operation, Put, Resync, Watch
-from tests.engine.engine_parts import OpenEngine, contents, turn
+from microlite.core.engine.api import Change, ChangeKind, Delete, Engine, Put, Resync, Watch
+from tests.engine.engine_parts import OpenEngine, commit, contents, turn
 
 HOUR = 3_600
 
@@ -19,10 +19,6 @@ HOUR = 3_600
 async def engine(open_engine: OpenEngine) -> AsyncIterator[Engine]:
     async with open_engine() as engine:
         yield engine
-
-
-async def commit(engine: Engine, *operations: Operation, namespace: str = "default") -> int:
-    return await engine.commit(Batch(namespace, operations))
 
 
 async def put(engine: Engine, key: str, value: bytes = b"") -> int:

@@ -12,7 +12,7 @@ import pytest
 from microlite.core import errors
 from microlite.core.clock import ManualClock
 from microlite.core.context import Origin
-from microlite.core.engine.api import Batch, Put
+from microlite.core.engine.api import Batch, Committed, Put
 from microlite.core.engine.sqlite import SQLiteEngine
 from microlite.core.store.api import Presence
 from microlite.core.store.blob_api import STAGED_SECONDS, Blob, DeleteBlob, PublishBlob
@@ -318,7 +318,7 @@ class Watched:
     def __getattr__(self, name: str) -> object:
         return getattr(self._engine, name)
 
-    async def commit(self, batch: Batch) -> int:
+    async def commit(self, batch: Batch) -> Committed:
         size = sum(len(one.value) for one in batch.operations if isinstance(one, Put))
         self.waiting += size
         self.most = max(self.most, self.waiting)

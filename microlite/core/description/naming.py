@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 BUILT_IN_SERVICES: Final = frozenset(
-    {"auth", "broker", "config", "debug", "events", "network", "registry", "runtime", "store"}
+    {"auth", "backup", "broker", "config", "debug", "events", "network", "registry", "runtime", "store"}
 )
 COMMANDS: Final = frozenset(
     {
@@ -29,7 +29,7 @@ COMMANDS: Final = frozenset(
             "call",
             "stream",
         ),
-        *("publish", "login", "logout", "user", "env", "web", "backup", "restore", "doctor", "version", "shell"),
+        *("publish", "login", "logout", "user", "env", "web", "restore", "doctor", "version", "shell"),
         *("cache", "init", "completion", "help", "test", "openapi"),
     }
 )

@@ -116,7 +116,7 @@ class Append(msgspec.Struct, frozen=True, gc=False):
     value: bytes
 
 
-Operation = Put | Delete | Check
+Operation = Put | Delete | Check | Append
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
@@ -124,6 +124,18 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
 
     namespace: str
     operations: tuple[Operation, ...]
+
+
+class Committed(msgspec.Struct, frozen=True, gc=False):
+    """What became of a batch.
+
+    Attributes:
+        revision: its own, or that of the last commit before it when it changed nothing.
+        positions: those of the entries that it appended, in their order in the batch.
+    """
+
+    revision: int
+    positions: tuple[int, ...] = ()
 
 
 class ChangeKind(enum.Enum):
@@ -203,85 +215,6 @@ class Watch(Protocol):
 
     async def __anext__(self) -> Change | Resync:
         """Wait for the next change, or for the state when the changes are not to be had."""
-        ...
-
-
-class Engine(Protocol):
-    """The verbs. All raise `errors.BadRequest` for malformed names and keys, and `errors.ServiceUnavailable` when closed.
-
-    A record whose time has come is gone for every verb at once, also before it is removed from the disk.
-    """
-
-    async def get(self, namespace: str, bucket: str, key: str) -> Record | None:
-        """The record under a key, if there is one."""
-        ...
-
-    async def get_many(self, namespace: str, bucket: str, keys: Sequence[str]) -> tuple[Record | None, ...]:
-        """The records under several keys, as of one moment, in the order of the keys.
-
-        Raises:
-            errors.BadRequest: for more than `MAX_SCAN_LIMIT` keys.
-            errors.PayloadTooLarge: when the values are more than `MAX_PAGE_BYTES` together.
-        """
-        ...
-
-    async def scan(
-        self,
-        namespace: str,
-        bucket: str,
-        *,
-        prefix: str = "",
-        suffix: str = "",
-        after: str = "",
-        limit: int = 100,
-        reverse: bool = False,
-        keys_only: bool = False,
-    ) -> Page:
-        """Records in the order of their keys.
-
-        A prefix is found by the index; a suffix reads every key of the bucket that has the prefix, so alone it costs
-        O(bucket), away from the event loop.
-
-        Args:
-            after: begin behind this key (before it, when `reverse`), which need not exist; empty for the beginning.
-            limit: 1 to `MAX_SCAN_LIMIT`.
-            reverse: against the order of the keys.
-            keys_only: leave the values away.
-        """
-        ...
-
-    async def count(self, namespace: str, bucket: str, *, prefix: str = "", suffix: str = "") -> int:
-        """How many records there are; costs O(records counted), and O(bucket) with a suffix."""
-        ...
-
-    async def buckets(self, namespace: str) -> tuple[str, ...]:
-        """The names of the buckets that hold a record, in order."""
-        ...
-
-    async def commit(self, batch: Batch) -> int:
-        """Carry out a batch, wholly or not at all, and return its revision when it is on disk.
-
-        A batch that changes nothing returns the revision of the last commit before it. A caller that is cancelled while
-        it waits does not take the batch back.
-
-        Raises:
-            errors.BadRequest: a malformed operation, or a key twice.
-            errors.PayloadTooLarge: too many operations, too large a value, or too many bytes.
-            errors.Conflict: a precondition does not hold; the detail names the key.
-            errors.InsufficientStorage: the disk is full; nothing was changed.
-            errors.OutcomeUnknown: the disk failed at the last moment; the batch may be there or not.
-            errors.ServiceUnavailable: it was not started, and can safely be sent again.
-        """
-        ...
-
-    def watch(self, namespace: str, bucket: str, *, prefix: str = "", from_revision: int | None = None) -> Watch:
-        """Changes of the keys with a prefix.
-
-        Args:
-            from_revision: none begins with what is committed after entering. A revision begins with all changes after it:
-                of each key at least the latest, in order; or with a `Resync` when they are no longer known (deletions are
-                remembered for an hour). 0 always begins with a `Resync`: the way to mirror a bucket.
-        """
         ...
 
 
@@ -467,5 +400,84 @@ class PubSubVerbs(Protocol):
             pattern: a topic, words between dots; `*` stands for one word, `>` at the end for one or more.
             queue: the queue group: of all its members one gets each message. Empty for everybody.
             limit: most messages that wait for this subscriber.
+        """
+        ...
+
+
+class Engine(StreamVerbs, Protocol):
+    """The verbs over records, and those over streams.
+
+    All raise `errors.BadRequest` for malformed names and keys, and `errors.ServiceUnavailable` when closed.
+    A record whose time has come is gone for every verb at once, also before it is removed from the disk.
+    """
+
+    async def get(self, namespace: str, bucket: str, key: str) -> Record | None:
+        """The record under a key, if there is one."""
+        ...
+
+    async def get_many(self, namespace: str, bucket: str, keys: Sequence[str]) -> tuple[Record | None, ...]:
+        """The records under several keys, as of one moment, in the order of the keys.
+
+        Raises:
+            errors.BadRequest: for more than `MAX_SCAN_LIMIT` keys.
+            errors.PayloadTooLarge: when the values are more than `MAX_PAGE_BYTES` together.
+        """
+        ...
+
+    async def scan(
+        self,
+        namespace: str,
+        bucket: str,
+        *,
+        prefix: str = "",
+        suffix: str = "",
+        after: str = "",
+        limit: int = 100,
+        reverse: bool = False,
+        keys_only: bool = False,
+    ) -> Page:
+        """Records in the order of their keys.
+
+        A prefix is found by the index; a suffix reads every key of the bucket that has the prefix, so alone it costs
+        O(bucket), away from the event loop.
+
+        Args:
+            after: begin behind this key (before it, when `reverse`), which need not exist; empty for the beginning.
+            limit: 1 to `MAX_SCAN_LIMIT`.
+            reverse: against the order of the keys.
+            keys_only: leave the values away.
+        """
+        ...
+
+    async def count(self, namespace: str, bucket: str, *, prefix: str = "", suffix: str = "") -> int:
+        """How many records there are; costs O(records counted), and O(bucket) with a suffix."""
+        ...
+
+    async def buckets(self, namespace: str) -> tuple[str, ...]:
+        """The names of the buckets that hold a record, in order."""
+        ...
+
+    async def commit(self, batch: Batch) -> Committed:
+        """Carry out a batch, wholly or not at all, and return when it is on disk.
+
+        A caller that is cancelled while it waits does not take the batch back.
+
+        Raises:
+            errors.BadRequest: a malformed operation, or a key twice.
+            errors.PayloadTooLarge: too many operations, too large a value, or too many bytes.
+            errors.Conflict: a precondition does not hold; the detail names the key.
+            errors.InsufficientStorage: the disk is full; nothing was changed.
+            errors.OutcomeUnknown: the disk failed at the last moment; the batch may be there or not.
+            errors.ServiceUnavailable: it was not started, and can safely be sent again.
+        """
+        ...
+
+    def watch(self, namespace: str, bucket: str, *, prefix: str = "", from_revision: int | None = None) -> Watch:
+        """Changes of the keys with a prefix.
+
+        Args:
+            from_revision: none begins with what is committed after entering. A revision begins with all changes after it:
+                of each key at least the latest, in order; or with a `Resync` when they are no longer known (deletions are
+                remembered for an hour). 0 always begins with a `Resync`: the way to mirror a bucket.
         """
         ...

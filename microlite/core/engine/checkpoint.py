@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import apsw
 
 from microlite.core.engine.connection import BUSY_MILLISECONDS, open_checkpointer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PASSIVE_PAGES: Final = 2_000
 """New pages in the log (8 MiB) after which the thread copies them, without holding anybody up."""
@@ -33,6 +37,8 @@ class Checkpointer:
     def __init__(self, path: str, vfs: str | None) -> None:
         self._path = path
         self._vfs = vfs
+        self._held = 0
+        self._behind = False  # what gathered while it was held is still to be copied, by the thread alone
         self._pages = 0
         self._copied = 0
         self._retry_at = RESTART_PAGES
@@ -54,12 +60,26 @@ class Checkpointer:
             self._thread.join()
             self._thread = None
 
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Let the log grow while somebody reads one moment for long. On the event loop.
+
+        What gathers meanwhile is copied afterwards by the thread, and no write waits for it.
+        """
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1
+            self._behind = True
+            self._wake.set()
+
     def note(self, pages: int) -> None:
         """Say how many pages the log has after a commit."""
         if pages < self._pages:  # the log began anew
             self._copied, self._retry_at = 0, RESTART_PAGES
         self._pages = pages
-        if pages - self._copied >= PASSIVE_PAGES and not self._wake.is_set():
+        if pages - self._copied >= PASSIVE_PAGES and not self._held and not self._wake.is_set():
             self._wake.set()
 
     def bound(self, connection: apsw.Connection) -> None:
@@ -67,7 +87,7 @@ class Checkpointer:
 
         A reader that stays long only puts it off: it is tried again each `PASSIVE_PAGES`.
         """
-        if self._pages < self._retry_at:
+        if self._pages < self._retry_at or self._held or self._behind:
             return
         # One that is twice too long has outrun the thread: wait for it, and so slow down who writes.
         too_long = self._pages >= TRUNCATE_PAGES
@@ -90,6 +110,7 @@ class Checkpointer:
 
     def _run(self) -> None:
         connection: apsw.Connection | None = None
+        before = 0
         try:
             while True:
                 self._wake.wait()
@@ -101,8 +122,14 @@ class Checkpointer:
                 try:
                     connection = connection or open_checkpointer(self._path, self._vfs)
                     with self._copying:
-                        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                        pages, copied = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                    if self._behind and not self._held:
+                        self._behind = copied < pages - PASSIVE_PAGES and copied > before
+                        before = copied if self._behind else 0
+                        if self._behind:
+                            self._wake.set()
                 except apsw.Error:
+                    self._behind = False
                     _logger.warning("a checkpoint of %s failed; the log keeps its pages", self._path, exc_info=True)
         finally:
             if connection is not None:

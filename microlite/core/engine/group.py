@@ -8,20 +8,25 @@ while the event loop is busy.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from microlite.core import errors
-from microlite.core.engine.api import Delete, Presence, Put
+from microlite.core.engine.api import Append, Committed, Delete, Presence, Put
+from microlite.core.engine.streams import Additions
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from microlite.core.engine.api import Batch, Expectation, Operation
+    from microlite.core.engine.api import Batch, Check, Expectation
+    from microlite.core.engine.streams import Head, Trim
 
 Place = tuple[int, str]
 """The number of a bucket, and a key."""
+
+NumberOf = Callable[[str, str, bool], int]
 
 
 @dataclass(slots=True, eq=False)
@@ -30,19 +35,38 @@ class Job:
 
     Attributes:
         size: bytes that it holds in memory, about.
-        changed: the operations that changed something, in order; set with `revision`.
+        trim: what it is about when its batch is empty, if anything.
+        changed: the operations that changed a record, in order; set with `committed`.
+        appended: the last position of each stream that it added to.
     """
 
     batch: Batch
     size: int
-    future: asyncio.Future[int]
-    revision: int = 0
+    future: asyncio.Future[Committed]
+    trim: Trim | None = None
+    committed: Committed | None = None
     changed: Sequence[Put | Delete] = ()
+    appended: Mapping[str, int] = field(default_factory=dict)
     error: errors.Error | None = None
 
     def reset(self) -> None:
         """Forget what became of it, to be tried again."""
-        self.revision, self.changed, self.error = 0, (), None
+        self.committed, self.changed, self.appended, self.error = None, (), {}, None
+
+
+@dataclass(slots=True, eq=False)
+class Steps:
+    """A job, taken apart.
+
+    Attributes:
+        records: its operations on records, each with its place.
+        entries: its appends, each with the number of the stream.
+        trimmed: the number of the stream that it trims; 0 when there is no such stream, or nothing is trimmed.
+    """
+
+    records: list[tuple[Place, Put | Delete | Check]] = field(default_factory=list)
+    entries: list[tuple[int, Append]] = field(default_factory=list)
+    trimmed: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -50,66 +74,96 @@ class Group:
     """Jobs that are committed together, taken apart into places."""
 
     jobs: Sequence[Job]
-    steps: list[list[tuple[Place, Operation]]] = field(default_factory=list)
+    steps: list[Steps] = field(default_factory=list)
     questions: list[Place] = field(default_factory=list)
     """Places whose revision on disk has to be known; may hold one twice."""
+    streams: set[int] = field(default_factory=set)
+    """Streams of which has to be known where they stand."""
 
     @classmethod
-    def of(cls, jobs: Sequence[Job], number_of: Callable[[str, str, bool], int]) -> Group:
-        """Find the places. `number_of(namespace, bucket, create)` gives a bucket's number, 0 where there is none."""
+    def of(cls, jobs: Sequence[Job], bucket_of: NumberOf, stream_of: NumberOf) -> Group:
+        """Find the places. `…_of(namespace, name, create)` gives a number, 0 where there is none."""
         group = cls(jobs)
         for job in jobs:
             namespace = job.batch.namespace
-            steps: list[tuple[Place, Operation]] = []
+            steps = Steps()
             for operation in job.batch.operations:
+                if isinstance(operation, Append):
+                    number = stream_of(namespace, operation.stream, True)
+                    steps.entries.append((number, operation))
+                    group.streams.add(number)
+                    continue
                 is_put = isinstance(operation, Put)
-                place = (number_of(namespace, operation.bucket, is_put), operation.key)
-                steps.append((place, operation))
+                place = (bucket_of(namespace, operation.bucket, is_put), operation.key)
+                steps.records.append((place, operation))
                 if not is_put or operation.expect is not None:
                     group.questions.append(place)
+            if job.trim is not None and (number := stream_of(namespace, job.trim.stream, False)):
+                steps.trimmed = number
+                group.streams.add(number)
             group.steps.append(steps)
         return group
 
-    def judge(self, on_disk: Mapping[Place, int], revision: int, now: float) -> Writes:
-        """Give each job its revision, or its error, and return what is to be written.
+    def judge(self, on_disk: Mapping[Place, int], heads: dict[int, Head], revision: int, now: float) -> Writes:
+        """Give each job what became of it, or its error, and return what is to be written.
 
         Args:
             on_disk: the revisions of the records that are alive; for the places in `questions`.
+            heads: where the streams in `streams` stand; becomes where they stand afterwards.
             revision: the last one given out.
             now: seconds since the Unix epoch.
         """
-        writes = Writes(revision)
+        writes = Writes(revision, Additions(heads, now))
         for job, steps in zip(self.jobs, self.steps, strict=True):
-            changing: list[tuple[Place, Put | Delete]] = []
-            for place, operation in steps:
-                if isinstance(operation, Put) and operation.expect is None:
-                    changing.append((place, operation))
-                    continue
-                current = writes.revision_at(place, now)
-                if current is None:
-                    current = on_disk.get(place, 0)
-                refusal = _refusal(operation.expect, current)
-                if refusal:
-                    job.error = errors.Conflict(f"{operation.bucket}/{operation.key}: {refusal}")
-                    break
-                if isinstance(operation, Put) or (isinstance(operation, Delete) and current):
-                    changing.append((place, operation))
-            else:
-                writes.add(changing)
-                job.revision = writes.revision
-                job.changed = [operation for _, operation in changing]
+            changing = _judge_records(job, steps, writes, on_disk, now)
+            if changing is None:
+                continue
+            writes.add(changing, appends=bool(steps.entries))
+            additions = writes.additions
+            positions: tuple[int, ...] = ()
+            if steps.entries:
+                positions = tuple([additions.append(stream, append.value) for stream, append in steps.entries])
+                job.appended = {
+                    append.stream: position for (_, append), position in zip(steps.entries, positions, strict=True)
+                }
+            if steps.trimmed and job.trim is not None:
+                additions.trim(steps.trimmed, job.trim)
+            job.committed = Committed(writes.revision, positions)
+            job.changed = [operation for _, operation in changing]
         return writes
 
 
+def _judge_records(
+    job: Job, steps: Steps, writes: Writes, on_disk: Mapping[Place, int], now: float
+) -> list[tuple[Place, Put | Delete]] | None:
+    """What a job changes; none when it is refused, with the reason in the job."""
+    changing: list[tuple[Place, Put | Delete]] = []
+    for place, operation in steps.records:
+        if isinstance(operation, Put) and operation.expect is None:
+            changing.append((place, operation))
+            continue
+        current = writes.revision_at(place, now)
+        if current is None:
+            current = on_disk.get(place, 0)
+        refusal = _refusal(operation.expect, current)
+        if refusal:
+            job.error = errors.Conflict(f"{operation.bucket}/{operation.key}: {refusal}")
+            return None
+        if isinstance(operation, Put) or (isinstance(operation, Delete) and current):
+            changing.append((place, operation))
+    return changing
+
+
 class Writes:
-    """What a group leaves behind: for each place only the last change.
+    """What a group leaves behind: for each place only the last change, and all that goes into streams.
 
     Args:
         revision: the last one given out before; each job that changes something takes the next.
     """
 
-    def __init__(self, revision: int) -> None:
+    def __init__(self, revision: int, additions: Additions) -> None:
         self.revision = revision
+        self.additions = additions
         self.last: dict[Place, tuple[int, Put | Delete]] = {}
         """For each place the revision of its last change, and the operation."""
 
@@ -122,9 +176,13 @@ class Writes:
         alive = isinstance(operation, Put) and (operation.expires_at is None or operation.expires_at > now)
         return revision if alive else 0
 
-    def add(self, changing: Sequence[tuple[Place, Put | Delete]]) -> None:
-        """Add the changes of one job, under a revision of its own."""
-        if not changing:
+    def __bool__(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self.last or self.additions.rows or self.additions.moved)
+
+    def add(self, changing: Sequence[tuple[Place, Put | Delete]], *, appends: bool) -> None:
+        """Add the changes of one job, under a revision of its own; `appends` says whether it also adds entries."""
+        if not (changing or appends):
             return
         self.revision += 1
         for place, operation in changing:

@@ -15,6 +15,7 @@ from microlite.core.engine.failures import CERTAIN, doubtful, translate
 from microlite.core.engine.group import Group
 from microlite.core.engine.migrations import migrate
 from microlite.core.engine.queries import queries, with_rows
+from microlite.core.engine.streams import Shelf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -27,6 +28,9 @@ MAX_CHANGES: Final = 500_000
 
 PUT, DELETE, EXPIRE = 0, 1, 2
 """Kinds of changes, as the log has them."""
+
+_MARK: Final = 3
+"""Kind of a row that is no change of a record, but says up to which revision the log goes. It is in no bucket."""
 
 _LARGEST_CHUNK: Final = (
     128  # rows of one statement; smaller ones are powers of two, so that few statements are prepared
@@ -60,7 +64,9 @@ class Ledger:
         self._on_pages = on_pages
         self._sql = queries()
         self.connection: apsw.Connection | None = None
+        self._marked = False  # whether the newest row of the log is a mark
         self._numbers: dict[tuple[str, str], int] = {}
+        self._shelf = Shelf()
         self._names: dict[int, tuple[str, str]] = {}
 
     def open(self) -> apsw.Connection:
@@ -77,6 +83,7 @@ class Ledger:
                 migrate(connection, self.path)
                 self.first, _, _ = connection.execute(self._sql["first_change"]).get or (1, 0, 0.0)
                 self.last, revision, _ = connection.execute(self._sql["last_change"]).get or (0, 0, 0.0)
+                self._marked = False  # or nobody knows: the next mark is a row of its own then
                 connection.set_wal_hook(self._count_pages)
             except BaseException:
                 connection.close()
@@ -91,7 +98,7 @@ class Ledger:
     def close(self) -> None:
         """Disconnect; the next commit would connect again."""
         connection, self.connection = self.connection, None
-        self._numbers.clear()
+        self._forget()
         if connection is not None:
             try:
                 connection.close()
@@ -125,9 +132,10 @@ class Ledger:
     def _attempt(self, connection: apsw.Connection, jobs: Sequence[Job]) -> None:
         now = self._clock.now()
         connection.execute("BEGIN IMMEDIATE")
-        group = Group.of(jobs, self._number)
-        writes = group.judge(self._revisions(connection, group.questions, now), self.revision, now)
-        if not writes.last:
+        group = Group.of(jobs, self._number, self._stream)
+        heads = self._shelf.heads(connection, group.streams) if group.streams else {}
+        writes = group.judge(self._revisions(connection, group.questions, now), heads, self.revision, now)
+        if not writes:
             self.undo(connection)
             return
         self._write(connection, writes)
@@ -135,15 +143,21 @@ class Ledger:
             (revision, number, PUT if isinstance(operation, Put) else DELETE, now, key)
             for (number, key), (revision, operation) in writes.last.items()
         ]
-        doubt = self.conclude(connection, logged)
-        if doubt is not None:
-            for job in jobs:
-                job.error = doubtful(doubt, self.path)
+        doubt = self.conclude(connection, logged, writes.revision, now)
+        if doubt is None:
+            self._shelf.remember(heads)
+            return
+        for job in jobs:
+            job.error = doubtful(doubt, self.path)
 
     def conclude(
-        self, connection: apsw.Connection, logged: Sequence[tuple[int, int, int, float, str]]
+        self,
+        connection: apsw.Connection,
+        logged: Sequence[tuple[int, int, int, float, str]],
+        revision: int,
+        now: float,
     ) -> apsw.Error | None:
-        """Log the changes of a transaction, each (revision, bucket, kind, at, key), and commit it.
+        """Log the changes of a transaction, each (revision, bucket, kind, at, key), and commit it as a revision.
 
         Returns:
             What the COMMIT failed with, if nobody knows whether it took place; the connection is closed then.
@@ -151,29 +165,40 @@ class Ledger:
         Raises:
             apsw.Error: it did not take place; `undo` it.
         """
-        first, last = self.first, self.last
-        _insert(connection, "log_changes", [(last + place, *change) for place, change in enumerate(logged, start=1)])
-        last += len(logged)
-        if last - first >= MAX_CHANGES:
-            # Twice as many as came, so that it gets back to its bound; what came stays.
-            first = min(first + 2 * len(logged), last - len(logged) + 1)
-            connection.execute(self._sql["forget_changes"], (first - 1,))
+        first, last, marked = self.first, self.last, self._marked
+        rows = [(last + place, *change) for place, change in enumerate(logged, start=1)]
+        if revision > (logged[-1][0] if logged else self.revision):
+            # What came last changed no record. One mark is enough, so that the log reaches back as far as it can.
+            if marked and not logged:
+                connection.execute(self._sql["move_mark"], (last, revision, now))
+            else:
+                rows.append((last + len(rows) + 1, revision, 0, _MARK, now, ""))
+            marked = True
+        elif logged:
+            marked = False
+        if rows:
+            _insert(connection, "log_changes", rows)
+            last += len(rows)
+            if last - first >= MAX_CHANGES:
+                # Twice as many as came, so that it gets back to its bound; what came stays.
+                first = min(first + 2 * len(rows), last - len(rows) + 1)
+                connection.execute(self._sql["forget_changes"], (first - 1,))
         try:
             connection.execute("COMMIT")
         except CERTAIN:
             raise
         except apsw.Error as error:
             _logger.error("a commit to %s failed, its outcome is unknown: %s", self.path, error)
-            self.revision = logged[-1][0]
+            self.revision = revision
             self.undo(connection)
             self.close()
             return error
-        self.revision, self.first, self.last = logged[-1][0], first, last
+        self.revision, self.first, self.last, self._marked = revision, first, last, marked
         return None
 
     def undo(self, connection: apsw.Connection) -> None:
         """Roll back what is open on the connection."""
-        self._numbers.clear()
+        self._forget()
         try:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
@@ -202,6 +227,13 @@ class Ledger:
         self._numbers[namespace, name] = number
         return number
 
+    def _stream(self, namespace: str, name: str, create: bool) -> int:
+        return self._shelf.number(self.open(), namespace, name, create=create)
+
+    def _forget(self) -> None:
+        self._numbers.clear()
+        self._shelf.forget()
+
     def _revisions(self, connection: apsw.Connection, places: Sequence[Place], now: float) -> dict[Place, int]:
         if not places:
             return {}
@@ -219,6 +251,11 @@ class Ledger:
         _insert(connection, "put_records", rows)
         if gone:
             connection.execute(self._sql["delete_records"], (_json(gone),))
+        additions = writes.additions
+        _insert(connection, "append_entries", additions.rows)
+        for stream in additions.moved:
+            head = additions.heads[stream]
+            connection.execute(self._sql["move_stream"], (stream, head.first, head.dropped))
 
     def _count_pages(self, connection: apsw.Connection, schema: str, pages: int) -> int:
         self._on_pages(pages)

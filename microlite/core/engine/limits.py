@@ -13,6 +13,7 @@ from microlite.core.engine.api import (
     MAX_NAME_BYTES,
     MAX_SCAN_LIMIT,
     MAX_VALUE_BYTES,
+    Append,
     Batch,
     Check,
     Delete,
@@ -65,6 +66,18 @@ def check_revision(revision: int | None) -> None:
         raise errors.BadRequest(f"{revision} is no revision: they are whole numbers from 0")
 
 
+def check_position(position: int) -> None:
+    """Refuse a position in a stream that no entry could have had; 0 stands for the place before the first."""
+    if not 0 <= position < 1 << 53:
+        raise errors.BadRequest(f"{position} is no position in a stream: they are whole numbers from 0")
+
+
+def check_time(at: float) -> None:
+    """Refuse a time that is none."""
+    if not math.isfinite(at):
+        raise errors.BadRequest(f"{at} is no time: they are seconds since the Unix epoch")
+
+
 def check_batch(batch: Batch) -> int:
     """Refuse a malformed batch; return how many bytes its values have."""
     check_name("namespace", batch.namespace)
@@ -74,32 +87,42 @@ def check_batch(batch: Batch) -> int:
             f"{len(operations)} operations are too many for one batch: the limit is {MAX_BATCH_OPERATIONS}"
         )
     size = 0
+    places = []
     for operation in operations:
+        if type(operation) is Append:
+            check_name("stream", operation.stream)
+            size += _check_value(f"an entry of {operation.stream}", operation.value)
+            continue
+        assert not isinstance(operation, Append)
         check_name("bucket", operation.bucket)
         check_key(operation.key)
         if operation.expect is not None:
             _check_expectation(operation)
         if type(operation) is Put:
             size += _check_put(operation)
+        places.append((operation.bucket, operation.key))
     if size > MAX_BATCH_BYTES:
         raise errors.PayloadTooLarge(f"{size} bytes are too many for one batch: the limit is {MAX_BATCH_BYTES}")
-    if len(operations) > 1 and len({(one.bucket, one.key) for one in operations}) < len(operations):
+    if len(places) > 1 and len(set(places)) < len(places):
         raise errors.BadRequest(
-            f"{_repeated(batch)} stands in the batch twice: put what it shall be into one operation"
+            f"{_repeated(places)} stands in the batch twice: put what it shall be into one operation"
         )
     return size
 
 
+def _check_value(what: str, value: bytes) -> int:
+    if type(value) is not bytes:
+        raise errors.BadRequest(f"the value of {what} is {type(value).__name__}, not bytes")
+    if len(value) > MAX_VALUE_BYTES:
+        raise errors.PayloadTooLarge(f"the value of {what} has {len(value)} bytes: the limit is {MAX_VALUE_BYTES}")
+    return len(value)
+
+
 def _check_put(put: Put) -> int:
-    if type(put.value) is not bytes:
-        raise errors.BadRequest(f"the value of {put.bucket}/{put.key} is {type(put.value).__name__}, not bytes")
-    if len(put.value) > MAX_VALUE_BYTES:
-        raise errors.PayloadTooLarge(
-            f"the value of {put.bucket}/{put.key} has {len(put.value)} bytes: the limit is {MAX_VALUE_BYTES}"
-        )
+    size = _check_value(f"{put.bucket}/{put.key}", put.value)
     if put.expires_at is not None and not math.isfinite(put.expires_at):
         raise errors.BadRequest(f"the expiry of {put.bucket}/{put.key} is no time: {put.expires_at}")
-    return len(put.value)
+    return size
 
 
 def _check_expectation(operation: Put | Delete | Check) -> None:
@@ -124,11 +147,10 @@ def _check_text(kind: str, text: str, limit: int) -> None:
         raise errors.BadRequest(f"a {kind} must not hold a NUL character: {text[:_SHOWN]!r}")
 
 
-def _repeated(batch: Batch) -> str:
+def _repeated(places: Sequence[tuple[str, str]]) -> str:
     seen = set()
-    for operation in batch.operations:
-        place = (operation.bucket, operation.key)
-        if place in seen:
-            return f"{operation.bucket}/{operation.key}"
-        seen.add(place)
+    for bucket, key in places:
+        if (bucket, key) in seen:
+            return f"{bucket}/{key}"
+        seen.add((bucket, key))
     raise AssertionError("called for a batch with a repeated key only")

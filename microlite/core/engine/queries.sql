@@ -104,3 +104,77 @@ DELETE FROM records WHERE id IN (SELECT value FROM json_each(?1))
 
 -- name: next_expiry
 SELECT min(expires_at) FROM records WHERE expires_at IS NOT NULL
+
+-- name: stream_id
+SELECT id FROM streams WHERE namespace = ?1 AND name = ?2
+
+-- name: add_stream
+INSERT INTO streams (namespace, name, first, swept, dropped) VALUES (?1, ?2, 1, 1, 0) RETURNING id
+
+-- name: list_streams
+-- The streams of a namespace that have, or had, an entry: a refused batch may have left a row without one.
+SELECT name FROM streams WHERE namespace = ?1 AND NOT dropped AND EXISTS (
+    SELECT 1 FROM entries WHERE entries.id > streams.id << 40 AND entries.id < (streams.id + 1) << 40
+) ORDER BY name
+
+-- name: stream_head
+SELECT streams.first, streams.dropped, entries.id, entries.at, entries.total
+FROM streams LEFT JOIN entries ON entries.id = (
+    SELECT max(id) FROM entries WHERE id > ?1 << 40 AND id < (?1 + 1) << 40
+) WHERE streams.id = ?1
+
+-- name: stream_state
+-- Its first and last position, and bytes of values from the first to the last: sums up to the last, less those before
+-- the first.
+SELECT streams.first, entries.id, entries.total - coalesce((
+    SELECT total - length(value) FROM entries WHERE id = (?1 << 40) + streams.first
+), entries.total)
+FROM streams LEFT JOIN entries ON entries.id = (
+    SELECT max(id) FROM entries WHERE id > ?1 << 40 AND id < (?1 + 1) << 40
+) WHERE streams.id = ?1
+
+-- name: move_stream
+UPDATE streams SET first = ?2, dropped = ?3 WHERE id = ?1
+
+-- name: append_entries
+INSERT INTO entries (id, at, total, value) VALUES
+    (?, ?, ?, ?) -- each
+
+-- name: read_entries
+-- At most ?3 entries of the stream ?1 behind the position ?2 that are not trimmed.
+SELECT id, at, value FROM entries
+WHERE id >= (?1 << 40) + max(?2 + 1, (SELECT first FROM streams WHERE id = ?1)) AND id < (?1 + 1) << 40
+ORDER BY id LIMIT ?3
+
+-- name: read_entries_back
+-- Those before the position ?2, the last one first.
+SELECT id, at, value FROM entries
+WHERE id >= (?1 << 40) + (SELECT first FROM streams WHERE id = ?1) AND id < (?1 << 40) + ?2
+ORDER BY id DESC LIMIT ?3
+
+-- name: entry_time
+SELECT at FROM entries WHERE id = ?1
+
+-- name: stream_to_sweep
+SELECT id, swept, first FROM streams WHERE swept < first LIMIT 1
+
+-- name: entries_to_sweep
+-- The rows from ?1 on and before ?2, at most ?3 of them, as a JSON array of [id, bytes].
+SELECT json_group_array(json_array(id, size)) FROM (
+    SELECT id, length(value) AS size FROM entries WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3
+)
+
+-- name: sweep_entries
+-- Those from ?1 to ?2.
+DELETE FROM entries WHERE id >= ?1 AND id <= ?2
+
+-- name: empty_entry
+-- The last of a stream stays, without its value.
+UPDATE entries SET value = x'' WHERE id = ?1 AND value != x''
+
+-- name: swept
+UPDATE streams SET swept = ?2 WHERE id = ?1
+
+-- name: move_mark
+-- The last row of the log says where the database stands, when what came last changed no record.
+UPDATE changes SET revision = ?2, at = ?3 WHERE position = ?1

@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import apsw
 import msgspec
 
 from microlite.core import errors
 from microlite.core.engine.api import MAX_PAGE_BYTES, Change, ChangeKind, Page, Record
 from microlite.core.engine.connection import open_reader
+from microlite.core.engine.integrity import Health, find_problems
 from microlite.core.engine.ledger import DELETE, PUT
 from microlite.core.engine.queries import queries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    import apsw
 
     from microlite.core.engine.ranges import KeyRange
 
@@ -50,14 +50,22 @@ class History(msgspec.Struct, frozen=True, gc=False):
     complete: bool = True
 
 
+class Numbers:
+    """Numbers of buckets and streams by (namespace, name), as far as they are known. None ever changes its number."""
+
+    def __init__(self) -> None:
+        self.buckets: dict[tuple[str, str], int] = {}
+        self.streams: dict[tuple[str, str], int] = {}
+
+
 class Reader:
     """Reads, blocking. One thread at a time uses it; opening is put off to the first read.
 
     Args:
-        numbers: bucket numbers by (namespace, name), shared among readers; a bucket never changes its number.
+        numbers: shared among readers.
     """
 
-    def __init__(self, path: str, vfs: str | None, numbers: dict[tuple[str, str], int]) -> None:
+    def __init__(self, path: str, vfs: str | None, numbers: Numbers) -> None:
         self._path = path
         self._vfs = vfs
         self._numbers = numbers
@@ -83,13 +91,11 @@ class Reader:
 
     def bucket(self, namespace: str, name: str) -> int:
         """The number of a bucket; 0, which no record has, where there is none yet."""
-        number = self._numbers.get((namespace, name))
-        if number is None:
-            number = self.open().execute(self._sql["bucket_id"], (namespace, name)).get
-            if number is None:
-                return 0
-            self._numbers[namespace, name] = number
-        return number
+        return self._number(self._numbers.buckets, "bucket_id", namespace, name)
+
+    def stream(self, namespace: str, name: str) -> int:
+        """The number of a stream; 0, which no entry has, where there is none yet."""
+        return self._number(self._numbers.streams, "stream_id", namespace, name)
 
     def get(self, namespace: str, bucket: str, key: str, now: float) -> Record | None:
         """One record, if it is alive at `now`."""
@@ -154,7 +160,7 @@ class Reader:
 
     def state(self, namespace: str, bucket: str, within: KeyRange, now: float, *, limit: int, most_bytes: int) -> Page:
         """As `scan`, with the revision at which the database stood at the moment of the read."""
-        with self._moment() as connection:
+        with self.moment() as connection:
             _, revision, _ = connection.execute(self._sql["last_change"]).get or _NO_CHANGE
             return self.scan(namespace, bucket, within, now, limit=limit, most_bytes=most_bytes, revision=revision)
 
@@ -162,7 +168,7 @@ class Reader:
         self, namespace: str, bucket: str, within: KeyRange, after: Point, *, limit: int, most_bytes: int
     ) -> History:
         """What happened to some keys of a bucket behind a point of the log."""
-        with self._moment() as connection:
+        with self.moment() as connection:
             first, oldest, _ = connection.execute(self._sql["first_change"]).get or _NO_CHANGE
             last, revision, _ = connection.execute(self._sql["last_change"]).get or _NO_CHANGE
             # Of the oldest revision, the log may have forgotten a part.
@@ -196,7 +202,7 @@ class Reader:
         return low
 
     @contextlib.contextmanager
-    def _moment(self) -> Iterator[apsw.Connection]:
+    def moment(self) -> Iterator[apsw.Connection]:
         """Let several statements see one moment."""
         connection = self.open()
         connection.execute("BEGIN")
@@ -208,6 +214,32 @@ class Reader:
     def buckets(self, namespace: str, now: float) -> tuple[str, ...]:
         """The names of the buckets that hold a record."""
         return tuple(name for (name,) in self.open().execute(self._sql["list_buckets"], (namespace, now)))
+
+    def health(self, *, full: bool) -> Health:
+        """What a look through the whole file finds; see `find_problems`."""
+        with self.moment() as connection:
+            _, revision, _ = connection.execute(self._sql["last_change"]).get or _NO_CHANGE
+            page = int(connection.pragma("page_size"))
+            try:
+                problems = find_problems(connection, full=full)
+            except apsw.CorruptError as error:
+                problems = [str(error)]
+            return Health(
+                problems=tuple(problems),
+                size=int(connection.pragma("page_count")) * page,
+                free=int(connection.pragma("freelist_count")) * page,
+                version=int(connection.pragma("user_version")),
+                revision=revision,
+            )
+
+    def _number(self, known: dict[tuple[str, str], int], query: str, namespace: str, name: str) -> int:
+        number = known.get((namespace, name))
+        if number is None:
+            number = self.open().execute(self._sql[query], (namespace, name)).get
+            if number is None:
+                return 0
+            known[namespace, name] = number
+        return number
 
 
 def _change(

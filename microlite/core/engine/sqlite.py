@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import apsw
 
 from microlite.core import errors
-from microlite.core.engine import limits
-from microlite.core.engine.api import MAX_PAGE_BYTES
+from microlite.core.engine import limits, stream_reads
+from microlite.core.engine.api import MAX_PAGE_BYTES, Batch
+from microlite.core.engine.copying import Copies
 from microlite.core.engine.creation import create
 from microlite.core.engine.failures import translate
 from microlite.core.engine.lock import FileLock
 from microlite.core.engine.ranges import key_range
-from microlite.core.engine.reader import Reader
+from microlite.core.engine.reader import Numbers, Reader
+from microlite.core.engine.streams import Trim
+from microlite.core.engine.tails import Follower, Tails
 from microlite.core.engine.threads import ReaderThreads
 from microlite.core.engine.timetable import Timetable
 from microlite.core.engine.watches import Hub, Watcher
 from microlite.core.engine.writer import Settled, Writer
 
 if TYPE_CHECKING:
+    import contextlib
     import os
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from microlite.core.clock import Clock
-    from microlite.core.engine.api import Batch, Page, Record
+    from microlite.core.engine.api import Committed, Entries, Page, Record, StreamState
+    from microlite.core.engine.copy import Snapshot, Tell
+    from microlite.core.engine.integrity import Health
 
 INLINE_RECORDS: Final = 128
 """Reads of up to so many records happen on the event loop, where one costs less than the way to a thread and back."""
@@ -38,6 +45,7 @@ INLINE_COUNT: Final = 2_000
 """Records that are counted on the event loop, before a thread has to do it."""
 
 _EVERYTHING: Final = (1 << 63) - 1
+_FEW: Final = 8  # entries of a page whose reader hardly goes on to further ones
 
 T = TypeVar("T")
 
@@ -64,13 +72,15 @@ class SQLiteEngine:
         self._clock = clock
         self._vfs = vfs
         text = str(self.path)
-        numbers: dict[tuple[str, str], int] = {}
+        numbers = Numbers()
         self._lock = FileLock(self.path)
         self._writer = Writer(text, clock, vfs, self._settle)
         self._reader = Reader(text, vfs, numbers)
         self._threads = ReaderThreads(text, vfs, numbers)
         self._timetable = Timetable(clock, self._writer.look_after)
         self._hub = Hub(self._threads, clock, 0)
+        self._tails = Tails(self._last_position)
+        self._copies = Copies(self.path, vfs, self._writer.hold_log)
         self._opened = False
 
     async def __aenter__(self) -> Self:
@@ -78,6 +88,7 @@ class SQLiteEngine:
         self._lock.acquire()
         try:
             create(self.path, self._vfs)
+            self._copies.clean()
             self._hub.revision = await self._writer.start()
             try:
                 self._reader.open()
@@ -98,10 +109,12 @@ class SQLiteEngine:
         await self.close()
 
     async def close(self) -> None:
-        """Commit what waits, end watches and long reads, close the file and let go of it. A second time does nothing."""
+        """Commit what waits, end watches, tails and long reads, close the file. A second time does nothing."""
         self._opened = False
         self._timetable.close()
         self._hub.close()
+        self._tails.close()
+        await self._copies.close()
         self._threads.close()
         # The writer's connection goes last, since the last one to close tidies up the log.
         self._reader.close()
@@ -163,7 +176,10 @@ class SQLiteEngine:
                 most_bytes=INLINE_BYTES if inline else MAX_PAGE_BYTES,
             )
 
-        return await self._read(scan, inline=inline)
+        page = await self._read(scan, inline=inline)
+        if inline and page.cursor is not None:
+            await _let_others()
+        return page
 
     async def count(self, namespace: str, bucket: str, *, prefix: str = "", suffix: str = "") -> int:
         """See `api.Engine`."""
@@ -185,7 +201,7 @@ class SQLiteEngine:
         now = self._clock.now()
         return await self._read(lambda reader: reader.buckets(namespace, now), inline=False)
 
-    async def commit(self, batch: Batch) -> int:
+    async def commit(self, batch: Batch) -> Committed:
         """See `api.Engine`."""
         size = limits.check_batch(batch)
         self._check_open()
@@ -197,18 +213,99 @@ class SQLiteEngine:
         limits.check_revision(from_revision)
         return Watcher(self._hub, namespace, bucket, prefix, from_revision)
 
+    async def read(
+        self, namespace: str, stream: str, *, after: int = 0, limit: int = 100, reverse: bool = False
+    ) -> Entries:
+        """See `api.StreamVerbs`."""
+        self._check_stream(namespace, stream)
+        limits.check_position(after)
+        limits.check_limit(limit)
+        inline = limit <= INLINE_RECORDS
+        most_bytes = INLINE_BYTES if inline else MAX_PAGE_BYTES
+
+        def read(reader: Reader) -> Entries:
+            return stream_reads.read(
+                reader, namespace, stream, after=after, limit=limit, reverse=reverse, most_bytes=most_bytes
+            )
+
+        page = await self._read(read, inline=inline)
+        if inline and len(page.entries) > _FEW:
+            await _let_others()
+        return page
+
+    async def find_position(self, namespace: str, stream: str, at: float) -> int:
+        """See `api.StreamVerbs`."""
+        self._check_stream(namespace, stream)
+        limits.check_time(at)
+        return self._inline(lambda reader: stream_reads.find_position(reader, namespace, stream, at))
+
+    async def stream_state(self, namespace: str, stream: str) -> StreamState:
+        """See `api.StreamVerbs`."""
+        self._check_stream(namespace, stream)
+        return self._inline(lambda reader: stream_reads.state(reader, namespace, stream))
+
+    async def backlog(self, namespace: str, stream: str, after: int) -> int:
+        """See `api.StreamVerbs`."""
+        limits.check_position(after)
+        state = await self.stream_state(namespace, stream)
+        return max(0, state.last - max(after, state.first - 1))
+
+    async def streams(self, namespace: str) -> tuple[str, ...]:
+        """See `api.StreamVerbs`."""
+        limits.check_name("namespace", namespace)
+        return await self._read(lambda reader: stream_reads.streams(reader, namespace), inline=False)
+
+    async def trim(self, namespace: str, stream: str, through: int) -> None:
+        """See `api.StreamVerbs`."""
+        self._check_stream(namespace, stream)
+        limits.check_position(through)
+        await self._trim(namespace, Trim(stream, through))
+
+    async def drop_stream(self, namespace: str, stream: str) -> None:
+        """See `api.StreamVerbs`."""
+        self._check_stream(namespace, stream)
+        await self._trim(namespace, Trim(stream, 0, drop=True))
+
+    def tail(self, namespace: str, stream: str) -> Follower:
+        """See `api.StreamVerbs`."""
+        self._check_stream(namespace, stream)
+        return Follower(self._tails, namespace, stream)
+
+    def snapshot(self, tell: Tell) -> contextlib.AbstractAsyncContextManager[Snapshot]:
+        """A whole and checked copy of the database as of now; see `Copies.make`. Reads and writes go on meanwhile."""
+        self._check_open()
+        return self._copies.make(tell)
+
+    async def health(self, *, full: bool = False) -> Health:
+        """Look through the whole file, in a thread, while reads and writes go on.
+
+        Args:
+            full: whether to compare indexes with their tables as well, which takes several times as long.
+        """
+        with self._writer.hold_log():
+            return await self._read(lambda reader: reader.health(full=full), inline=False)
+
+    async def _trim(self, namespace: str, trim: Trim) -> None:
+        self._check_open()
+        await self._writer.submit(Batch(namespace, ()), 0, trim)
+
+    def _last_position(self, namespace: str, stream: str) -> int:
+        return self._inline(lambda reader: stream_reads.state(reader, namespace, stream)).last
+
     def _settle(self, settled: Settled) -> None:
         """Wake who waits for a group or watches what it changed; before them, reads see it."""
         self._hub.revision = settled.revision
         for job in settled.jobs:
-            if job.error is None and job.changed:
-                self._hub.publish(job.batch.namespace, job.revision, job.changed)
+            if job.error is None and job.committed is not None:
+                self._hub.publish(job.batch.namespace, job.committed.revision, job.changed)
+                for stream, last in job.appended.items():
+                    self._tails.publish(job.batch.namespace, stream, last)
             if job.future.done():
                 continue  # its caller was cancelled
-            if job.error is None:
-                job.future.set_result(job.revision)
-            else:
+            if job.error is not None:
                 job.future.set_exception(job.error)
+            elif job.committed is not None:
+                job.future.set_result(job.committed)
         if settled.upkeep is not None:
             for expired in settled.upkeep.expired:
                 self._hub.expire(settled.upkeep.revision, expired)
@@ -217,6 +314,10 @@ class SQLiteEngine:
     def _check_open(self) -> None:
         if not self._opened:
             raise errors.ServiceUnavailable("the engine is closed")
+
+    def _check_stream(self, namespace: str, stream: str) -> None:
+        limits.check_name("namespace", namespace)
+        limits.check_name("stream", stream)
 
     def _check_range(self, namespace: str, bucket: str, prefix: str, suffix: str) -> None:
         limits.check_name("namespace", namespace)
@@ -236,3 +337,8 @@ class SQLiteEngine:
             return self._inline(work)
         self._check_open()
         return await self._threads.run(work)
+
+
+async def _let_others() -> None:
+    """Give the event loop a turn: who reads page after page on it must not keep everybody else from it."""
+    await asyncio.sleep(0)

@@ -17,6 +17,8 @@ from microlite.core.engine.reader import Reader
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from microlite.core.engine.reader import Numbers
+
 THREADS: Final = 2
 """Long reads that can be under way at once."""
 
@@ -26,7 +28,7 @@ T = TypeVar("T")
 class ReaderThreads:
     """A few threads with a reader each, for reads that would keep the event loop from its work."""
 
-    def __init__(self, path: str, vfs: str | None, numbers: dict[tuple[str, str], int]) -> None:
+    def __init__(self, path: str, vfs: str | None, numbers: Numbers) -> None:
         self._path = path
         self._idle = deque(Reader(path, vfs, numbers) for _ in range(THREADS))
         self._under_way: set[_Read] = set()

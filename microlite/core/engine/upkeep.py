@@ -1,4 +1,4 @@
-"""What the writer does when nobody waits: expire records, forget old changes, give free pages back; in short slices."""
+"""What the writer does when nobody waits: expire records, forget changes, sweep streams, give pages back; in slices."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import msgspec
 from microlite.core.engine.failures import doubtful, translate
 from microlite.core.engine.ledger import EXPIRE
 from microlite.core.engine.queries import queries
+from microlite.core.engine.slices import MOST_ROWS, fitting_rows
+from microlite.core.engine.sweeper import Sweeper
 
 if TYPE_CHECKING:
     from microlite.core.clock import Clock
@@ -19,13 +21,9 @@ if TYPE_CHECKING:
 MEMORY_SECONDS: Final = 3_600.0
 """How long the log remembers a change, a deletion's tombstone among them."""
 
-SLICE_SECONDS: Final = 0.005
-"""How long a slice may keep a write waiting, about."""
-
 EARLY_SECONDS: Final = 1e-6
 """A float that counts seconds since 1970 is no more exact; so much earlier an expiry's timer may fire."""
 
-_SMALLEST, _LARGEST = 16, 1_024  # rows of one slice
 _SPARE_PAGES: Final = 2_048  # free pages that stay in the file for what is written next: 8 MiB
 _PAGES_AT_ONCE: Final = 64
 
@@ -63,11 +61,12 @@ class Upkeep:
         self._clock = clock
         self._sql = queries()
         self._rows = 64
+        self._sweeper = Sweeper()
         self.due = False
         """Whether there may be something to do. Set when the engine's timer rings, cleared when all is done."""
 
     def run_slice(self) -> Slice:
-        """Do one slice: about `SLICE_SECONDS`, and one commit.
+        """Do one slice: about `slices.SLICE_SECONDS`, and one commit.
 
         Raises:
             errors.Error: the database cannot be opened or written now; nothing is due any more until a timer says so.
@@ -81,7 +80,11 @@ class Upkeep:
                 self.due = True
                 return Slice(ledger.revision, expired)
             now = self._clock.now()
-            if self._forget(connection, now - MEMORY_SECONDS) or self._vacuum(connection):
+            if (
+                self._forget(connection, now - MEMORY_SECONDS)
+                or self._sweeper.run_slice(connection)
+                or self._vacuum(connection)
+            ):
                 self.due = True
                 return Slice(ledger.revision)
             oldest = connection.execute(self._sql["first_change"]).get if ledger.last > ledger.first else None
@@ -112,7 +115,7 @@ class Upkeep:
         revision = ledger.revision + 1
         logged = [(revision, number, EXPIRE, now, key) for _, number, key in found]
         names = {number: ledger.name(connection, number) for number in {row[1] for row in found}}
-        doubt = ledger.conclude(connection, logged)
+        doubt = ledger.conclude(connection, logged, revision, now)
         if doubt is not None:
             raise doubtful(doubt, ledger.path)
         if len(found) == self._rows:
@@ -124,7 +127,7 @@ class Upkeep:
     def _forget(self, connection: apsw.Connection, before: float) -> bool:
         ledger = self._ledger
         # The last one stays: it says where the database stands.
-        until = min(ledger.first + _LARGEST, ledger.last) - 1
+        until = min(ledger.first + MOST_ROWS, ledger.last) - 1
         last: int | None = connection.execute(self._sql["forgettable"], (before, until)).get
         if last is None:
             return False
@@ -139,6 +142,4 @@ class Upkeep:
         return True
 
     def _adapt(self, seconds: float) -> None:
-        """Choose the rows of the next slice by what the last ones cost; a full one aims a little below the limit."""
-        fitting = int(self._rows * 0.7 * SLICE_SECONDS / max(seconds, 1e-6))
-        self._rows = max(_SMALLEST, min(_LARGEST, 2 * self._rows, fitting))
+        self._rows = fitting_rows(self._rows, seconds)

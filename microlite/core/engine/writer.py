@@ -21,10 +21,12 @@ from microlite.core.engine.ledger import Ledger
 from microlite.core.engine.upkeep import Slice, Upkeep
 
 if TYPE_CHECKING:
+    import contextlib
     from collections.abc import Callable
 
     from microlite.core.clock import Clock
-    from microlite.core.engine.api import Batch
+    from microlite.core.engine.api import Batch, Committed
+    from microlite.core.engine.streams import Trim
 
 GROUP_OPERATIONS: Final = 2_000
 """Operations after which a group takes no further job, so that nobody waits long for others' work."""
@@ -36,7 +38,10 @@ WAITING_BYTES: Final = 64 << 20
 """Bytes in memory for writes that wait; who comes then is told to come again."""
 
 _OPERATION_BYTES: Final = 256  # what an operation weighs besides its value, about
-_UPKEEP_PATIENCE: Final = 1.0  # seconds after which upkeep gets a slice although writes wait
+_MOST_PATIENCE: Final = 1.0  # seconds after which upkeep gets a slice although writes wait
+_LEAST_PATIENCE: Final = (
+    0.05  # the same when a lot has gathered, so that a heavy load cannot let the file grow for ever
+)
 
 _logger = logging.getLogger("microlite.engine")
 
@@ -81,6 +86,7 @@ class Writer:
         self._turn: list[Job] = []
         self._waiting_bytes = 0
         self._last_upkeep = 0.0
+        self._patience = _MOST_PATIENCE
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._ended: asyncio.Future[None] | None = None
@@ -106,8 +112,12 @@ class Writer:
         self._checkpointer.start()
         return revision
 
-    def submit(self, batch: Batch, size: int) -> asyncio.Future[int]:
-        """Put a batch in line; the future has its revision when it is on disk. `size`: bytes of its values.
+    def submit(self, batch: Batch, size: int, trim: Trim | None = None) -> asyncio.Future[Committed]:
+        """Put a batch in line; the future has what became of it when it is on disk.
+
+        Args:
+            size: bytes of its values.
+            trim: what to trim in its namespace; the batch is empty then.
 
         Raises:
             errors.ServiceUnavailable: too much waits already.
@@ -117,11 +127,15 @@ class Writer:
         if self._waiting_bytes + size > WAITING_BYTES:
             raise errors.ServiceUnavailable("more writes wait for the disk than it can take: try again in a moment")
         self._waiting_bytes += size
-        future: asyncio.Future[int] = self._loop.create_future()
+        future: asyncio.Future[Committed] = self._loop.create_future()
         if not self._turn:
             self._loop.call_soon(self._send_turn)
-        self._turn.append(Job(batch, size, future))
+        self._turn.append(Job(batch, size, future, trim))
         return future
+
+    def hold_log(self) -> contextlib.AbstractContextManager[None]:
+        """Let the write-ahead log grow for as long as the context lasts; see `Checkpointer.hold`."""
+        return self._checkpointer.hold()
 
     def look_after(self) -> None:
         """Have upkeep look for work as soon as nobody waits."""
@@ -172,6 +186,7 @@ class Writer:
             if self._upkeep.due and not stopping and (not waiting or self._upkeep_is_late()):
                 self._last_upkeep = time.monotonic()
                 settled = self._run_slice()
+                self._adapt_patience()
             elif waiting:
                 settled = self._run_group(waiting)
             elif stopping:
@@ -199,7 +214,11 @@ class Writer:
             return False
 
     def _upkeep_is_late(self) -> bool:
-        return time.monotonic() - self._last_upkeep > _UPKEEP_PATIENCE
+        return time.monotonic() - self._last_upkeep > self._patience
+
+    def _adapt_patience(self) -> None:
+        """The longer writes leave no time for upkeep, the more often it takes a slice of it."""
+        self._patience = max(_LEAST_PATIENCE, self._patience / 2) if self._upkeep.due else _MOST_PATIENCE
 
     def _run_group(self, waiting: deque[Job]) -> Settled:
         jobs: list[Job] = []
@@ -216,6 +235,9 @@ class Writer:
             self._ledger.close()
             for job in jobs:
                 job.error = errors.OutcomeUnknown(f"the engine failed while writing, see its log: {error!r}")
+            return Settled(self._ledger.revision, jobs)
+        if any(job.trim is not None for job in jobs):
+            self._upkeep.due = True
         expiries = [
             operation.expires_at
             for job in jobs

@@ -395,7 +395,7 @@ class Blobs:
 
     async def _commit(self, namespace: str, operations: tuple[Operation, ...]) -> int:
         async with self._turn:
-            return await self._engine.commit(Batch(namespace, operations))
+            return (await self._engine.commit(Batch(namespace, operations))).revision
 
     def _expiry(self, ttl: float | None, expires_at: float | None) -> float | None:
         """The time at which a blob expires.

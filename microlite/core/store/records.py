@@ -94,7 +94,7 @@ class Records:
         Raises:
             Conflict: a record is not as expected.
         """
-        return api.Written(revision=await self.engine.commit(engine_api.Batch(namespace, operations)))
+        return api.Written(revision=(await self.engine.commit(engine_api.Batch(namespace, operations))).revision)
 
     def expiry(self, ttl: float | None, expires_at: float | None) -> float | None:
         """The time at which a record expires, in seconds since the Unix epoch.

@@ -1,0 +1,110 @@
+"""Who waits for entries of which stream: woken in memory after a commit, never by polling."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Self
+
+from microlite.core import errors
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+LastOf = Callable[[str, str], int]
+"""Reads the last position of a stream, by namespace and name."""
+
+
+class Tails:
+    """All tails of an engine, on the event loop.
+
+    Args:
+        last_of: what a tail begins with.
+    """
+
+    def __init__(self, last_of: LastOf) -> None:
+        self.last_of = last_of
+        self.closed = False
+        self._followers: dict[tuple[str, str], set[Follower]] = {}
+
+    def add(self, follower: Follower) -> None:
+        """Tell it of new entries from now on."""
+        self._followers.setdefault(follower.place, set()).add(follower)
+
+    def discard(self, follower: Follower) -> None:
+        """Tell it no more; one that is not there is no error."""
+        followers = self._followers.get(follower.place)
+        if followers is not None:
+            followers.discard(follower)
+            if not followers:
+                del self._followers[follower.place]
+
+    def publish(self, namespace: str, stream: str, last: int) -> None:
+        """Tell who waits how far a stream goes now."""
+        for follower in self._followers.get((namespace, stream), ()):
+            follower.advance(last)
+
+    def close(self) -> None:
+        """End all waiting, with `errors.ServiceUnavailable`."""
+        self.closed = True
+        for followers in self._followers.values():
+            for follower in followers:
+                follower.wake()
+        self._followers.clear()
+
+
+class Follower:
+    """One tail; see `api.Tail`. Several tasks may wait on it."""
+
+    def __init__(self, tails: Tails, namespace: str, stream: str) -> None:
+        self.place = (namespace, stream)
+        self._tails = tails
+        self._last = 0
+        self._entered = False
+        self._waiters: set[asyncio.Future[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        """See `api.Tail`."""
+        if self._tails.closed:
+            raise errors.ServiceUnavailable("the engine is closed")
+        self._last = self._tails.last_of(*self.place)
+        self._entered = True
+        self._tails.add(self)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """See `api.Tail`."""
+        self._entered = False
+        self._tails.discard(self)
+        self.wake()
+
+    async def moved(self, after: int) -> int:
+        """See `api.Tail`. Others get a turn also when there is no need to wait: who is far behind reads page after page."""
+        if self._last > after:
+            await asyncio.sleep(0)
+        while self._last <= after:
+            if self._tails.closed:
+                raise errors.ServiceUnavailable("the engine is closing: read on behind your last position later")
+            if not self._entered:
+                raise errors.ServiceUnavailable("nobody follows this stream any more")
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.add(waiter)
+            try:
+                await waiter
+            finally:
+                self._waiters.discard(waiter)
+        return self._last
+
+    def advance(self, last: int) -> None:
+        """Take note of how far the stream goes."""
+        if last > self._last:
+            self._last = last
+            self.wake()
+
+    def wake(self) -> None:
+        """Have those who wait look again."""
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
