@@ -195,6 +195,7 @@ def test_a_client_command_loads_no_event_loop(home: Path, platform: StandIn, wor
 LISTS_NOTHING = {
     *("new", "server", "run", "update", "kill", "attach", "stream", "shell", "web", "test", "completion"),
     *("store write", "store delete", "store export", "store import"),
+    *("store blobs delete", "store blobs read", "store blobs write"),
     *("openapi", "user config set", "user config delete"),
 }
 """Commands without `--output`: they change something, or, as `openapi` does, print a document of one form only."""
