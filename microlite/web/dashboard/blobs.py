@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
@@ -13,14 +14,16 @@ from microlite.core import errors
 from microlite.core.description.file_head import FileHead
 from microlite.core.durations import parse_duration
 from microlite.core.store.api import DEFAULT_DATABASE
-from microlite.core.store.blob_api import Blob, BlobPage
-from microlite.web.dashboard.frame import HTML, session_of
+from microlite.core.store.blob_api import Blob, BlobNews, BlobPage
+from microlite.web.dashboard.frame import HTML, csrf_token, secret_of, session_of
+from microlite.web.dashboard.live import CALM, live
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from litestar.handlers import HTTPRouteHandler
 
+    from microlite.core.auth.web_sessions import WebSession
     from microlite.web.dashboard.frame import Frame
 
 PAGE: Final = 50
@@ -51,9 +54,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 def blob_pages(frame: Frame) -> list[HTTPRouteHandler]:
     """The list of blobs, and what it leads to."""
 
-    async def show(request: Request[Any, Any, Any], place: Place, trouble: str = "") -> Response[str]:
-        session = session_of(request)
-        databases: list[str] = await frame.calls.ask(session, "store.blobs.databases", list[str])
+    async def find(session: WebSession, place: Place) -> dict[str, Any]:
         page: BlobPage = await frame.calls.ask(
             session,
             "store.blobs.list",
@@ -63,15 +64,39 @@ def blob_pages(frame: Frame) -> list[HTTPRouteHandler]:
             limit=PAGE,
             database=place.database,
         )
-        return frame.page(
-            request,
-            "blobs/index.html",
-            databases=sorted({*databases, place.database}),
-            place=place,
-            blobs=page.blobs,
-            following=place.page(page.cursor) if page.cursor is not None else "",
-            trouble=trouble,
-        )
+        following = place.page(page.cursor) if page.cursor is not None else ""
+        return {"place": place, "blobs": page.blobs, "following": following}
+
+    async def show(request: Request[Any, Any, Any], place: Place, trouble: str = "") -> Response[str]:
+        session = session_of(request)
+        databases: list[str] = await frame.calls.ask(session, "store.blobs.databases", list[str])
+        context = await find(session, place)
+        databases = sorted({*databases, place.database})
+        return frame.page(request, "blobs/index.html", databases=databases, trouble=trouble, **context)
+
+    async def fragments(session: WebSession, place: Place, csrf: str) -> AsyncGenerator[tuple[str, str], None]:
+        """The list anew whenever something in it has changed, a burst of changes at once."""
+        changed = asyncio.Event()
+
+        async def follow() -> None:
+            fields = {"prefix": place.prefix, "database": place.database}
+            async for _ in frame.calls.follow(session, "store.blobs.watch", BlobNews, **fields):
+                changed.set()
+
+        following = asyncio.create_task(follow(), name="microlite: dashboard blobs")
+        following.add_done_callback(lambda _: changed.set())
+        try:
+            while True:
+                await changed.wait()
+                changed.clear()
+                if following.done():
+                    await following
+                    return
+                yield "blobs", frame.render("blobs/_blobs.html", csrf=csrf, **await find(session, place))
+                await asyncio.sleep(CALM)
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
 
     @get("/store/blobs")
     async def index(request: Request[Any, Any, Any]) -> Response[str]:
@@ -80,6 +105,14 @@ def blob_pages(frame: Frame) -> list[HTTPRouteHandler]:
         database = told.get("database") or (databases[0] if databases else DEFAULT_DATABASE)
         place = Place(database=database, prefix=told.get("prefix", ""), cursor=told.get("cursor", ""))
         return await show(request, place)
+
+    @get("/store/blobs/live")
+    async def index_live(request: Request[Any, Any, Any]) -> Stream:
+        told = request.query_params
+        database = told.get("database") or DEFAULT_DATABASE
+        place = Place(database=database, prefix=told.get("prefix", ""), cursor=told.get("cursor", ""))
+        csrf = csrf_token(secret_of(request))
+        return live(frame, request, fragments(session_of(request), place, csrf))
 
     @get("/store/blobs/content")
     async def content(request: Request[Any, Any, Any]) -> Stream:
@@ -128,7 +161,7 @@ def blob_pages(frame: Frame) -> list[HTTPRouteHandler]:
             return await show(request, place)
         return Response("", media_type=HTML, status_code=303, headers={"location": place.page("")})
 
-    return [index, content, upload, delete]
+    return [index, index_live, content, upload, delete]
 
 
 async def _whole(pieces: AsyncGenerator[Any, None]) -> AsyncGenerator[bytes, None]:

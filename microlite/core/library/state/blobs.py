@@ -12,8 +12,10 @@ import msgspec
 from microlite.core import errors
 from microlite.core.description.codec import encode_msgpack
 from microlite.core.description.file_head import FileHead
+from microlite.core.library.state.following import follow
 from microlite.core.library.state.lives import Expiry, Ttl, life
-from microlite.core.store.blob_api import Blob, BlobPage, StagedBlob
+from microlite.core.store.api import ChangeKind
+from microlite.core.store.blob_api import Blob, BlobNews, BlobPage, StagedBlob
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
@@ -39,6 +41,7 @@ MAX_WHOLE: Final = 64 * 1024 * 1024
 _read_blob: Final = msgspec.msgpack.Decoder(Blob).decode
 _read_staged: Final = msgspec.msgpack.Decoder(StagedBlob).decode
 _read_page: Final = msgspec.msgpack.Decoder(BlobPage).decode
+_read_news: Final = msgspec.msgpack.Decoder(BlobNews).decode
 _read_piece: Final = msgspec.msgpack.Decoder(FileHead | bytes).decode
 
 
@@ -228,6 +231,22 @@ class Blobs:
                 break
             found.append(blob)
         return found
+
+    async def watch(
+        self, prefix: str = "", *, since: int | None = None, state: bool = False
+    ) -> AsyncGenerator[BlobNews, None]:
+        """Changes of blobs as they happen, without an end; a connection that breaks is made again, and nothing is missed.
+
+        Args:
+            prefix: only names that begin so.
+            since: begin behind this revision: the `resume` of an earlier change.
+            state: begin with the blobs that are there: `reset`, a `write` for each, and `synced` when that is complete.
+        """
+        fields: dict[str, object] = {"prefix": prefix, **self._place}
+        start = 0 if state else since
+        async for news in follow(self._caller, "store", "blobs.watch", fields, start, _read_news):
+            if state or news.kind is not ChangeKind.SYNCED:
+                yield news
 
     async def delete(self, name: str, *, expect: Expectation | str = None) -> None:
         """Remove a blob. One that is not there is no error, unless something is expected.
