@@ -9,7 +9,18 @@ import types
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import cli_start, gateway, harness_start, memory, reload, report, server_start, service_call, store
+from benchmarks import (
+    cli_start,
+    events,
+    gateway,
+    harness_start,
+    memory,
+    reload,
+    report,
+    server_start,
+    service_call,
+    store,
+)
 from benchmarks.harness import Options, Result
 
 Row = Callable[[Options], list[Result]]
@@ -17,6 +28,7 @@ Row = Callable[[Options], list[Result]]
 ROWS: dict[str, Row] = {
     "gateway": gateway.run,
     "service_call": service_call.run,
+    "events": events.run,
     "store_write": store.run_write,
     "store_read": store.run_read,
     "cli_start": cli_start.run,
@@ -26,7 +38,7 @@ ROWS: dict[str, Row] = {
     "memory": memory.run,
 }
 
-_WITH_PEERS = ("gateway", "service_call")
+_WITH_PEERS = ("gateway", "service_call", "events")
 
 
 def main() -> int:

@@ -11,8 +11,10 @@ from microlite.version import __version__
 
 if TYPE_CHECKING:
     from microlite.core import errors
+    from microlite.core.broker.api import Message
     from microlite.core.context import Account
     from microlite.core.description.file_head import FileHead
+    from microlite.core.events.api import Event, Reject, RetryLater
     from microlite.core.library.connect import connect
     from microlite.core.library.context import Context
     from microlite.core.library.file import File
@@ -25,11 +27,15 @@ if TYPE_CHECKING:
 _PLACES = {
     "Account": "microlite.core.context",
     "Context": "microlite.core.library.context",
+    "Event": "microlite.core.events.api",
     "File": "microlite.core.library.file",
     "FileHead": "microlite.core.description.file_head",
     "Invocation": "microlite.core.library.middleware",
+    "Message": "microlite.core.broker.api",
     "Proceed": "microlite.core.library.middleware",
     "Record": "microlite.core.library.state.store",
+    "Reject": "microlite.core.events.api",
+    "RetryLater": "microlite.core.events.api",
     "Service": "microlite.core.library.service",
     "Store": "microlite.core.library.state.store",
     "Stream": "microlite.core.library.stream",
@@ -42,11 +48,15 @@ _PLACES = {
 __all__ = [
     "Account",
     "Context",
+    "Event",
     "File",
     "FileHead",
     "Invocation",
+    "Message",
     "Proceed",
     "Record",
+    "Reject",
+    "RetryLater",
     "Service",
     "Store",
     "Stream",

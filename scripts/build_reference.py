@@ -363,7 +363,13 @@ def library_page() -> str:
             blocks += [f"## {name}", f"```python\n{_signature(_definition(tree, name))}\n```", prose(value.__doc__)]
         else:
             blocks += [f"## {name}", *_alias(tree, name)]
+    for module_name, class_name in STATE:
+        blocks += _class_blocks(class_name, getattr(import_module(module_name), class_name))
     return page("The library", *blocks)
+
+
+STATE: Final = (("microlite.core.library.state.schedules", "Schedules"),)
+"""What a context has for the state of a service, by properties: module and class."""
 
 
 def _class_blocks(name: str, kind_: type) -> Iterator[str]:

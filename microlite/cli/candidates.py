@@ -69,6 +69,13 @@ def _give_up(*_: object) -> None:
     raise errors.Timeout("the platform does not answer")
 
 
+def config_paths(context: click.Context, incomplete: str) -> Candidates:
+    """Paths of the configuration, with their values; secrets are hidden."""
+    found: list[dict[str, Any]] = _ask(context, lambda link: link.ask("config", "explain"), [])
+    leaves = [one["setting"] for one in found]
+    return _beginning([CompletionItem(one["path"], help=str(one.get("value"))[:40]) for one in leaves], incomplete)
+
+
 def services(context: click.Context, incomplete: str) -> Candidates:
     """Services that can be called, those of the platform last."""
     records: list[dict[str, Any]] = _ask(context, lambda link: link.ask("registry", "list", built_in=True), [])
@@ -128,6 +135,25 @@ def tables(context: click.Context, incomplete: str) -> Candidates:
     return _beginning([CompletionItem(name) for name in names], incomplete)
 
 
+def broker_topics(context: click.Context, incomplete: str) -> Candidates:
+    """Topics that messages were published on."""
+    found: list[dict[str, Any]] = _ask(context, lambda link: link.ask("broker", "topics"), [])
+    return _beginning([CompletionItem(one["name"], help=f"{one['messages']} messages") for one in found], incomplete)
+
+
+def event_topics(context: click.Context, incomplete: str) -> Candidates:
+    """Topics of events."""
+    found: list[dict[str, Any]] = _ask(context, lambda link: link.ask("events", "topics"), [])
+    return _beginning([CompletionItem(one["name"], help=f"{one['count']} events") for one in found], incomplete)
+
+
+def event_groups(context: click.Context, incomplete: str) -> Candidates:
+    """Groups of the topic that the line names."""
+    topic = context.params.get("topic") or ""
+    found: list[dict[str, Any]] = _ask(context, lambda link: link.ask("events", "groups", topic=topic), [])
+    return _beginning([CompletionItem(one["name"], help=f"{one['lag']} behind") for one in found], incomplete)
+
+
 def targets(context: click.Context, incomplete: str) -> Candidates:
     """What can be called: a service, then its endpoint; or both in one word, `orders.create`."""
     words: Sequence[str] = context.params.get("words") or ()
@@ -143,6 +169,27 @@ def targets(context: click.Context, incomplete: str) -> Candidates:
         if one.gives_stream or not streams
     ]
     return _beginning(found, incomplete)
+
+
+def single_targets(context: click.Context, incomplete: str) -> Candidates:
+    """What can be called in one word, `orders.create`."""
+    service, dot, _ = incomplete.partition(".")
+    if not dot:
+        return [CompletionItem(f"{one.value}.", help=one.help) for one in services(context, incomplete)]
+    found = [
+        CompletionItem(f"{service}.{one.name}", help=one.summary)
+        for one in _endpoints(_versions(context, service))
+        if not one.gives_stream and not one.takes_stream
+    ]
+    return _beginning(found, incomplete)
+
+
+def schedules(context: click.Context, incomplete: str) -> Candidates:
+    """Names of schedules."""
+    found: list[dict[str, Any]] = _ask(
+        context, lambda link: link.ask("schedules", "list", prefix=incomplete, limit=1000), []
+    )
+    return [CompletionItem(one["name"], help=one["target"]) for one in found]
 
 
 def fields(context: click.Context, typed: str, words: Sequence[str], incomplete: str) -> Candidates:

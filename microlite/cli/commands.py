@@ -30,6 +30,14 @@ COMMANDS: Final = {
     "openapi": Entry("openapi:openapi", "Print the OpenAPI document of services, for generators and other tools."),
     "call": Entry("call:call", "Call an endpoint with a JSON document."),
     "stream": Entry("call:stream", "Call an endpoint and print each message of its stream."),
+    "config": Entry("config:config", "Settings that services follow while they run; secrets and history."),
+    "tx": Entry("tx:tx", "Let changes of records, blobs, events, configuration and schedules take place together."),
+    "schedules": Entry("schedules:schedules", "See, add, pause and run what is called at its time."),
+    "publish": Entry("broker:publish", "Publish a message to whoever is subscribed now."),
+    "broker": Entry("broker:broker", "Publish and follow ephemeral messages, and see who is subscribed."),
+    "events": Entry(
+        "events:events", "Publish, read and consume durable events; look after topics, groups and dead letters."
+    ),
     "shell": Entry("shell:shell", "Call services from a Python prompt, with completion."),
     "store": Entry("store:store", "Read and change the records that services keep."),
     "web": Entry("web:web", "Open the dashboard in a browser, logged in."),

@@ -14,6 +14,7 @@ import click
 from click.shell_completion import CompletionItem, ShellComplete, split_arg_string
 
 from microlite.cli.commands import COMPLETION_VARIABLE, PROGRAM
+from microlite.cli.output import plain
 from microlite.cli.root import root
 
 if TYPE_CHECKING:
@@ -130,8 +131,8 @@ class _Completion(ShellComplete):
 
     def format_completion(self, item: CompletionItem[str]) -> str:
         """See `ShellComplete`."""
-        value = self._quote(item.value) if item.type == "plain" else ""
-        return "\t".join((item.type, value, " ".join((item.help or "").split())))
+        value = self._quote(plain(item.value)) if item.type == "plain" else ""
+        return "\t".join((item.type, value, " ".join(plain(item.help or "").split())))
 
 
 def complete(asked: str) -> int:

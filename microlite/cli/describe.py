@@ -11,7 +11,7 @@ from microlite.cli.completes import completes
 from microlite.cli.described import read_record, split_version
 from microlite.cli.link import connect
 from microlite.cli.options import Options, output_option
-from microlite.cli.output import print_json, print_table
+from microlite.cli.output import plain, print_json, print_table
 from microlite.core import errors
 from microlite.core.description.type_words import alternatives, kind, type_word
 
@@ -58,9 +58,9 @@ def _print(one: Described) -> None:
     click.echo(f"service {one.name}")
     click.echo(f"version {one.version}")
     if one.doc:
-        click.echo(f"\n{one.doc}")
+        click.echo(f"\n{plain(one.doc)}")
     if one.metadata:
-        click.echo(f"\nmetadata {_metadata(one.metadata)}")
+        click.echo(f"\nmetadata {plain(_metadata(one.metadata))}")
     if one.nodes:
         click.echo()
         print_table(
@@ -75,15 +75,15 @@ def _print_endpoint(endpoint: DescribedEndpoint) -> None:
     notes = [_STREAMING[endpoint.streaming]] if endpoint.streaming in _STREAMING else []
     notes += [f"answers with {endpoint.produces}"] if endpoint.produces else []
     notes += ["deprecated"] if endpoint.deprecated else []
-    click.echo(click.style(f"Endpoint: {endpoint.name}", bold=True) + (f" ({', '.join(notes)})" if notes else ""))
+    click.echo(click.style(f"Endpoint: {endpoint.name}", bold=True) + plain(f" ({', '.join(notes)})" if notes else ""))
     if endpoint.summary:
-        click.echo(endpoint.summary)
+        click.echo(plain(endpoint.summary))
     if endpoint.metadata:
-        click.echo(f"Metadata: {_metadata(endpoint.metadata)}")
+        click.echo(plain(f"Metadata: {_metadata(endpoint.metadata)}"))
     shown = (("Request", endpoint.request), ("Messages", endpoint.items), ("Response", endpoint.response))
     for title, schema in shown:
         if schema is not None:
-            click.echo("\n".join(_tree(f"{title}:", schema, schema, 0, "")))
+            click.echo(plain("\n".join(_tree(f"{title}:", schema, schema, 0, ""))))
 
 
 def _tree(label: str, schema: Schema, root: Schema, depth: int, note: str) -> Iterator[str]:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from microlite.cli.arrival import describe_soon
 from microlite.cli.calling import answer, print_answers, refuse_program
 from microlite.cli.commands import COMMANDS, PROGRAM
-from microlite.cli.described import describe, find_endpoint, read_service
+from microlite.cli.described import find_endpoint, read_service
 from microlite.cli.failure import FAILED, NO_ENDPOINT, NOT_FOUND, USAGE, CommandError
 from microlite.cli.flags import read_request
 from microlite.cli.link import connect
@@ -76,7 +77,7 @@ def _split(words: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
 def _run(link: Link, typed: str, names: Sequence[str], flags: Sequence[str]) -> None:
     service = read_service(typed)
     try:
-        versions = describe(link, service)
+        versions = describe_soon(link, service)
     except errors.ServiceNotFound as error:
         close = _closest(typed)
         if close and "did you mean" not in error.detail:

@@ -85,14 +85,17 @@ class Link:
         answer = self._client.call(service, endpoint, payload, namespace=self._namespace, timeout=timeout)
         return msgspec.msgpack.decode(answer, type=type)
 
-    def follow(self, service: str, endpoint: str, type: Any, /, **fields: object) -> Iterator[Any]:
+    def follow(
+        self, service: str, endpoint: str, type: Any, /, *, timeout: float | None = None, **fields: object
+    ) -> Iterator[Any]:
         """Call an endpoint that answers with a stream, and yield each item as this type.
 
         Raises:
             Error: what the platform says.
         """
         decode = msgspec.msgpack.Decoder(type).decode
-        items = self._client.stream(service, endpoint, msgspec.msgpack.encode(fields), namespace=self._namespace)
+        payload = msgspec.msgpack.encode(fields)
+        items = self._client.stream(service, endpoint, payload, namespace=self._namespace, timeout=timeout)
         return (decode(item) for item in items)
 
     def send(self, service: str, endpoint: str, type: Any, items: Iterable[bytes], /, **fields: object) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +11,7 @@ import msgspec
 from microlite.cli.completes import completes
 from microlite.cli.described import read_service
 from microlite.cli.link import connect
+from microlite.cli.moments import read_moment
 from microlite.cli.options import Options, output_option
 from microlite.core.runtime.lines import Line
 
@@ -35,7 +35,7 @@ def logs(
     As JSON each line is a document of its own.
     """
     name = read_service(service.partition("@")[0])
-    start = _moment(since) if since is not None else 0.0
+    start = read_moment(since, "--since") if since is not None else 0.0
     if lines is None:
         lines = 15 if since is None else 0
     with connect(options) as link:
@@ -48,21 +48,3 @@ def logs(
                 click.echo(msgspec.json.encode(line.plain()))
             else:
                 click.echo(line.as_text(colour=colour))
-
-
-def _moment(text: str) -> float:
-    """Seconds since the Unix epoch: so long ago, or at that time."""
-    from datetime import datetime
-
-    from microlite.core.durations import parse_duration
-
-    try:
-        return time.time() - parse_duration(text)
-    except ValueError:
-        pass
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        raise click.BadParameter(
-            f"{text!r} is no time: write how long ago (10m, 2h) or when (2026-01-31T12:00)", param_hint="--since"
-        ) from None

@@ -39,6 +39,13 @@ def _check_origins(_: click.Context, __: click.Parameter, origins: tuple[str, ..
     help="Port of the gateway; 0 takes any free one.",
 )
 @click.option(
+    "--config",
+    "config_files",
+    metavar="[NAMESPACE=]FILE",
+    multiple=True,
+    help="A TOML, YAML, JSON or .env file with settings for services, watched for changes. Repeatable; later ones win.",
+)
+@click.option(
     "--allowed-host",
     "allowed_hosts",
     metavar="NAME",
@@ -77,6 +84,7 @@ def server(
     context: click.Context,
     host: str,
     port: int | None,
+    config_files: tuple[str, ...],
     allowed_hosts: tuple[str, ...],
     cors_origins: tuple[str, ...],
     namespace_by_host: bool,
@@ -102,6 +110,7 @@ def server(
         home=options.home if home is None else home.expanduser().absolute(),
         host=host,
         port=port,
+        config_files=config_files,
         allowed_hosts=allowed_hosts,
         cors_origins=cors_origins or ("*",),
         namespace_by_host=namespace_by_host,

@@ -14,7 +14,7 @@ from microlite.cli.completes import completes
 from microlite.cli.described import split_version
 from microlite.cli.link import connect
 from microlite.cli.options import Options, output_option
-from microlite.cli.output import print_document, table_lines
+from microlite.cli.output import plain, print_document, table_lines
 from microlite.core.durations import format_duration
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def status_lines(statuses: Sequence[Mapping[str, Any]], now: float, width: int =
         narrow = table_lines(_COLUMNS[:-1], [row.short(most) for row in rows])
     lines = narrow[:1]
     for line, row in zip(narrow[1:], rows, strict=True):
-        lines += [line, *(f"  {text}" for text in (*row.remarks, row.error) if text)]
+        lines += [line, *(f"  {plain(text)}" for text in (*row.remarks, row.error) if text)]
     return lines
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from microlite.cli.commands import PROGRAM
 from microlite.cli.flags import list_flags
+from microlite.cli.output import plain
 from microlite.core.description.type_words import kind, type_word
 from microlite.core.description.uploads import takes_files
 
@@ -90,7 +91,7 @@ def _paragraph(doc: str) -> list[str]:
 def _section(title: str, lines: Sequence[str]) -> None:
     click.echo(click.style(f"{title}:", bold=True))
     for line in lines:
-        click.echo(f"{_INDENT}{line}".rstrip())
+        click.echo(f"{_INDENT}{plain(line)}".rstrip())
     click.echo()
 
 

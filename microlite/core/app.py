@@ -16,10 +16,14 @@ from microlite.core import errors
 from microlite.core.auth.admin_token import admin_token
 from microlite.core.auth.one_time_links import OneTimeLinks
 from microlite.core.auth.web_sessions import WebSessions
+from microlite.core.broker.broker import Broker
 from microlite.core.catalog import Parts, built_in_services
 from microlite.core.clock import Clock, SystemClock
+from microlite.core.config.assembly import assemble_configuration
 from microlite.core.context import DEFAULT_NAMESPACE, Account
 from microlite.core.engine.sqlite import SQLiteEngine
+from microlite.core.events.consumers import Consumers
+from microlite.core.events.events import Events
 from microlite.core.library.context import Scope
 from microlite.core.library.dispatch import Dispatcher
 from microlite.core.network.membership import Membership
@@ -37,10 +41,14 @@ from microlite.core.runtime.logs import Logs
 from microlite.core.runtime.machinery import Machinery, Patience
 from microlite.core.runtime.runtime import Runtime
 from microlite.core.runtime.watcher import Watcher
+from microlite.core.schedules.reach import Reach
+from microlite.core.schedules.scheduler import Scheduler
 from microlite.core.server_file import remove_server_file, write_server_file
 from microlite.core.settings import DATABASE, DEFAULT_PORT, ServerOptions
 from microlite.core.store.blobs import Blobs
 from microlite.core.store.records import Records
+from microlite.core.tx.plans import Planners
+from microlite.core.tx.transactions import Transactions
 from microlite.core.user_config import UserConfig
 from microlite.onefile.bytecode import compile_in_background
 from microlite.version import __version__
@@ -111,6 +119,8 @@ class Platform:
         self.registry = Registry(clock)
         self.router = Router(clock)
         self.membership = Membership(self.registry, self.router)
+        self.events = await stack.enter_async_context(Events(self.engine, clock))
+        self.events.run_beside(Consumers(self.events, self.membership, self.router.send).run(), "deliver events")
         self.logs = await stack.enter_async_context(Logs(home / "logs", clock))
         self.table = PathTable()
         PathFeed(self.membership, self.table)
@@ -139,6 +149,11 @@ class Platform:
             patience=self._patience,
         )
         self.runtime = Runtime(self.engine, machinery, watcher, group)
+        self.configuration, self.configuration_views = await assemble_configuration(
+            self.engine, self.registry, clock, self.options, os.environ, watcher, group
+        )
+        self.scheduler = Scheduler(self.engine, clock, Reach(self.membership, self.router, self.registry))
+        stack.push_async_callback(self.scheduler.close)
         self._serve_built_in()
         listener = Listener(
             platform_socket(home),
@@ -156,6 +171,8 @@ class Platform:
         await listener.start()
         stack.push_async_callback(listener.close)
         stack.push_async_callback(self._end_services)
+        self.scheduler.start(group)
+        stack.callback(self.scheduler.stop)
         await self.runtime.restore()
         write_server_file(
             home,
@@ -226,16 +243,28 @@ class Platform:
         return gateway
 
     def _serve_built_in(self) -> None:
+        records = Records(self.engine, self.clock)
         parts = Parts(
             links=self.links,
             dashboard=self.dashboard_url,
             backups=self.engine,
+            configuration=self.configuration,
+            configuration_views=self.configuration_views,
+            broker=Broker(self.engine, self.membership, self.clock),
+            events=self.events,
             registry=self.registry,
             membership=self.membership,
             runtime=self.runtime,
             logs=self.logs,
+            engine=self.engine,
+            scheduler=self.scheduler,
             blobs=self.blobs,
-            records=Records(self.engine, self.clock),
+            records=records,
+            transactions=Transactions(
+                self.engine,
+                self.clock,
+                Planners(records, self.blobs, self.events, self.configuration, self.scheduler.planner),
+            ),
         )
         for service in built_in_services(parts):
             self._serve(service)

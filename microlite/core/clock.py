@@ -138,6 +138,10 @@ class ManualClock:
             timer.fire()
         self._elapsed = target
 
+    def jump(self, seconds: float) -> None:
+        """Set the time of day forward or back, as a machine does that was asleep or is told the time: no timer notices."""
+        self._start += seconds
+
 
 class _ManualTimer:
     __slots__ = ("_callback",)

@@ -44,6 +44,22 @@ def format_duration(seconds: float) -> str:
     return "".join(f"{number}{unit}" for number, unit in parts[first:])
 
 
+def write_duration(seconds: float, parts: int = 5) -> str:
+    """The length as people write it, and `parse_duration` reads it: `10m`, `1h30m`, `0.5s`.
+
+    Args:
+        seconds: what is no whole number stands as it is.
+        parts: so many units at most, the largest; what is less is left away.
+    """
+    if seconds != int(seconds) and parts >= len(_UNITS):
+        return f"{seconds:g}s"
+    rest, found = int(seconds), list[str]()
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        number, rest = divmod(rest, size)
+        found += [f"{number}{unit}"] if number else []
+    return "".join(found[:parts]) or "0s"
+
+
 def format_ago(seconds: float) -> str:
     """How long ago something was, as `status` shows it: `4s ago`, `1h15m32s ago`, `1d0h0m0s ago`."""
     return f"{format_duration(seconds)} ago"

@@ -30,6 +30,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
         dashboard_port: the port of the dashboard; 0 takes any free one. None is two above the gateway's, or any free one
             where that of the gateway is 0 or, for a session, where that port is taken.
         dashboard: whether there is a dashboard.
+        config_files: files with a configuration, of which later ones hide earlier ones; `namespace=file` for another
+            namespace than the default one.
         allowed_hosts: names besides those of this machine that a `Host` header may carry; `*.example.org` allows all
             below it.
         cors_origins: origins whose pages may read answers, as in `https://example.org`, and send forms; `*` lets the
@@ -45,6 +47,7 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     port: int | None = None
     dashboard_port: int | None = None
     dashboard: bool = True
+    config_files: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ("*",)
     namespace_by_host: bool = False

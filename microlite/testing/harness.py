@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from microlite.core.library.service import Service
+    from microlite.core.library.state.events import Events
     from microlite.core.library.stream import Stream
     from microlite.core.network.table import Link
     from microlite.core.rpc.call import Call
@@ -151,6 +152,7 @@ class RunningPlatform:
                 await new.cancel()
             raise
         links = {link.node: link for link in self._activate(fresh)}
+        await self._booted.scheduler.settled()
         for old in replaced:
             self._served.remove(old)
             drain = asyncio.get_running_loop().create_task(
@@ -190,6 +192,11 @@ class RunningPlatform:
         """A typed client; see `Context.client`."""
         return self._caller.client(api, service)
 
+    @property
+    def events(self) -> Events:
+        """Durable topics; see `Context.events`."""
+        return self._caller.events
+
     def options(
         self, *, timeout: float | None = None, metadata: Mapping[str, str] | None = None, namespace: str | None = None
     ) -> Caller:
@@ -220,6 +227,7 @@ class RunningPlatform:
         served = Served(service, placement, self.clock, lambda target: self.faults.front(target, placement.node))
         await served.start()
         self._served.append(served)
+        await self._booted.scheduler.settled()
         return served
 
     def _activate(self, nodes: list[Served]) -> list[Link]:

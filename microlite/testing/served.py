@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class InProcess(Placement, frozen=True, kw_only=True):
     """The place of a node beside its platform, which it need not start and must not announce."""
 
+    in_process: bool = True
+
     async def find_platform(self) -> Path:
         """The socket of the platform."""
         return self.platform_socket
@@ -63,7 +65,7 @@ class Served:
         return self.placement.generation
 
     async def start(self) -> None:
-        """Return when it takes calls.
+        """Return when it takes calls, and its subscriptions hold.
 
         Raises:
             Error: it could not start.
@@ -80,12 +82,14 @@ class Served:
         if self._task.done():
             self._task.result()
             raise errors.ServiceUnavailable(f"{self.node} ended before it took calls")
+        await self._node.attached()
 
     async def come_back(self) -> None:
         """Break its connections, and return when it has registered anew."""
         self._node.registered.clear()
         self._node.break_off()
         await self._node.registered.wait()
+        await self._node.attached()
 
     async def stop(self) -> None:
         """Let it finish what was called, then end, as SIGTERM does."""

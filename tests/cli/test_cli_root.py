@@ -197,6 +197,10 @@ LISTS_NOTHING = {
     *("store write", "store delete", "store export", "store import"),
     *("store blobs delete", "store blobs read", "store blobs write"),
     *("openapi", "user config set", "user config delete"),
+    *(f"schedules {name}" for name in ("add", "pause", "resume", "remove", "run")),
+    *("broker unsubscribe", "events ack", "events nack", "events topics create", "events topics delete"),
+    *("events groups delete", "events groups lag", "events groups reset", "events groups settings"),
+    *("events dead delete", "events dead edit", "events dead redrive"),
 }
 """Commands without `--output`: they change something, or, as `openapi` does, print a document of one form only."""
 

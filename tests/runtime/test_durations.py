@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microlite.core.durations import format_ago, format_duration, parse_duration
+from microlite.core.durations import format_ago, format_duration, parse_duration, write_duration
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,14 @@ def test_ages_are_shown_as_micro_shows_them(seconds: float, text: str) -> None:
 @given(st.integers(min_value=0, max_value=10**10))
 def test_what_is_shown_can_be_read_back(seconds: int) -> None:
     assert parse_duration(format_duration(seconds)) == seconds
+
+
+@given(st.integers(0, 10**9))
+def test_a_written_length_reads_as_the_same(seconds: int) -> None:
+    assert parse_duration(write_duration(seconds)) == seconds
+
+
+def test_a_written_length_can_be_cut_to_what_matters() -> None:
+    assert write_duration(200_000, 2) == "2d7h"
+    assert write_duration(59.9, 2) == "59s"
+    assert (write_duration(0.5), write_duration(0), write_duration(5400)) == ("0.5s", "0s", "1h30m")

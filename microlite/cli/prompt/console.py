@@ -10,6 +10,7 @@ import ast
 import asyncio
 import builtins
 import code
+import dis
 import inspect
 import linecache
 import pprint
@@ -19,6 +20,7 @@ import traceback
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
+from microlite.cli.arrival import wait_for
 from microlite.cli.described import read_record
 from microlite.cli.failure import INTERRUPTED, CommandError, sentence
 from microlite.cli.link import connect
@@ -108,9 +110,28 @@ class Console(code.InteractiveConsole):
     def _service(self, name: str) -> ServiceObject:
         """A service by its name."""
         found = self._found.get(normalise(name))
+        if found is None and self._await(normalise(name)):
+            found = self._found.get(normalise(name))
         if found is None:
             raise Misuse(f"there is no service {name}; there are {', '.join(self._found)}")
         return found
+
+    def _await(self, name: str) -> bool:
+        """Wait for a service whose first node is on its way. False where there is none of this name."""
+        try:
+            with connect(self._line.options) as link:
+                there = wait_for(link, name)
+        except CommandError:
+            return False  # no platform: the call itself says so
+        if there:
+            self.refresh()
+        return there
+
+    def _await_names(self, code: CodeType) -> None:
+        """Wait for the services that a statement names and that are on their way: as its calls would."""
+        names = {one.argval for one in dis.get_instructions(code) if one.opname in ("LOAD_NAME", "LOAD_GLOBAL")}
+        for name in sorted(names - self.locals.keys() - self._words.keys()):
+            self._await(normalise(name))
 
     def _describe(self, what: Any = None) -> None:
         if isinstance(what, str):
@@ -156,6 +177,7 @@ class Console(code.InteractiveConsole):
         self.refresh()
         function = FunctionType(code, self.locals)
         try:
+            self._await_names(code)
             if code.co_flags & inspect.CO_COROUTINE or "asyncio" in code.co_names:
                 self._run_on_loop(function)
             else:

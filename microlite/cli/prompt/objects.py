@@ -6,6 +6,7 @@ import inspect
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from microlite.cli.output import plain
 from microlite.core.description.naming import DEFAULT_ENDPOINT, normalise_endpoint
 from microlite.core.description.type_words import type_word
 from microlite.core.errors import Error
@@ -208,7 +209,7 @@ class Call:
 def explain(what: object) -> str:
     """Doc, fields and types of a service, a group or an endpoint; empty for what is none of them."""
     if isinstance(what, Endpoint):
-        return _explain_endpoint(what)
+        return plain(_explain_endpoint(what))
     if isinstance(what, ServiceObject):
         lines = [repr(what), ""]
         doc = what.described.doc
@@ -218,7 +219,7 @@ def explain(what: object) -> str:
             lines.append(f"  {one.signature()}" if isinstance(one, Endpoint) else f"  {one!r}")
             summary = one.described.summary if isinstance(one, Endpoint) else ""
             lines += [f"      {summary}"] if summary else []
-        return "\n".join(lines)
+        return plain("\n".join(lines))
     return ""
 
 

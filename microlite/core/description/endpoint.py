@@ -11,6 +11,7 @@ import msgspec
 from microlite.core.description.annotations import format_type
 from microlite.core.description.codec import Codec, encode_json, encode_msgpack
 from microlite.core.description.entity_tag import check_etag
+from microlite.core.description.event_id import check_event_id
 from microlite.core.description.media_type import check_consumed, check_media_type
 from microlite.core.description.rejection import bad_payload
 from microlite.core.description.reply_check import misfits, unsendable, wrong_reply
@@ -47,6 +48,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] = {}
     deprecated: bool = False
     produces: str = ""
+    event_id: str = ""
     consumes: str = ""
     etag: str = ""
     triggers: tuple[Trigger, ...] = ()
@@ -172,6 +174,20 @@ class Endpoint:
             reason = bad_payload(error, payload, encoding, self.description.response, "reply").detail
             raise BadGateway(f"the reply of {self.name} is not of its declared type: {reason}") from None
 
+    def answer_otherwise(self, invoke: Callable[..., Any], reply: Any, description: EndpointDescription) -> None:
+        """Call the function in another way, whose result is the reply in place of its own.
+
+        Args:
+            invoke: in place of `invoke`.
+            reply: the type of what that gives.
+            description: in place of the one that the function's own result made.
+        """
+        self.invoke = invoke
+        self.description = description
+        self._response_type = reply
+        self._response = None
+        self._misfits = misfits(description.response)
+
     def __repr__(self) -> str:
         return f"<Endpoint {self.name} of {self.place}>"
 
@@ -212,6 +228,7 @@ def compile_endpoint(
         metadata=dict(options.metadata),
         deprecated=options.deprecated,
         produces=check_media_type(options.produces, signature),
+        event_id=check_event_id(options.event_id, response, signature),
         consumes=check_consumed(options.consumes, signature),
         etag=check_etag(options.etag, signature, response),
         triggers=options.triggers,

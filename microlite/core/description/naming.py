@@ -11,7 +11,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 BUILT_IN_SERVICES: Final = frozenset(
-    {"auth", "backup", "broker", "config", "debug", "events", "network", "registry", "runtime", "store"}
+    {
+        "auth",
+        "backup",
+        "broker",
+        "config",
+        "debug",
+        "events",
+        "network",
+        "registry",
+        "runtime",
+        "schedules",
+        "store",
+        "tx",
+    }
 )
 COMMANDS: Final = frozenset(
     {

@@ -76,6 +76,9 @@ class Consume(msgspec.Struct, frozen=True, kw_only=True, tag="consume"):
         max_backoff: the longest such wait.
         concurrency: most events that are being handled at the same time, all nodes together.
         start: where a new group begins: `beginning`, `new`, or a time in seconds since the Unix epoch.
+        misfits: with it, the topic takes only what the endpoint's parameter takes: `refuse` or `quarantine` the rest.
+        field: of the request, which takes the payload; empty where the endpoint takes nothing.
+        whole: whether the field takes the whole event in place of its payload.
     """
 
     topic: str
@@ -86,6 +89,9 @@ class Consume(msgspec.Struct, frozen=True, kw_only=True, tag="consume"):
     max_backoff: float = 300.0
     concurrency: int = 32
     start: str | float = "beginning"
+    misfits: str = ""
+    field: str = ""
+    whole: bool = False
 
 
 class Subscribe(msgspec.Struct, frozen=True, kw_only=True, tag="subscribe"):
@@ -96,12 +102,40 @@ class Subscribe(msgspec.Struct, frozen=True, kw_only=True, tag="subscribe"):
         queue: with it, each message goes to one node of the queue group; without it to every node.
         limit: most messages that wait for a node.
         overflow: what happens to more: `drop_oldest`, `drop_newest`.
+        concurrency: most messages that a node handles at a time; 1 keeps them in their order.
+        parameter: the field of the request that gets the message; empty where the endpoint takes none.
+        whole: whether that is the message with topic and headers, and not only its value.
     """
 
     topic: str
     queue: str = ""
     limit: int = 1_000
     overflow: str = "drop_oldest"
+    concurrency: int = 1
+    parameter: str = ""
+    whole: bool = False
+
+
+class Missed(StrEnum):
+    """What becomes of due times that passed while nothing could run them: no platform, or no node of the service."""
+
+    SKIP = "skip"
+    """None of them is made up for."""
+    ONCE = "once"
+    """One run makes up for all of them."""
+    ALL = "all"
+    """Each is run, one after the other, the latest hundred at most."""
+
+
+class Overlap(StrEnum):
+    """What happens at a due time while a run of the same schedule has not ended."""
+
+    SKIP = "skip"
+    """There is no run at that time."""
+    QUEUE = "queue"
+    """It runs when those before it have ended; a hundred wait at most."""
+    ALLOW = "allow"
+    """It runs beside them."""
 
 
 class Every(msgspec.Struct, frozen=True, kw_only=True, tag="schedule"):
@@ -111,17 +145,21 @@ class Every(msgspec.Struct, frozen=True, kw_only=True, tag="schedule"):
         every: seconds between two runs; 0 where `cron` says when.
         cron: five fields, as in `0 6 * * *`; empty where `every` says when.
         zone: the time zone of `cron`, as in `Europe/Berlin`.
-        missed: what happens to runs that fell due while nobody could run them: `skip`, `once` or `all`.
-        overlap: what happens when the run before has not ended: `skip`, `queue` or `allow`.
+        missed: what becomes of due times that passed while nothing could run them.
+        overlap: what happens when the run before has not ended.
         timeout: seconds that a run may take.
+        retries: how often a run that failed is tried again.
+        backoff: seconds before the first such try; each next one waits twice as long, an hour at most.
     """
 
     every: float = 0.0
     cron: str = ""
     zone: str = "UTC"
-    missed: str = "once"
-    overlap: str = "skip"
+    missed: Missed = Missed.ONCE
+    overlap: Overlap = Overlap.SKIP
     timeout: float = 300.0
+    retries: int = 0
+    backoff: float = 1.0
 
 
 Trigger: TypeAlias = Consume | Subscribe | Every
@@ -144,6 +182,9 @@ class EndpointDescription(msgspec.Struct, frozen=True, kw_only=True):
         role: the least role of a caller, for built-in endpoints.
         metadata: what the author says about it, for whoever looks for it.
         deprecated: callers should turn away from it.
+        produces: the media type of the reply, `image/png`, which then is bytes or text and no JSON; empty for JSON.
+        event_id: the field of each streamed item that says where it stands; a server-sent event carries it as its id, and
+            a client that comes back sends the last one as `Last-Event-ID`.
         produces: the media type of the reply, `image/png`, which then is bytes or text and no JSON; `*/*` for a stream that
             says so itself, by a `FileHead` before the bytes; empty for JSON.
         consumes: `*/*` where the body of a request is the caller's stream of bytes, whatever its media type; else empty.
@@ -164,6 +205,7 @@ class EndpointDescription(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] = {}
     deprecated: bool = False
     produces: str = ""
+    event_id: str = ""
     consumes: str = ""
     etag: str = ""
     triggers: tuple[Trigger, ...] = ()
@@ -174,14 +216,39 @@ class EndpointDescription(msgspec.Struct, frozen=True, kw_only=True):
         return self.doc.partition("\n")[0]
 
 
+class ConfigDeclaration(msgspec.Struct, frozen=True, kw_only=True):
+    """What a service says about a part of the configuration; the platform holds `config.set` to it.
+
+    Attributes:
+        path: where it stands, in canonical form.
+        schema: of the value there.
+        default: what holds where nothing is set; of a table, the fields that have a default.
+        has_default: whether there is one, since it may be null.
+        secret: whether what stands there is kept encrypted.
+        doc: what it is for.
+    """
+
+    path: str
+    schema: Schema = {}
+    default: Any = None
+    has_default: bool = False
+    secret: bool = False
+    doc: str = ""
+
+
 class ServiceDescription(msgspec.Struct, frozen=True, kw_only=True):
-    """A service as every face sees it. Endpoints stand in the order of their declaration."""
+    """A service as every face sees it. Endpoints stand in the order of their declaration.
+
+    Attributes:
+        config: what it declares about its configuration.
+    """
 
     name: str
     version: str = "latest"
     doc: str = ""
     metadata: dict[str, str] = {}
     endpoints: tuple[EndpointDescription, ...] = ()
+    config: tuple[ConfigDeclaration, ...] = ()
 
     def endpoint(self, name: str) -> EndpointDescription | None:
         """The endpoint of this normalised name, or None."""

@@ -350,14 +350,30 @@ class Overflow(enum.Enum):
 class Subscription(Protocol):
     """Messages as they come: an async context manager and iterator without an end, over a bounded queue.
 
+    A member of a queue group that leaves while messages wait for it leaves them to the other members.
+
     Attributes:
         dropped: how many messages it lost so far for being slow.
 
     Raises:
-        errors.ServiceUnavailable: while iterating, when the engine closes, or it was too slow under `DISCONNECT`.
+        errors.ServiceUnavailable: while iterating, after what waited was handed out: the engine closes, or it was too
+            slow under `DISCONNECT`.
     """
 
     dropped: int
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait to be read."""
+        ...
+
+    def begin(self) -> None:
+        """What is published from now on arrives. Entering does it too; who reads before waits."""
+        ...
+
+    def finish(self) -> None:
+        """Take nothing more. What waits is still handed out; then the iteration ends."""
+        ...
 
     async def __aenter__(self) -> Self:
         """Begin: what is published from now on arrives."""
@@ -382,7 +398,16 @@ class PubSubVerbs(Protocol):
     """Ephemeral publish/subscribe: who is not there when a message comes never sees it."""
 
     def publish(self, namespace: str, message: Message) -> int:
-        """Hand a message to everybody who is subscribed, and to one of each queue group; return how many that were."""
+        """Hand a message to everybody who is subscribed, and to one of each queue group; return how many took it.
+
+        A queue group is all subscribers that name it, whatever their patterns; the message goes to a member with the
+        fewest messages waiting, those in turn.
+
+        Raises:
+            errors.BadRequest: the topic is none.
+            errors.PayloadTooLarge: the payload has more than `MAX_VALUE_BYTES`.
+            errors.ServiceUnavailable: the engine is closed.
+        """
         ...
 
     def subscribe(
@@ -399,12 +424,16 @@ class PubSubVerbs(Protocol):
         Args:
             pattern: a topic, words between dots; `*` stands for one word, `>` at the end for one or more.
             queue: the queue group: of all its members one gets each message. Empty for everybody.
-            limit: most messages that wait for this subscriber.
+            limit: most messages that wait for this subscriber. An engine may have a bound of bytes besides.
+            overflow: what happens to more.
+
+        Raises:
+            errors.BadRequest: pattern, queue or limit cannot be.
         """
         ...
 
 
-class Engine(StreamVerbs, Protocol):
+class Engine(StreamVerbs, PubSubVerbs, Protocol):
     """The verbs over records, and those over streams.
 
     All raise `errors.BadRequest` for malformed names and keys, and `errors.ServiceUnavailable` when closed.

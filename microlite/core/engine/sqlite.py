@@ -15,6 +15,7 @@ from microlite.core.engine.copying import Copies
 from microlite.core.engine.creation import create
 from microlite.core.engine.failures import translate
 from microlite.core.engine.lock import FileLock
+from microlite.core.engine.pubsub import PubSub
 from microlite.core.engine.ranges import key_range
 from microlite.core.engine.reader import Numbers, Reader
 from microlite.core.engine.streams import Trim
@@ -79,6 +80,8 @@ class SQLiteEngine:
         self._threads = ReaderThreads(text, vfs, numbers)
         self._timetable = Timetable(clock, self._writer.look_after)
         self._hub = Hub(self._threads, clock, 0)
+        pubsub = self._pubsub = PubSub()
+        self.publish, self.subscribe = pubsub.publish, pubsub.subscribe
         self._tails = Tails(self._last_position)
         self._copies = Copies(self.path, vfs, self._writer.hold_log)
         self._opened = False
@@ -113,6 +116,7 @@ class SQLiteEngine:
         self._opened = False
         self._timetable.close()
         self._hub.close()
+        self._pubsub.close()
         self._tails.close()
         await self._copies.close()
         self._threads.close()

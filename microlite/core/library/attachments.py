@@ -20,6 +20,9 @@ AGAIN: Final = 0.2
 LONGEST: Final = 5.0
 """The longest such wait."""
 
+LAST_WORDS: Final = 1.0
+"""Seconds that an attachment has to end when its patience is over."""
+
 
 class Attachment(Protocol):
     """One such task of a service; a decorator of `Service` declares it."""
@@ -37,6 +40,8 @@ class Attachment(Protocol):
         """
         ...
 
+    # One that has `async def prepare(self, context: Context) -> None` is given time before the node takes its first call.
+
 
 class Attachments:
     """Runs the attachments of one node. One that fails is logged and run again, a little later each time.
@@ -47,26 +52,55 @@ class Attachments:
     """
 
     def __init__(self, attachments: Iterable[Attachment], scope: Scope) -> None:
-        self._attachments = tuple(attachments)
+        self._attachments = list(attachments)
         self._scope = scope
         self._tasks: list[asyncio.Task[None]] = []
+        self._running = False
+
+    async def prepare(self) -> None:
+        """Do what has to be done before the first call."""
+        for attachment in list(self._attachments):
+            prepare = getattr(attachment, "prepare", None)
+            if prepare is not None:
+                await prepare(Context(self._scope, None))
+
+    def adopt(self, attachment: Attachment) -> None:
+        """One more, which begins at once where the others run."""
+        self._attachments.append(attachment)
+        if self._running:
+            self._tasks.append(self._begin(attachment))
 
     def start(self) -> None:
         """Begin, unless they run already."""
-        if not self._tasks:
-            loop = asyncio.get_running_loop()
-            self._tasks = [
-                loop.create_task(self._keep(attachment), name=f"microlite: {attachment.name}")
-                for attachment in self._attachments
-            ]
+        if not self._running:
+            self._running = True
+            self._tasks = [self._begin(attachment) for attachment in self._attachments]
+
+    def _begin(self, attachment: Attachment) -> asyncio.Task[None]:
+        loop = asyncio.get_running_loop()
+        return loop.create_task(self._keep(attachment), name=f"microlite: {attachment.name}")
+
+    @property
+    def running(self) -> bool:
+        """Whether there is any, and it was begun."""
+        return bool(self._tasks)
 
     async def stop(self, patience: float | None = None) -> None:
-        """Let them end, and return when all have, or after `patience` seconds; a second time does nothing."""
+        """Let them end, and return when all have; a second time does nothing.
+
+        Args:
+            patience: seconds that they have for what they have begun; without it any. Then they are canceled once more.
+        """
         tasks, self._tasks = self._tasks, []
+        self._running = False
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks, timeout=patience)
+            _, stubborn = await asyncio.wait(tasks, timeout=patience)
+            for task in stubborn:
+                task.cancel()
+            if stubborn:
+                await asyncio.wait(stubborn, timeout=LAST_WORDS)
 
     async def _keep(self, attachment: Attachment) -> None:
         loop = asyncio.get_running_loop()

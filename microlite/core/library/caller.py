@@ -20,7 +20,12 @@ from microlite.core.rpc.frames import INITIAL_CREDIT
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
+    from microlite.core.library.state.broker import Broker
+    from microlite.core.library.state.config import Config
+    from microlite.core.library.state.events import Events
+    from microlite.core.library.state.schedules import Schedules
     from microlite.core.library.state.store import Store
+    from microlite.core.library.state.transaction import Transaction
     from microlite.core.library.stream import Transport
     from microlite.core.rpc.call import Call
 
@@ -165,11 +170,66 @@ class Caller:
         )
 
     @property
+    def broker(self) -> Broker:
+        """Ephemeral messages by topic: `await ctx.broker.publish("prices.eur", price)`."""
+        from microlite.core.library.state.broker import Broker  # whoever does not use it does not load it
+
+        return Broker(self)
+
+    @property
+    def events(self) -> Events:
+        """Durable topics: `await ctx.events.publish("orders.created", order)`; see `Events`."""
+        from microlite.core.library.state.events import Events  # loaded by those who use it
+
+        return Events(self)
+
+    @property
+    def schedules(self) -> Schedules:
+        """Calls at their time: `await ctx.schedules.call("orders.expire", {"id": 1}, delay=60)`."""
+        from microlite.core.library.state.schedules import Schedules  # few nodes use it
+
+        return Schedules(self)
+
+    @property
     def store(self) -> Store:
         """The records of the service: `await ctx.store.write("a", value)`; see `Store`."""
         from microlite.core.library.state.store import Store  # loaded by those who use it
 
         return Store(self)
+
+    def transaction(self, id: str = "") -> Transaction:
+        """Changes that take place together, or not at all: `async with ctx.transaction() as tx:`; see `Transaction`.
+
+        Args:
+            id: of several transactions of this caller with the same one, only the first takes place.
+        """
+        from microlite.core.library.state.transaction import Transaction  # as above
+
+        return Transaction(self, id, self._outgoing())
+
+    async def transact(self, change: Callable[[Any], Any], *, tries: int = 10) -> Any:
+        """Run a function with a transaction and commit it; if that conflicts, run it again with a new one, a little later.
+
+        Args:
+            change: takes the transaction. A plain function runs in a thread, and is given the blocking form.
+            tries: how often it is run at most.
+
+        Returns:
+            what the function returned in the run that was committed.
+
+        Raises:
+            Conflict: others were faster each time. One that the function raises itself is not tried again.
+        """
+        from microlite.core.library.state.transaction import transact  # as above
+
+        return await transact(self, change, tries, self._outgoing())
+
+    @property
+    def config(self) -> Config:
+        """The configuration of the namespace: `ctx.config.get("limits.max", int, default=10)`; see `Config`."""
+        from microlite.core.library.state.config import Config  # loaded by those who use it
+
+        return Config(self)
 
     @property
     def sync(self) -> Any:

@@ -54,7 +54,13 @@ class Client:
                 f"no platform runs on {self._home}; start one with `microlite server`, or name another home"
             ) from None
         self._connection = connection
-        self._peers = Peers(connection, namespace=self._namespace, node="client", clock=SystemClock())
+        self._peers = Peers(
+            connection,
+            namespace=self._namespace,
+            node="client",
+            clock=SystemClock(),
+            socket=platform_socket(self._home),
+        )
         return Caller(self._peers, namespace=self._namespace)
 
     async def __aexit__(self, *exc_info: object) -> None:

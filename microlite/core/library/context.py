@@ -7,6 +7,7 @@ import math
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from microlite.core import errors
 from microlite.core.context import TRACEPARENT, Origin, Trace, new_traceparent, parse_traceparent
 from microlite.core.description.structs import ANSWERED, ASKED, Encoding
 from microlite.core.library.bridge import Bridge, Waits
@@ -14,10 +15,11 @@ from microlite.core.library.caller import Caller
 from microlite.core.rpc.call import DEFAULT_TIMEOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping
+    from collections.abc import Callable, Mapping, MutableMapping
 
     from microlite.core.clock import Clock
     from microlite.core.context import Account
+    from microlite.core.library.attachments import Attachment
     from microlite.core.library.stream import Transport
     from microlite.core.rpc.call import Inbound
 
@@ -27,7 +29,7 @@ _NO_METADATA: Mapping[str, str] = MappingProxyType({})
 class Scope:
     """What all calls of one node share: its transport, clock and name."""
 
-    __slots__ = ("clock", "log", "namespace", "node", "service", "transport")
+    __slots__ = ("adopt", "clock", "log", "namespace", "node", "serve", "service", "states", "transport")
 
     def __init__(self, service: str, *, node: str, namespace: str, transport: Transport, clock: Clock) -> None:
         self.service = service
@@ -36,6 +38,12 @@ class Scope:
         self.transport = transport
         self.clock = clock
         self.log = logging.getLogger(service)
+        self.serve: Callable[[Inbound], None] | None = None
+        """Takes calls for this very node; None where there is none."""
+        self.adopt: Callable[[Attachment], None] | None = None
+        """Has the node do something more besides serving calls; None where there is no node."""
+        self.states: dict[str, Any] = {}
+        """What the node knows of the state of the platform, by what it is."""
 
 
 class Context(Caller):
@@ -87,6 +95,18 @@ class Context(Caller):
     def account(self) -> Account | None:
         """Who makes the call, as far as it is known for sure; None for nobody."""
         return self._inbound.account if self._inbound is not None else None
+
+    @property
+    def transport(self) -> Transport:
+        """What takes calls to their services."""
+        return self._transport
+
+    def serve_here(self, inbound: Inbound) -> None:
+        """Have this very node serve a call, whoever else could."""
+        if self._scope.serve is None:
+            inbound.fail(errors.ServiceUnavailable("the node serves no calls yet"))
+        else:
+            self._scope.serve(inbound)
 
     @property
     def peer(self) -> object | None:

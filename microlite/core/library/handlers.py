@@ -31,6 +31,7 @@ def endpoint(
     metadata: Mapping[str, str] | None = None,
     deprecated: bool = False,
     produces: str = "",
+    event_id: str = "",
     consumes: str = "",
     etag: str = "",
 ) -> Callable[[F], F]: ...
@@ -48,6 +49,7 @@ def endpoint(
     metadata: Mapping[str, str] | None = None,
     deprecated: bool = False,
     produces: str = "",
+    event_id: str = "",
     consumes: str = "",
     etag: str = "",
 ) -> Any:
@@ -63,6 +65,7 @@ def endpoint(
         metadata: what the author says about it.
         deprecated: callers should turn away from it.
         produces: the media type of what it returns, as bytes or text.
+        event_id: the field of each streamed item that says where it stands.
         consumes: the media type of the body that is the caller's stream.
         etag: the field of the reply that is its entity tag on HTTP.
     """
@@ -75,6 +78,7 @@ def endpoint(
         metadata=dict(metadata or {}),
         deprecated=deprecated,
         produces=produces,
+        event_id=event_id,
         consumes=consumes,
         etag=etag,
     )

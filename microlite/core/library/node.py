@@ -150,7 +150,10 @@ class RunningNode:
         )
         dispatcher = Dispatcher(self._service, scope)
         self._attachments = Attachments(self._service.attachments, scope)
+        scope.adopt = self._attachments.adopt
+        scope.states["config declarations"] = self._service.configuration
         acceptor = self._acceptor = dispatcher if self._front is None else self._front(dispatcher)
+        scope.serve = acceptor.accept
         listener = self._listener = Listener(
             socket_path(placement.sockets, f"{placement.namespace} {self.node} {placement.generation} {os.getpid()}"),
             acceptor,
@@ -161,6 +164,12 @@ class RunningNode:
         started = False
         try:
             await self._connect()
+            if placement.in_process:
+                from microlite.core.library.state.config_snapshot import snapshot_of
+
+                # Here nothing can wait for the platform, blocking, as the first look of others does.
+                await snapshot_of(Context(scope, None)).load(Context(scope, None))
+            await self._attachments.prepare()
             await self._start_hooks(Context(scope, None))
             started = True
             await listener.start()
@@ -170,7 +179,7 @@ class RunningNode:
             if self._draining is not None:
                 self._draining.cancel()
                 await asyncio.gather(self._draining, return_exceptions=True)
-            await self._attachments.stop(STUBBORN)
+            await self._attachments.stop(0.0)  # what is asked to finish has done so by now
             if self._finished.is_set():
                 await listener.part()
             await listener.close()
@@ -178,6 +187,13 @@ class RunningNode:
             if started:
                 await self._stop_hooks(Context(scope, None))
             await self._disconnect()
+
+    async def attached(self) -> None:
+        """Return when the platform has got the first call of each attachment: what follows it, say."""
+        if self._attachments is not None and self._attachments.running:
+            await asyncio.sleep(0)  # each has its first turn, and what it sends there goes before the ping
+            if self._platform is not None:
+                await self._platform.ping()
 
     def break_off(self) -> None:
         """Break all connections at once, as a crash of this process would."""
@@ -235,7 +251,7 @@ class RunningNode:
         connection = await dial(str(path), self._acceptor, role="node", properties=properties)
         connection.on_drain(self._on_drain)
         self._platform = connection
-        self._peers = Peers(connection, namespace=placement.namespace, node=self.node, clock=self._clock)
+        self._peers = Peers(connection, namespace=placement.namespace, node=self.node, clock=self._clock, socket=path)
         self._scope.transport = self._peers
 
     async def _disconnect(self) -> None:

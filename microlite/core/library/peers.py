@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -18,6 +18,8 @@ from microlite.core.rpc.frames import INITIAL_CREDIT
 from microlite.core.rpc.sockets import dial
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from microlite.core.clock import Clock
     from microlite.core.rpc.call import Call, Inbound
     from microlite.core.rpc.connection import Connection
@@ -39,9 +41,17 @@ class Peers:
         platform: the connection to the platform.
         namespace: whose services are reached.
         node: the id of this node, for the other side of direct connections.
+        socket: of the platform, for who looks there by a connection of its own.
+
+    Attributes:
+        platform: the transport that goes straight to the platform, for its own services.
+        states: what the node's callers know of the state of the platform, by what it is.
+        state_tasks: keep that up to date; they end with the connection.
     """
 
-    def __init__(self, platform: Connection, *, namespace: str, node: str, clock: Clock) -> None:
+    def __init__(
+        self, platform: Connection, *, namespace: str, node: str, clock: Clock, socket: Path | None = None
+    ) -> None:
         self._platform = platform
         self._namespace = namespace
         self._node = node
@@ -54,6 +64,10 @@ class Peers:
         self._closed = False
         self.loop = asyncio.get_running_loop()
         self.send = self._router.send
+        self.socket = socket
+        self.platform = _Straight(platform, self.loop)
+        self.states: dict[str, Any] = {}
+        self.state_tasks: set[asyncio.Task[None]] = set()
 
     @property
     def direct(self) -> int:
@@ -159,7 +173,7 @@ class Peers:
         self._closed = True
         if self._again is not None:
             self._again.cancel()
-        tasks = [task for task in (self._watching, *self._dialling.values()) if task is not None]
+        tasks = [task for task in (self._watching, *self._dialling.values(), *self.state_tasks) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -170,6 +184,19 @@ class Peers:
         for connection in list(self._direct):
             connection.abort()  # it does not read what was sent
             await connection.closed
+
+
+class _Straight:
+    """The transport to the platform itself."""
+
+    def __init__(self, platform: Connection, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._platform = platform
+
+    def send(self, call: Call) -> None:
+        """See `Transport`."""
+        call.resend = None
+        self._platform.start(call)
 
 
 class RefuseCalls:

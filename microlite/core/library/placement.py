@@ -27,6 +27,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         home: the folder of the platform.
         supervised: whether the runtime of a platform has started this process.
+        in_process: whether the platform runs in this very process, as in tests.
         service: name, version and node override what the code says, where they are not empty.
         metadata: is added to the service's own.
     """
@@ -34,6 +35,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     home: Path
     namespace: str = DEFAULT_NAMESPACE
     supervised: bool = False
+    in_process: bool = False
     service: str = ""
     version: str = ""
     node: str = ""

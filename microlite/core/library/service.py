@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
 import msgspec
 
@@ -36,10 +36,14 @@ from microlite.core.library.middleware import Handler, Middleware, chain, check_
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from microlite.core.description import Trigger
+    from microlite.core.description.structs import ConfigDeclaration
     from microlite.core.library.attachments import Attachment
+    from microlite.core.library.state.config_declaring import Configured
 
 F = TypeVar("F", bound="Callable[..., Any]")
 M = TypeVar("M", bound=Middleware)
+T = TypeVar("T")
 
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
@@ -108,6 +112,7 @@ class Service:
         metadata: Mapping[str, str] | None = None,
         deprecated: bool = False,
         produces: str = "",
+        event_id: str = "",
         consumes: str = "",
         etag: str = "",
     ) -> Callable[[F], F]: ...
@@ -125,6 +130,7 @@ class Service:
         metadata: Mapping[str, str] | None = None,
         deprecated: bool = False,
         produces: str = "",
+        event_id: str = "",
         consumes: str = "",
         etag: str = "",
     ) -> Any:
@@ -144,6 +150,9 @@ class Service:
             metadata: what the author says about it.
             deprecated: callers should turn away from it.
             produces: the media type of what it returns, as in `image/png`. It returns bytes or text (or a stream of
+                them), which HTTP hands on as they are; callers in Python get them as ever.
+            event_id: the field of each item of its stream that says where that stands. Over HTTP it is the id of the
+                server-sent event, and a client that comes back sends the last one: `ctx.metadata["last-event-id"]`.
                 them), which HTTP hands on as they are; callers in Python get them as ever. `*/*` is for a stream that
                 begins with a `FileHead`, which says what it is.
             consumes: `*/*` takes the body of a request, of any media type, as the caller's stream of bytes.
@@ -165,6 +174,7 @@ class Service:
                 metadata=_check_metadata(metadata, place),
                 deprecated=deprecated,
                 produces=produces,
+                event_id=event_id,
                 consumes=consumes,
                 etag=etag,
             )
@@ -172,6 +182,131 @@ class Service:
             return target
 
         return declare if function is None else declare(function)
+
+    def every(
+        self,
+        interval: str | float | None = None,
+        /,
+        *,
+        cron: str = "",
+        zone: str = "UTC",
+        missed: Literal["skip", "once", "all"] = "once",
+        overlap: Literal["skip", "queue", "allow"] = "skip",
+        timeout: str | float = "5m",
+        retries: int = 0,
+        backoff: str | float = "1s",
+        idempotent: bool = False,
+        name: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Callable[[F], F]:
+        """Have a function called at its times, once each, however many nodes there are: a schedule. A decorator.
+
+        The platform keeps the times: a reload neither resets them nor runs the function twice. It makes an endpoint too,
+        for `microlite call` and other services, but not for HTTP. Besides the context, each parameter needs a default.
+
+        Args:
+            interval: the time between two runs, `"10m"` or seconds.
+            cron: in its place, five fields: minute, hour, day of the month, month, day of the week. `"0 6 * * *"` is daily
+                at six.
+            zone: the time zone of `cron`, `"Europe/Berlin"`.
+            missed: what becomes of times that passed while the platform, or all nodes, were down: `skip` lets them pass,
+                `once` makes up for all of them with one run, `all` runs each, the latest hundred at most.
+            overlap: what happens when the run before has not ended: `skip` leaves the new one out, `queue` lets it wait,
+                `allow` runs both.
+            timeout: how long a run may take.
+            retries: how often a run that failed is tried again.
+            backoff: the time before the first such try; each next one waits twice as long, an hour at most.
+            idempotent: running it twice is as good as once, so a run that a crash interrupted is run again.
+            name: in place of the function's name.
+            metadata: what the author says about it.
+
+        Raises:
+            DeclarationError: the times cannot be, or it could not be called without a request.
+        """
+
+        def declare(target: F) -> F:
+            from microlite.core.library.schedule import schedule_of  # most services have none
+
+            place = Place.of(target)
+            trigger = schedule_of(
+                place,
+                interval,
+                cron=cron,
+                zone=zone,
+                missed=missed,
+                overlap=overlap,
+                timeout=timeout,
+                retries=retries,
+                backoff=backoff,
+            )
+            options = Options(
+                name=name, idempotent=idempotent, metadata=_check_metadata(metadata, place), triggers=(trigger,)
+            )
+            self._add(target, name or str(getattr(target, "__name__", "")), options)
+            return target
+
+        return declare
+
+    def consume(
+        self,
+        topic: str,
+        *,
+        group: str = "",
+        name: str | None = None,
+        retries: int = 5,
+        ack_wait: float | str = 30.0,
+        backoff: float | str = 1.0,
+        max_backoff: float | str = 300.0,
+        concurrency: int = 32,
+        start: str | float = "beginning",
+        misfits: str = "",
+        metadata: Mapping[str, str] | None = None,
+    ) -> Callable[[F], F]:
+        """Have the platform call a function for each event of a topic; the event is acknowledged when it returns.
+
+        Its first parameter after the context takes the payload, or, annotated `Event[T]`, the whole event. An exception
+        makes the event come again later; `RetryLater` says when, `Reject` that it never need.
+
+        Args:
+            topic: which events, of the service's namespace.
+            group: the name under which nodes share the events, each going to one of them; without it one of this service
+                and function.
+            name: of the endpoint, in place of the function's name.
+            retries: how often an event that failed is delivered again before it becomes a dead letter; -1 for no limit.
+            ack_wait: how long one delivery may take, until it counts as failed: seconds, or a text as in `"5m"`.
+            backoff: how long to wait before the first retry; each further wait is twice as long.
+            max_backoff: the longest such wait.
+            concurrency: most events that are handled at the same time, all nodes together.
+            start: where a new group begins: `"beginning"`, `"new"`, or a time in seconds since the Unix epoch.
+            misfits: with it, the topic takes only payloads that fit the parameter: `"refuse"` tells the publisher,
+                `"quarantine"` keeps others apart.
+            metadata: what the author says about it.
+
+        Raises:
+            DeclarationError: signature, name or a setting cannot be; the text says where and what to write instead.
+        """
+        from microlite.core.library import consuming  # which few services need
+
+        def decorate(target: F) -> F:
+            place = Place.of(target)
+            own = name or str(getattr(target, "__name__", ""))
+            trigger = consuming.declare(
+                place,
+                topic=topic,
+                group=group or f"{self.name}.{normalise_endpoint(own)}",
+                retries=retries,
+                ack_wait=ack_wait,
+                backoff=backoff,
+                max_backoff=max_backoff,
+                concurrency=concurrency,
+                start=start,
+                misfits=misfits,
+            )
+            options = Options(name=name, metadata=_check_metadata(metadata, place), triggers=(trigger,))
+            self._add(target, own, options, consuming.adapt)
+            return target
+
+        return decorate
 
     def handle(self, handler: object, name: str | None = None) -> None:
         """Make each public method of an object an endpoint.
@@ -193,6 +328,44 @@ class Service:
             options = options_of(method)
             inner = options.name or method_name
             self._add(method, f"{prefix}.{inner}" if prefix else inner, options)
+
+    def subscribe(
+        self,
+        topic: str,
+        *,
+        queue: str = "",
+        concurrency: int = 1,
+        limit: int = 1_000,
+        overflow: str = "drop_oldest",
+        name: str | None = None,
+    ) -> Callable[[F], F]:
+        """Have each node call a function for each message of a topic. A decorator; several make several subscriptions.
+
+        The function takes the message's value, as in `on_price(price: Price)`, after the context if it wants that; or,
+        annotated `Message[Price]`, the whole message. The headers are the metadata of the call. A value that does not
+        fit, and what the function raises, is logged, and the next message has its turn. It is an endpoint, too, which the
+        command line can call; HTTP does not offer it.
+
+        Args:
+            topic: which messages; `*` stands for one word, `>` at the end for one or more, as in `prices.>`.
+            queue: the queue group: of all nodes, of whichever service, that name it, one gets each message. Without it
+                every node gets each.
+            concurrency: how many messages a node handles at a time. One keeps them in order.
+            limit: how many messages wait while the node is busy.
+            overflow: what happens to more: `drop_oldest` or `drop_newest`. What is dropped is counted and logged.
+            name: the endpoint's name, in place of the function's.
+
+        Raises:
+            DeclarationError: topic, options or signature cannot be.
+        """
+        from microlite.core.library.subscribing import Subscriber, trigger_of  # few services need it
+
+        def declare(function: F) -> F:
+            trigger = trigger_of(function, topic, queue=queue, concurrency=concurrency, limit=limit, overflow=overflow)
+            self._attachments.append(Subscriber(self._add_trigger(function, name, trigger), trigger))
+            return function
+
+        return declare
 
     def middleware(self, function: M) -> M:
         """Put a function around every handler of this service; the first declared is the outermost.
@@ -219,6 +392,56 @@ class Service:
         """
         self._stop_hooks.append(Hook.of(function))
         return function
+
+    def config(
+        self, path: str, of: type[T], *, default: Any = ..., secret: bool = False, doc: str = ""
+    ) -> Configured[T]:
+        """Declare a part of the configuration: `limits = orders.config("limits", Limits)`, then `limits.value`.
+
+        The platform refuses to set what does not fit the type. A node knows the value before its first call, and each
+        change without a restart.
+
+        Args:
+            path: dotted, as in `limits.max`.
+            of: the type of what stands there: a `msgspec.Struct` or dataclass with defaults, say.
+            default: what holds where nothing is set; not needed for a class whose fields all have one.
+            secret: whether it is kept encrypted, however it is set.
+            doc: what it is for.
+
+        Raises:
+            DeclarationError: the path is malformed, the type has no schema, or the default does not fit it.
+        """
+        from microlite.core.library.state.config_declaring import hooks_of  # few services need it
+
+        return hooks_of(self._attachments).declare(path, of, default, secret=secret, doc=doc, place=self.place)
+
+    def on_config(self, path: str, *, default: Any = ..., secret: bool = False) -> Callable[[F], F]:
+        """Call a function with the value at a path: before the first call of a node, and after each change. A decorator.
+
+        It takes the value, as in `async def resize(pool: int)`, or the context and the value. Its annotation declares the
+        type, as `config` does. A value that does not fit is logged, and the function is not called. Where nothing is set
+        and there is no default, it is called only if its type takes None.
+
+        Args:
+            path: dotted, as in `limits.max`.
+            default: what the value is where nothing is set.
+            secret: whether it is kept encrypted, however it is set.
+
+        Raises:
+            DeclarationError: path, signature or default cannot be.
+        """
+        from microlite.core.library.state.config_declaring import hooks_of  # few services need it
+
+        def declare(function: F) -> F:
+            hooks_of(self._attachments).add(function, path, default, secret=secret)
+            return function
+
+        return declare
+
+    @property
+    def configuration(self) -> tuple[ConfigDeclaration, ...]:
+        """What `config` and `on_config` declared."""
+        return tuple(one for attachment in self._attachments for one in getattr(attachment, "declarations", ()))
 
     @property
     def endpoints(self) -> Mapping[str, Endpoint]:
@@ -257,6 +480,7 @@ class Service:
             doc=self.doc,
             metadata=self.metadata,
             endpoints=tuple(endpoint.description for endpoint in self._endpoints.values()),
+            config=self.configuration,
         )
 
     def run(self) -> None:
@@ -268,13 +492,36 @@ class Service:
     def __repr__(self) -> str:
         return f"<Service {self.name} {self.version}: {', '.join(self._endpoints) or 'no endpoints'}>"
 
-    def _add(self, function: Callable[..., Any], name: str, options: Options) -> None:
+    def _add(
+        self,
+        function: Callable[..., Any],
+        name: str,
+        options: Options,
+        adapt: Callable[[Endpoint], Endpoint] | None = None,
+    ) -> None:
         try:
-            self._declare(function, name, options)
+            self._declare(function, name, options, adapt)
         except DeclarationError as error:
             raise error.with_traceback(None) from None  # its text says all; how it was found out is nobody's concern
 
-    def _declare(self, function: Callable[..., Any], name: str, options: Options) -> None:
+    def _add_trigger(self, function: Callable[..., Any], name: str | None, trigger: Trigger) -> str:
+        """Make a function an endpoint that is called by itself, or add a trigger to what is one; return its name."""
+        name = name or str(getattr(function, "__name__", ""))
+        for known, endpoint in self._endpoints.items():
+            if endpoint.function == function and endpoint.description.triggers:
+                options = Options(triggers=(trigger, *endpoint.description.triggers))
+                self._endpoints[known] = compile_endpoint(function, known, options)
+                return known
+        self._add(function, name, Options(name=name, triggers=(trigger,)))
+        return next(reversed(self._endpoints))
+
+    def _declare(
+        self,
+        function: Callable[..., Any],
+        name: str,
+        options: Options,
+        adapt: Callable[[Endpoint], Endpoint] | None,
+    ) -> None:
         place = Place.of(function)
         try:
             full = endpoint_of(self.name, check_endpoint_name(name))
@@ -288,6 +535,12 @@ class Service:
         if route is not None:
             options = msgspec.structs.replace(options, route=str(route))
         endpoint = compile_endpoint(function, full, options)
+        if options.triggers:
+            from microlite.core.library.schedule import check_schedule  # most services have none
+
+            check_schedule(endpoint.description, place)
+        if adapt is not None:
+            endpoint = adapt(endpoint)
         self._check_paths(endpoint.description, route, place)
         self._endpoints[full] = endpoint
         if route is not None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from microlite.core.description import ServiceDescription
     from microlite.core.network.router import Router
     from microlite.core.registry.registry import Lease, Registry
+    from microlite.core.rpc.connection import Connection
 
 STREAM_GRACE: Final = 10.0
 """Seconds that the WebSockets of a program have when it is to end: as many as the streams of a service."""
@@ -115,6 +116,10 @@ class Membership:
             self._route(entry.namespace, entry.name)
             for entry in sorted(self._router.table.entries(namespace), key=lambda entry: entry.name)
         ]
+
+    def serves(self, connection: Connection) -> bool:
+        """Whether a node takes calls that is registered over this connection."""
+        return any(lease in self._links for lease in self._registry.leases_of(connection))
 
     def watch(self, watcher: Callable[[Route], None]) -> Callable[[], None]:
         """Call `watcher` with each service whose nodes change. Returns the way to stop it."""

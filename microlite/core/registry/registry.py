@@ -58,6 +58,10 @@ class Registry:
         """Enter a service that the platform itself serves, in every namespace."""
         self._built_in[description.name] = description
 
+    def built_in(self, name: str) -> ServiceDescription | None:
+        """The description of a service that the platform itself serves."""
+        return self._built_in.get(name)
+
     def register(self, registration: Registration, connection: Connection | None) -> Lease:
         """Enter a node, until its connection breaks or it is deregistered.
 

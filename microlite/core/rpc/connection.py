@@ -50,6 +50,7 @@ class Connection(Outgoing):
         "_lost_callbacks",
         "_on_drain",
         "_on_hello",
+        "_parting_callbacks",
         "_ping_number",
         "_pings",
         "_settled",
@@ -75,6 +76,7 @@ class Connection(Outgoing):
         self._hello = hello
         self._on_hello = on_hello
         self._lost_callbacks = [on_lost] if on_lost is not None else []
+        self._parting_callbacks: list[Callable[[Connection], None]] = []
         self._decoder = frames.FrameDecoder()
         self._feed = self._decoder.feed
         self._leaving = False  # whether calls that arrive are dropped
@@ -185,6 +187,11 @@ class Connection(Outgoing):
             callback(self)
         else:
             self._lost_callbacks.append(callback)
+
+    def add_parting_callback(self, callback: Callable[[Connection], None]) -> None:
+        """Call `callback` when the other side says that it goes away; what it was called for goes on meanwhile."""
+        if callback not in self._parting_callbacks:
+            self._parting_callbacks.append(callback)
 
     def close(self) -> None:
         """Send what waits, then close. Calls without an answer end as unknown."""
@@ -330,6 +337,9 @@ class Connection(Outgoing):
                     self._not_started(call, frame.reason)
             case frames.GoAway():
                 self._on_go_away(frame)
+                callbacks, self._parting_callbacks = self._parting_callbacks, []
+                for callback in callbacks:
+                    callback(self)
             case frames.Ping():
                 self.send(pack(frames.Pong(frame.number)))
             case frames.Pong():

@@ -10,12 +10,14 @@ from litestar.exceptions import HTTPException
 
 from microlite.core import errors
 from microlite.web.dashboard.blobs import blob_pages
+from microlite.web.dashboard.config import config_pages
 from microlite.web.dashboard.docs import docs_pages
 from microlite.web.dashboard.explorer import explorer_pages
 from microlite.web.dashboard.frame import HTML, Frame
 from microlite.web.dashboard.guard import Guard
 from microlite.web.dashboard.login import login_pages
 from microlite.web.dashboard.logs import logs_pages
+from microlite.web.dashboard.schedules import schedules_pages
 from microlite.web.dashboard.services import services_pages
 from microlite.web.dashboard.store import store_pages
 
@@ -29,7 +31,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("microlite.dashboard")
 
-PAGES = (login_pages, services_pages, explorer_pages, store_pages, blob_pages, logs_pages, docs_pages)
+PAGES = (
+    login_pages,
+    services_pages,
+    explorer_pages,
+    store_pages,
+    blob_pages,
+    config_pages,
+    schedules_pages,
+    logs_pages,
+    docs_pages,
+)
 """What makes the pages: one function for each module. A page for a further built-in service is one more."""
 
 

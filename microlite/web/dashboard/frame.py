@@ -31,6 +31,8 @@ NAVIGATION: Final = (
     ("explorer", "/explorer", "Explorer"),
     ("store", "/store", "Store"),
     ("logs", "/logs", "Logs"),
+    ("schedules", "/schedules", "Schedules"),
+    ("config", "/config", "Configuration"),
     ("docs", "/docs", "API docs"),
 )
 """The pages in the navigation: key, path, word. A page says its key, so that it is marked."""

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
+import msgspec
+
+from microlite.core.durations import write_duration
 from microlite.core.runtime.states import State, word
+
+MOST_SHOWN: Final = 300
+"""Characters of a value that stands on one line."""
 
 _TONES: Final = {
     State.RUNNING: "good",
@@ -46,6 +52,11 @@ def clock_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).astimezone().strftime("%H:%M:%S.%f")[:-3]
 
 
+def local_time(seconds: float) -> str:
+    """Date and time of day, in the zone of the platform."""
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
 def file_size(count: int) -> str:
     """`512 B`, `3.4 kB`, `12 MB`."""
     if count < 1000:
@@ -62,12 +73,21 @@ def count(number: int, noun: str, plural: str = "") -> str:
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
+def short(value: Any) -> str:
+    """A value as JSON on one line, cut where it is long."""
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 1]}…"
+
+
 FILTERS: Final = {
+    "short": short,
     "tone": tone,
     "word": word,
     "duration": duration,
     "moment": moment,
     "clock_time": clock_time,
+    "local_time": local_time,
+    "length_of_time": write_duration,
     "file_size": file_size,
     "count": count,
 }

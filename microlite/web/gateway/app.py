@@ -275,7 +275,7 @@ class GatewayApp:
         elif produces and target.endpoint is not None:
             await pump_raw(exchange, call, target.endpoint)
         else:
-            await pump(exchange, call)
+            await pump(exchange, call, target.endpoint.event_id if target.endpoint is not None else "")
 
     @staticmethod
     def _stream_headers(exchange: Exchange, target: Target) -> Headers:

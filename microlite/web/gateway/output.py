@@ -8,9 +8,12 @@ import msgspec
 
 from microlite.core import errors
 from microlite.web.gateway.answers import EVENT_STREAM, NDJSON, error_body
+from microlite.web.gateway.event_ids import id_reader
 from microlite.web.gateway.exchange import NO_CACHE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from microlite.web.gateway.exchange import Exchange
     from microlite.web.gateway.streams import StreamExchange
 
@@ -24,16 +27,20 @@ def wants_events(exchange: Exchange) -> bool:
     return "text/event-stream" in exchange.head.metadata.get("accept", "")
 
 
-async def pump(exchange: Exchange, call: StreamExchange) -> None:
+async def pump(exchange: Exchange, call: StreamExchange, event_id: str = "") -> None:
     """Write the items of a call to the client until the stream ends.
 
     The head of the answer waits a moment for the first item: a call that fails at once is answered with its own status.
     Later an error is the last thing in the stream: the event `error`, or a line `{"error": …}`.
 
+    Args:
+        event_id: the field of each item that is sent as the id of its event; empty for none.
+
     Raises:
         Error: the call failed before anything was sent.
     """
     events = wants_events(exchange)
+    read_id = id_reader(event_id) if event_id and events else None
     items = await call.take(exchange.edge.options.opening)
     await exchange.start(
         200,
@@ -49,7 +56,7 @@ async def pump(exchange: Exchange, call: StreamExchange) -> None:
     try:
         while items is not None:
             if items:
-                await exchange.write(_events(items) if events else _lines(items))
+                await exchange.write(_events(items, read_id) if events else _lines(items))
                 call.release(items)
             items = await call.take(ping)
             if items == []:
@@ -66,7 +73,9 @@ def _lines(items: list[bytes]) -> bytes:
     return b"".join([_one_line(item) + b"\n" for item in items])
 
 
-def _events(items: list[bytes]) -> bytes:
+def _events(items: list[bytes], read_id: Callable[[bytes], bytes] | None) -> bytes:
+    if read_id is not None:
+        return b"".join([read_id(item) + b"data: " + _one_line(item) + b"\n\n" for item in items])
     return b"".join([b"data: " + _one_line(item) + b"\n\n" for item in items])
 
 

@@ -140,6 +140,9 @@ class _Call:
         if self._query_only:
             for parameter in query_parameters(request, self._in_path):
                 yield self._parameter(parameter, "query")
+        if self._endpoint.event_id:
+            text = "The id of the last event that was received: the stream goes on behind it."
+            yield {"name": "Last-Event-ID", "in": "header", "description": text, "schema": {"type": "string"}}
 
     def _parameter(self, parameter: Parameter, place: str) -> dict[str, Any]:
         written: dict[str, Any] = {"name": parameter.name, "in": place}
@@ -200,7 +203,7 @@ class _Call:
             return {"description": text, "headers": header_references(), "content": raw}
         item = self._adopt("response", schema)
         lines = {"schema": item, **example_of(schema, schema, complete=True)}
-        event = {
+        event: dict[str, Any] = {
             "type": "object",
             "properties": {
                 "event": {
@@ -211,6 +214,9 @@ class _Call:
             },
             "required": ["data"],
         }
+        if self._endpoint.event_id:
+            text = f"The `{self._endpoint.event_id}` of the item: what to send as `Last-Event-ID` to go on behind it."
+            event["properties"]["id"] = {"type": "string", "description": text}
         return {
             "description": "A stream: one JSON document a line, or, where the client accepts `text/event-stream`, "
             'server-sent events. An error on the way is the last line, `{"error": …}`, or the event `error`.',

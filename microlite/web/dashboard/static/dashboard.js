@@ -67,6 +67,11 @@ function tick() {
     const text = duration(seconds) + suffix;
     if (time.textContent !== text) time.textContent = text;
   }
+  for (const time of document.querySelectorAll("time[data-until]")) {
+    const seconds = Number(time.dataset.until) - Date.now() / 1000;
+    const text = seconds <= 0 ? "now" : `in ${duration(seconds)}`;
+    if (time.textContent !== text) time.textContent = text;
+  }
 }
 setInterval(tick, 1000);
 

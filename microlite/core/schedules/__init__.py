@@ -1,0 +1,1 @@
+"""Calls at their time: by interval, by cron, and once."""

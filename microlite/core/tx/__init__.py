@@ -1,0 +1,1 @@
+"""The built-in service `tx`: changes of several services in one commit."""
