@@ -23,6 +23,7 @@ PAGES = (
     "docs/howto/configure-services.md",
     "docs/howto/events.md",
     "docs/howto/explore-in-a-shell.md",
+    "docs/howto/keep-blobs.md",
     "docs/howto/keep-records.md",
     "docs/howto/openapi.md",
     "docs/howto/run-any-http-program.md",

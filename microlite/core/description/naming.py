@@ -12,8 +12,18 @@ if TYPE_CHECKING:
 
 BUILT_IN_SERVICES: Final = frozenset(
     {
-        *("auth", "backup", "broker", "config", "debug", "events", "network", "registry", "runtime"),
-        *("schedules", "store", "tx"),
+        "auth",
+        "backup",
+        "broker",
+        "config",
+        "debug",
+        "events",
+        "network",
+        "registry",
+        "runtime",
+        "schedules",
+        "store",
+        "tx",
     }
 )
 COMMANDS: Final = frozenset(

@@ -9,6 +9,7 @@ from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException
 
 from microlite.core import errors
+from microlite.web.dashboard.blobs import blob_pages
 from microlite.web.dashboard.config import config_pages
 from microlite.web.dashboard.docs import docs_pages
 from microlite.web.dashboard.explorer import explorer_pages
@@ -35,6 +36,7 @@ PAGES = (
     services_pages,
     explorer_pages,
     store_pages,
+    blob_pages,
     config_pages,
     schedules_pages,
     logs_pages,
