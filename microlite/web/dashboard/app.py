@@ -9,7 +9,9 @@ from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException
 
 from microlite.core import errors
+from microlite.web.dashboard.broker import broker_pages
 from microlite.web.dashboard.docs import docs_pages
+from microlite.web.dashboard.events import events_pages
 from microlite.web.dashboard.explorer import explorer_pages
 from microlite.web.dashboard.frame import HTML, Frame
 from microlite.web.dashboard.guard import Guard
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("microlite.dashboard")
 
-PAGES = (login_pages, services_pages, explorer_pages, logs_pages, docs_pages)
+PAGES = (login_pages, services_pages, explorer_pages, events_pages, broker_pages, logs_pages, docs_pages)
 """What makes the pages: one function for each module. A page for a further built-in service is one more."""
 
 

@@ -29,6 +29,8 @@ HTML: Final = "text/html"
 NAVIGATION: Final = (
     ("services", "/", "Services"),
     ("explorer", "/explorer", "Explorer"),
+    ("events", "/events", "Events"),
+    ("broker", "/broker", "Messages"),
     ("logs", "/logs", "Logs"),
     ("docs", "/docs", "API docs"),
 )
