@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from microlite.core.library.service import Service
+    from microlite.core.library.state.events import Events
     from microlite.core.library.stream import Stream
     from microlite.core.network.table import Link
     from microlite.core.rpc.call import Call
@@ -189,6 +190,11 @@ class RunningPlatform:
     def client(self, api: Callable[..., Api], service: str | None = None) -> Api:
         """A typed client; see `Context.client`."""
         return self._caller.client(api, service)
+
+    @property
+    def events(self) -> Events:
+        """Durable topics; see `Context.events`."""
+        return self._caller.events
 
     def options(
         self, *, timeout: float | None = None, metadata: Mapping[str, str] | None = None, namespace: str | None = None

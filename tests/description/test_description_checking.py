@@ -139,7 +139,10 @@ TYPES: list[Any] = [
     | st.sampled_from([[{"name": "a"}], {"type": "Cat", "lives": 9}, [1, "a"], "2026-01-31", "PT1H"])
 )
 def test_what_a_type_refuses_its_schema_does_not_let_pass(declared: Any, value: Any) -> None:
-    """Apart from what JSON Schema cannot say: which texts are decimal numbers, or base64; and 1.0 is an integer there."""
+    """Apart from what JSON Schema cannot say: which texts are decimal numbers, or base64; and 1.0 is an integer there.
+
+    A list with the same item twice, which becomes a set without complaint, does not fit the schema of one.
+    """
     checker = Checker(type_schema(declared, Place.of(test_it_agrees_with_the_usual_validator), "it"))
     try:
         Codec(declared).decode_msgpack(encode_msgpack(value))
@@ -147,7 +150,7 @@ def test_what_a_type_refuses_its_schema_does_not_let_pass(declared: Any, value: 
         if declared not in (Decimal, bytes):
             assert checker.misfit(value) is not None
     else:
-        if declared is not Decimal and not (declared is UUID and isinstance(value, bytes)):
+        if declared not in (Decimal, set[int]) and not (declared is UUID and isinstance(value, bytes)):
             assert checker.misfit(value) is None or isinstance(value, float | int)
 
 
