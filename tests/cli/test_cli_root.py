@@ -194,7 +194,7 @@ def test_a_client_command_loads_no_event_loop(home: Path, platform: StandIn, wor
 
 LISTS_NOTHING = {
     *("new", "server", "run", "update", "kill", "attach", "stream", "shell", "web", "test", "completion"),
-    *("openapi", "user config set", "user config delete"),
+    *("openapi", "asyncapi", "user config set", "user config delete"),
     *("broker unsubscribe", "events ack", "events nack", "events topics create", "events topics delete"),
     *("events groups delete", "events groups lag", "events groups reset", "events groups settings"),
     *("events dead delete", "events dead edit", "events dead redrive"),

@@ -88,7 +88,7 @@ def trigger_of(
         limit=limit,
         overflow=policy.value,
         concurrency=concurrency,
-        parameter=field.name if field is not None else "",
+        field=field.name if field is not None else "",
         whole=field is not None and _is_message(field.annotation),
     )
 
@@ -195,7 +195,7 @@ class _Reader:
                 trigger.topic,
             )
         value: object = item if trigger.whole else item.value
-        payload = encode_msgpack({trigger.parameter: value}) if trigger.parameter else b""
+        payload = encode_msgpack({trigger.field: value}) if trigger.field else b""
         delivery = _Delivery(
             context.service,
             self._endpoint,
