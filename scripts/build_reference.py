@@ -111,18 +111,7 @@ def pages() -> dict[str, str]:
         "settings.md": settings_page(),
     }
     nothing = cast("Any", None)  # descriptions do not depend on what the services are logic over
-    for service in built_in_services(
-        Parts(
-            links=nothing,
-            dashboard="",
-            broker=nothing,
-            events=nothing,
-            registry=nothing,
-            membership=nothing,
-            runtime=nothing,
-            logs=nothing,
-        )
-    ):
+    for service in built_in_services(Parts(**dict.fromkeys(inspect.signature(Parts).parameters, nothing))):
         found[f"services/{service.name}.md"] = service_page(service.describe())
     return found
 

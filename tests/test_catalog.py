@@ -1,5 +1,6 @@
 """Each built-in service is complete: contract, words, tests and pages."""
 
+import inspect
 import tomllib
 from pathlib import Path
 
@@ -20,18 +21,7 @@ def services() -> list[Service]:
     from microlite.core.catalog import Parts, built_in_services
 
     nothing = cast("Any", None)
-    return built_in_services(
-        Parts(
-            links=nothing,
-            dashboard="",
-            broker=nothing,
-            events=nothing,
-            registry=nothing,
-            membership=nothing,
-            runtime=nothing,
-            logs=nothing,
-        )
-    )
+    return built_in_services(Parts(**dict.fromkeys(inspect.signature(Parts).parameters, nothing)))
 
 
 def test_every_built_in_endpoint_says_what_it_does(services: list[Service]) -> None:

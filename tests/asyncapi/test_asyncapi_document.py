@@ -149,6 +149,16 @@ def mails(found: dict[str, Any]) -> list[dict[str, Any]]:
     return [found["operations"]["shop.mail"], found["operations"]["shop.book"]]
 
 
+def test_what_a_service_says_that_it_publishes_is_sent() -> None:
+    service = Service("desk")
+    service.publishes("orders.created", Order)
+    found = document([service.describe(), shop().describe()])
+    check(found)
+    sending = found["operations"]["desk.publishes.orders.created"]
+    assert sending["action"] == "send"
+    assert sending["messages"] == found["operations"]["shop.mail"]["messages"]
+
+
 def test_topics_that_are_there_are_channels_with_their_schemas() -> None:
     schema = {
         "$ref": "#/$defs/Paid",

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]  # it comes without types
 import msgspec
 import pytest
 from hypothesis import given
@@ -75,7 +75,7 @@ def _schemas(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     )
 
 
-SCHEMAS = st.recursive(st.just({}) | st.just(True), _schemas, max_leaves=6).filter(
+SCHEMAS: st.SearchStrategy[Any] = st.recursive(st.just({}) | st.just(True), _schemas, max_leaves=6).filter(
     lambda schema: isinstance(schema, dict)
 )
 

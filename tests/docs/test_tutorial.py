@@ -18,6 +18,7 @@ PAGES = (
     "docs/howto/broker.md",
     "docs/howto/call-from-scripts.md",
     "docs/howto/events.md",
+    "docs/howto/look-after-events.md",
     "docs/howto/openapi.md",
     "docs/howto/explore-in-a-shell.md",
     "docs/howto/run-any-http-program.md",

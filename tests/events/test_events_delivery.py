@@ -275,6 +275,19 @@ async def test_groups_that_nobody_uses_are_closed_and_go_on_where_they_were(benc
     assert await bench.payloads() == ["b"]
 
 
+async def test_a_slow_consumer_costs_no_more_than_its_window(bench: Bench) -> None:
+    for _ in range(10):
+        await bench.publish(*range(300))
+    (event,) = await bench.pull(1)
+    leader = bench.events.leaders.all()[0]
+    await until(lambda: not leader.group.room)
+    assert leader.group.unsettled == 1_000
+    await bench.ack(event)
+    assert [event.payload for event in await bench.pull(2)] == [1, 2]
+    (status,) = await bench.events.groups.all(ORIGIN, "t")
+    assert status.lag == 2_999
+
+
 async def test_a_name_that_is_none_is_refused(bench: Bench) -> None:
     for topic in ("", "a/b", "-a", "ä", "x" * 101):
         with pytest.raises(errors.BadRequest, match="topic"):

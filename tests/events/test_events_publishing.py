@@ -100,6 +100,15 @@ async def test_delayed_events_take_their_places_when_they_are_due(open_bench: Op
         assert await read(bench) == ["now", "soon", "late"]
 
 
+async def test_a_namespace_that_begins_with_settings_minds_its_delayed_events(bench: Bench) -> None:
+    await bench.events.topics.set(ORIGIN, "t", TopicSettings())
+    await bench.publish("later", delay=5)
+    await bench.advance(5)
+    async with asyncio.timeout(10):
+        while await read(bench) != ["later"]:
+            await asyncio.sleep(0.001)
+
+
 async def test_many_delayed_events_are_moved_once_each_also_when_all_are_due(open_bench: Open) -> None:
     async with open_bench() as bench:
         for start in range(0, 1_000, 200):

@@ -146,6 +146,20 @@ async def test_a_topic_takes_the_schema_of_its_consumer(p: RunningPlatform) -> N
     await p.events.publish("orders", Order(1, datetime.now(UTC)))
 
 
+async def test_a_topic_takes_what_its_publisher_declares(p: RunningPlatform) -> None:
+    service = Service("orders")
+    service.publishes("orders", Order, misfits="quarantine")
+    await p.events.set_topic("orders", count=7)
+    await p.serve(service)
+    async with asyncio.timeout(10):
+        while not (await p.events.topic("orders")).settings.schema:
+            await asyncio.sleep(0.001)
+    assert (await p.events.publish("orders", {"id": "x"})).quarantined
+    assert (await p.events.topic("orders")).settings.retention.count == 7
+    with pytest.raises(DeclarationError, match="what it publishes: the type `object` has no schema"):
+        service.publishes("orders", object)
+
+
 async def test_events_wait_for_a_node_and_a_restart_loses_and_repeats_none(p: RunningPlatform) -> None:
     seen: list[Any] = []
     service = mailer(seen)
@@ -372,6 +386,35 @@ async def test_events_over_http_from_publish_to_ack(p: RunningPlatform) -> None:
             assert got.status == 409
     async with aiohttp.ClientSession(p.http) as session, session.get("/events/read?topic=t") as got:
         assert got.status == 401
+
+
+async def test_what_was_published_as_json_comes_to_handlers_as_their_types(p: RunningPlatform) -> None:
+    class Picture(msgspec.Struct):
+        content: bytes
+        sizes: dict[int, int]
+
+    seen: list[Any] = []
+    service = Service("album")
+
+    @service.consume("pictures")
+    async def keep(picture: Picture) -> None:
+        seen.append(picture)
+
+    @service.consume("pictures")
+    async def note(event: Event[Picture]) -> None:
+        seen.append(event.payload)
+
+    await p.serve(service)
+    document = {"topic": "pictures", "payload": {"content": "aGVsbG8=", "sizes": {"1": 2}}}
+    headers = {"Authorization": f"Bearer {p.token}"}
+    async with (
+        aiohttp.ClientSession(p.http, headers=headers) as session,
+        session.post("/events/publish", json=document) as got,
+    ):
+        assert got.status == 200
+    await p.events.publish("pictures", Picture(b"hello", {1: 2}))
+    await until(lambda: len(seen) == 4)
+    assert seen == [Picture(b"hello", {1: 2})] * 4
 
 
 async def test_server_sent_events_resume_behind_the_last_one(p: RunningPlatform) -> None:

@@ -184,6 +184,18 @@ class EndpointDescription(msgspec.Struct, frozen=True, kw_only=True):
         return self.doc.partition("\n")[0]
 
 
+class Publishes(msgspec.Struct, frozen=True, kw_only=True):
+    """What a service says that it publishes.
+
+    Attributes:
+        topic: of events.
+        payload: the schema of what it publishes there.
+    """
+
+    topic: str
+    payload: Schema = {}
+
+
 class ServiceDescription(msgspec.Struct, frozen=True, kw_only=True):
     """A service as every face sees it. Endpoints stand in the order of their declaration."""
 
@@ -192,6 +204,7 @@ class ServiceDescription(msgspec.Struct, frozen=True, kw_only=True):
     doc: str = ""
     metadata: dict[str, str] = {}
     endpoints: tuple[EndpointDescription, ...] = ()
+    publishes: tuple[Publishes, ...] = ()
 
     def endpoint(self, name: str) -> EndpointDescription | None:
         """The endpoint of this normalised name, or None."""

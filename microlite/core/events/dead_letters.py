@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from microlite.core import errors
+from microlite.core.description.structs import Encoding
 from microlite.core.engine.api import Append, Batch, Delete, Put, Record
 from microlite.core.events import records
 from microlite.core.events.api import MAX_EVENTS, DeadKind, DeadLetter, DeadLetters, check_group, check_topic
@@ -89,12 +90,16 @@ class DeadLetterBox:
         record = await self._get(origin, topic, group, id)
         return records.dead_letter(record.key, record)
 
-    async def edit(self, origin: Origin, topic: str, group: str, id: str, payload: Any) -> DeadLetter:
+    async def edit(
+        self, origin: Origin, topic: str, group: str, id: str, payload: Any, asked: Encoding = Encoding.MSGPACK
+    ) -> DeadLetter:
         """Give one another payload."""
         record = await self._get(origin, topic, group, id)
         await self._check(origin, topic, payload)
         dead = decode_dead(record.value)
-        envelope = msgspec.structs.replace(decode_envelope(dead.envelope), payload=encode_payload(payload))
+        envelope = msgspec.structs.replace(
+            decode_envelope(dead.envelope), payload=encode_payload(payload, asked), json=asked is Encoding.JSON
+        )
         fresh = msgspec.structs.replace(dead, envelope=encode_envelope(envelope), edited=True)
         put = Put(DEAD, record.key, records.encode(fresh), expect=record.revision)
         await self._engine.commit(Batch(origin.namespace, (put,)))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from microlite.core import errors
-from microlite.core.description.codec import encode_msgpack
+from microlite.core.description.codec import encode_json, encode_msgpack
+from microlite.core.description.structs import Encoding
 from microlite.core.events.api import MAX_DELAY, MAX_METADATA_BYTES, MAX_PAYLOAD_BYTES, MAX_TEXT, Event, check_topic
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An event as it lies in a stream, in a record of delayed events, or in a dead letter.
 
     Attributes:
-        payload: MessagePack.
+        payload: as its publisher wrote it: MessagePack, or JSON.
         only: the one group that it is meant for; empty for all.
     """
 
@@ -30,8 +31,9 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True, gc=False):
     timestamp: float
     key: str
     metadata: dict[str, str]
-    payload: msgspec.Raw
+    payload: bytes
     only: str = ""
+    json: bool = False
 
 
 encode_envelope: Final = msgspec.msgpack.Encoder().encode
@@ -44,8 +46,12 @@ def decode_envelope(value: bytes) -> Envelope:
     return _decode(value)
 
 
-def make_envelope(change: Publish, id: str, now: float) -> Envelope:
+def make_envelope(change: Publish, id: str, now: float, asked: Encoding = Encoding.MSGPACK) -> Envelope:
     """The envelope of a new event.
+
+    Args:
+        asked: how its publisher wrote it; so it is kept, since JSON has no bytes and only text for keys, and whoever
+            reads it as a type has to know.
 
     Raises:
         errors.BadRequest: a part of it is malformed.
@@ -64,28 +70,29 @@ def make_envelope(change: Publish, id: str, now: float) -> Envelope:
         now if change.timestamp is None else change.timestamp,
         change.key,
         change.metadata,
-        encode_payload(change.payload),
+        encode_payload(change.payload, asked),
+        json=asked is Encoding.JSON,
     )
 
 
-def encode_payload(payload: Any) -> msgspec.Raw:
-    """A payload as MessagePack.
+def encode_payload(payload: Any, asked: Encoding) -> bytes:
+    """A payload as it is kept.
 
     Raises:
         errors.PayloadTooLarge: it is larger than an entry can be.
     """
-    raw = encode_msgpack(payload)
+    raw = encode_json(payload) if asked is Encoding.JSON else encode_msgpack(payload)
     if len(raw) > MAX_PAYLOAD_BYTES:
         raise errors.PayloadTooLarge(
             f"payload: {len(raw)} bytes, and an event has at most {MAX_PAYLOAD_BYTES}; "
             "put what is larger into a blob of the store, and its name into the event"
         )
-    return msgspec.Raw(raw)
+    return raw
 
 
 def decode_payload(envelope: Envelope) -> Any:
     """The payload as plain Python values."""
-    return _decode_any(envelope.payload)
+    return msgspec.json.decode(envelope.payload) if envelope.json else _decode_any(envelope.payload)
 
 
 def as_event(topic: str, entry: Entry) -> Event[Any]:
@@ -95,7 +102,7 @@ def as_event(topic: str, entry: Entry) -> Event[Any]:
         id=envelope.id,
         topic=topic,
         position=entry.position,
-        payload=_decode_any(envelope.payload),
+        payload=decode_payload(envelope),
         key=envelope.key,
         metadata=envelope.metadata,
         timestamp=envelope.timestamp,

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from microlite.core import errors
+from microlite.core.description.structs import Encoding
 from microlite.core.engine.api import Batch, Delete
 from microlite.core.events import records
 from microlite.core.events.api import (
@@ -68,10 +69,11 @@ class Events:
         self._publisher = Publisher(engine, clock, self.topics)
         self._retention = Retention(engine, clock, self.topics)
         self._tasks: set[asyncio.Task[Any]] = set()
+        self.topics.begun = self._mind_delayed
 
     async def __aenter__(self) -> Self:
         for namespace in await self.topics.namespaces():
-            await self._begin(namespace)
+            await self.topics.use(namespace)
         self._spawn(self._look_after(), "retention")
         return self
 
@@ -98,19 +100,27 @@ class Events:
         if isinstance(change, Ack):
             leader, number = self.leaders.of_delivery(origin.namespace, change.delivery)
             return await leader.plan_ack(number)
-        await self._begin(origin.namespace)
+        await self.topics.use(origin.namespace)
         operations, _ = await self._publisher.plan(origin, change)
         return operations
 
-    async def plan_publish(self, origin: Origin, change: Publish) -> tuple[tuple[Operation, ...], Published]:
-        """The operations that publish an event, none for a duplicate; and what to say of it once they are on disk."""
-        await self._begin(origin.namespace)
-        return await self._publisher.plan(origin, change)
+    async def plan_publish(
+        self, origin: Origin, change: Publish, asked: Encoding = Encoding.MSGPACK
+    ) -> tuple[tuple[Operation, ...], Published]:
+        """The operations that publish an event, none for a duplicate; and what to say of it once they are on disk.
 
-    async def publish(self, origin: Origin, changes: list[Publish]) -> list[Published]:
+        Args:
+            asked: how its publisher wrote it.
+        """
+        await self.topics.use(origin.namespace)
+        return await self._publisher.plan(origin, change, asked)
+
+    async def publish(
+        self, origin: Origin, changes: list[Publish], asked: Encoding = Encoding.MSGPACK
+    ) -> list[Published]:
         """Publish events, all or none; see the endpoint."""
-        await self._begin(origin.namespace)
-        return await self._publisher.publish(origin, changes)
+        await self.topics.use(origin.namespace)
+        return await self._publisher.publish(origin, changes, asked)
 
     # -- consuming -----------------------------------------------------------------------------------------------------
 
@@ -313,11 +323,8 @@ class Events:
         if not await self.topics.exists(origin.namespace, topic):
             raise errors.NotFound(f"there is no topic {topic!r}; the first event makes one, or set_topic")
 
-    async def _begin(self, namespace: str) -> None:
-        """Mind the delayed events of a namespace from now on."""
-        if await self.topics.use(namespace):
-            self._spawn(Mover(self._engine, self._clock, namespace).run(), f"delayed events of {namespace}")
-            await asyncio.sleep(0)  # so that it watches before anything is committed
+    def _mind_delayed(self, namespace: str) -> None:
+        self._spawn(Mover(self._engine, self._clock, namespace).run(), f"delayed events of {namespace}")
 
     async def _look_after(self) -> None:
         while True:

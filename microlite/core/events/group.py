@@ -109,6 +109,7 @@ class Changes(msgspec.Struct, frozen=True):
 class _Entry:
     __slots__ = (
         "attempts",
+        "awaited",
         "count",
         "dead",
         "deadline",
@@ -133,6 +134,7 @@ class _Entry:
         self.number = 0
         self.kept = False  # whether its failures are on disk
         self.dead = False
+        self.awaited = False  # whether another one waited for it when it was settled
 
 
 class Group:
@@ -165,6 +167,7 @@ class Group:
         self._deliveries: dict[int, _Entry] = {}
         self._numbers = itertools.count(1)
         self._bytes = 0
+        self._awaited = 0
         self._moved = False  # whether the head or the holes below it are other than on disk
 
     # -- entries come in -----------------------------------------------------------------------------------------------
@@ -418,6 +421,7 @@ class Group:
         for position in changes.settled:
             entry = self._settled.pop(position)
             self._bytes -= len(entry.payload)
+            self._awaited -= entry.awaited
             if entry.key:
                 self._free_key(entry.key)
         for position, _ in changes.failed:
@@ -433,6 +437,16 @@ class Group:
         self._moved = True
 
     # -- what is there -------------------------------------------------------------------------------------------------
+
+    @property
+    def settled(self) -> int:
+        """How many entries are settled, and not on disk yet."""
+        return len(self._settled)
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether an entry waits for one with its key that is settled, and not on disk yet."""
+        return self._awaited > 0
 
     @property
     def retrying(self) -> int:
@@ -486,6 +500,9 @@ class Group:
 
     def _settle(self, entry: _Entry) -> None:
         entry.stage = Stage.SETTLED
+        if entry.key and len(self._keys[entry.key]) > 1:
+            self._awaited += 1
+            entry.awaited = True
         del self._entries[entry.position]
         self._settled[entry.position] = entry
 

@@ -31,6 +31,12 @@ MERGED_ACKS: Final = 600.0
 """Seconds for which an ack of a transaction is kept once the cursor has it: far longer than a commit takes that was planned
 before, whose precondition it is that there is none."""
 
+LINGER: Final = 0.005
+"""Seconds after which an ack goes to disk that nobody waits for."""
+
+SETTLED_AT_ONCE: Final = 100
+"""Such acks that go at once."""
+
 MAX_ERROR: Final = 2_000
 """Characters of an error that are kept."""
 
@@ -115,6 +121,7 @@ class Leader:
         self._saved: dict[int, asyncio.Future[None]] = {}
         self._dirty = asyncio.Event()
         self._roomy = asyncio.Event()
+        self._lingering: asyncio.TimerHandle | None = None
         self._timer: Timer | None = None
         self._timer_at: float | None = None
         self._ack_watch: asyncio.Task[None] | None = None
@@ -147,6 +154,8 @@ class Leader:
         stopped, self.closed = self.closed, True
         if self._timer is not None:
             self._timer.cancel()
+        if self._lingering is not None:
+            self._lingering.cancel()
         if not stopped and self._committing is not None:
             self._dirty.set()  # what was acknowledged goes to disk before the end
             await asyncio.wait([self._committing], timeout=LATEST)
@@ -272,6 +281,24 @@ class Leader:
             return None
         self._landed(number)
         return self._save(position)
+
+    def settle(self, number: int) -> None:
+        """A delivery succeeded, and nobody waits to hear that this is on disk: it may take a moment to get there.
+
+        So the next event need not wait behind this one's commit. One that is not under way any more is passed over.
+        """
+        position = self.group.ack(number)
+        if position is None:
+            return
+        self._landed(number)
+        if self.group.is_awaited or self.group.settled >= SETTLED_AT_ONCE:
+            self._dirty.set()
+        elif self._lingering is None:
+            self._lingering = asyncio.get_running_loop().call_later(LINGER, self._linger_over)
+
+    def _linger_over(self) -> None:
+        self._lingering = None
+        self._dirty.set()
 
     def fail(
         self,

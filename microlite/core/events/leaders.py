@@ -71,6 +71,7 @@ class Leaders:
         key = (namespace, topic, name)
         leader = self._open.get(key)
         if leader is not None and not leader.closed and settings in (None, leader.group.settings):
+            leader.used = self._clock.monotonic()
             return leader
         check_topic(topic)
         check_group(name)

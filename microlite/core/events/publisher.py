@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from microlite.core import errors
+from microlite.core.description.structs import Encoding
 from microlite.core.engine.api import Append, Batch, Presence, Put
 from microlite.core.events import records
 from microlite.core.events.api import DEDUPLICATION, MAX_EVENTS, Misfits, Publish, Published
@@ -30,8 +31,13 @@ class Publisher:
         self._clock = clock
         self._topics = topics
 
-    async def plan(self, origin: Origin, change: Publish) -> tuple[tuple[Operation, ...], Published]:
+    async def plan(
+        self, origin: Origin, change: Publish, asked: Encoding = Encoding.MSGPACK
+    ) -> tuple[tuple[Operation, ...], Published]:
         """The operations that publish an event, none for a duplicate; and what to say once they are on disk.
+
+        Args:
+            asked: how its publisher wrote it.
 
         Raises:
             errors.BadRequest: the event is malformed.
@@ -39,7 +45,7 @@ class Publisher:
             errors.Unprocessable: it does not fit the topic's schema, which refuses such.
         """
         namespace, topic, now = origin.namespace, change.topic, self._clock.now()
-        envelope = make_envelope(change, self._clock.new_id(), now)
+        envelope = make_envelope(change, self._clock.new_id(), now, asked)
         operations: list[Operation] = []
         if change.deduplication_id:
             key = f"{topic}/{change.deduplication_id}"
@@ -66,7 +72,9 @@ class Publisher:
             operations.append(Append(stream_of(topic), entry))
         return tuple(operations), Published(id=envelope.id, topic=topic, quarantined=misfit is not None)
 
-    async def publish(self, origin: Origin, changes: Sequence[Publish]) -> list[Published]:
+    async def publish(
+        self, origin: Origin, changes: Sequence[Publish], asked: Encoding = Encoding.MSGPACK
+    ) -> list[Published]:
         """Publish events, all or none, and return when they are on disk.
 
         Raises:
@@ -83,7 +91,7 @@ class Publisher:
                 if change.deduplication_id and once in first:
                     published.append(Published(id=first[once].id, topic=change.topic, duplicate=True))
                     continue
-                planned, result = await self.plan(origin, change)
+                planned, result = await self.plan(origin, change, asked)
                 operations += planned
                 published.append(result)
                 first[once] = result

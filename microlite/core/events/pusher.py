@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from microlite.core import errors
+from microlite.core.description.structs import Encoding
 from microlite.core.events.api import Event, Outcome
 from microlite.core.rpc.call import Call
 
@@ -19,6 +20,8 @@ PAUSE: Final = 0.1
 """Seconds after which an event is delivered that no node took."""
 
 _NIL: Final = b"\xc0"
+_ENCODINGS: Final = (int(Encoding.MSGPACK), int(Encoding.JSON_TO_MSGPACK))
+_encode_json: Final = msgspec.json.Encoder().encode
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode_outcome: Final = msgspec.msgpack.Decoder(Outcome | None).decode
 
@@ -93,6 +96,7 @@ class Push(Call):
             target.service,
             target.endpoint,
             _payload(target, leader, handed, delivery_id),
+            encoding=_ENCODINGS[envelope.json],
             namespace=leader.namespace,
             timeout=None,  # the leader minds the time: it can be extended
             metadata=metadata,
@@ -108,7 +112,7 @@ class Push(Call):
         self._over = True
         pusher = self._pusher
         if payload == _NIL:
-            pusher.leader.ack(self._number)
+            pusher.leader.settle(self._number)
         else:
             self._settle_otherwise(payload)
         pusher.pump()
@@ -144,7 +148,7 @@ class Push(Call):
             leader.fail(number, f"{self.service}.{self.endpoint} answered with something that is no outcome", node)
             return
         if outcome is None:
-            leader.ack(number)
+            leader.settle(number)
         else:
             leader.fail(number, outcome.error, node, delay=outcome.retry_after, dead=outcome.dead)
 
@@ -154,17 +158,19 @@ class Push(Call):
 
 
 def _payload(target: Target, leader: Leader, handed: Handed, delivery_id: str) -> bytes:
-    """The request: an object with one field."""
+    """The request: an object with one field, written as the event's publisher wrote its payload."""
     delivery, envelope = handed.delivery, handed.envelope
     if not target.field:
         return b""
+    if not target.whole and envelope.json:
+        return b"{" + _encode_json(target.field) + b":" + envelope.payload + b"}"
     if not target.whole:
-        return b"\x81" + _encode(target.field) + bytes(envelope.payload)
+        return b"\x81" + _encode(target.field) + envelope.payload
     event: Event[Any] = Event(
         id=envelope.id,
         topic=leader.topic,
         position=delivery.position,
-        payload=envelope.payload,
+        payload=msgspec.Raw(envelope.payload),
         key=envelope.key,
         metadata=envelope.metadata,
         timestamp=envelope.timestamp,
@@ -173,4 +179,4 @@ def _payload(target: Target, leader: Leader, handed: Handed, delivery_id: str) -
         attempt=delivery.attempt,
         delivery=delivery_id,
     )
-    return _encode({target.field: event})
+    return _encode_json({target.field: event}) if envelope.json else _encode({target.field: event})

@@ -76,7 +76,7 @@ def _add_publishing(service: Service, events: Events) -> None:
             delay=delay,
             deduplication_id=deduplication_id,
         )
-        return (await events.publish(ctx.origin, [change]))[0]
+        return (await events.publish(ctx.origin, [change], ctx.asked))[0]
 
     @service.endpoint(role=Role.ACCOUNT)
     async def publish_many(ctx: Context, batch: list[Publish]) -> list[Published]:
@@ -85,7 +85,7 @@ def _add_publishing(service: Service, events: Events) -> None:
         Args:
             batch: at most 500, as `publish` takes them, each with `"type": "publish"`; 4 MiB together.
         """
-        return await events.publish(ctx.origin, batch)
+        return await events.publish(ctx.origin, batch, ctx.asked)
 
 
 def _add_consuming(service: Service, events: Events) -> None:
@@ -358,7 +358,7 @@ def _add_dead_letters(service: Service, events: Events) -> None:
             id: its id.
             payload: the new payload; it has to fit the topic's schema.
         """
-        return await events.dead.edit(ctx.origin, topic, group, id, payload)
+        return await events.dead.edit(ctx.origin, topic, group, id, payload, ctx.asked)
 
     @service.endpoint(role=Role.ACCOUNT)
     async def redrive(ctx: Context, topic: str, group: str, ids: list[str] | None = None, kind: str = "") -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -15,6 +16,8 @@ from microlite.core.events.api import TopicSettings, TopicStatus, check_topic
 from microlite.core.events.records import DEAD, GROUPS, NAMESPACES, TOPICS, stream_of, topic_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from microlite.core.context import Origin
     from microlite.core.engine.api import Engine
 
@@ -42,6 +45,9 @@ class Topics:
         self._engine = engine
         self._known: dict[tuple[str, str], Known] = {}
         self._namespaces: set[str] = set()
+        self._noting = asyncio.Lock()
+        self.begun: Callable[[str], None] = lambda _: None
+        """Called with each namespace, once, when it is used for the first time in this process."""
 
     async def known(self, namespace: str, topic: str) -> Known:
         """The settings of a topic; the usual ones for one that has none, or is not there yet."""
@@ -52,13 +58,15 @@ class Topics:
             known = self._remember(namespace, topic, settings)
         return known
 
-    async def use(self, namespace: str) -> bool:
-        """Note that a namespace has events. Returns whether that is news to this process."""
+    async def use(self, namespace: str) -> None:
+        """Note on disk that a namespace has events, before it has any."""
         if namespace in self._namespaces:
-            return False
-        await self._engine.commit(Batch(PLATFORM_NAMESPACE, (Put(NAMESPACES, namespace, b""),)))
-        self._namespaces.add(namespace)
-        return True
+            return
+        async with self._noting:
+            if namespace not in self._namespaces:
+                await self._engine.commit(Batch(PLATFORM_NAMESPACE, (Put(NAMESPACES, namespace, b""),)))
+                self._namespaces.add(namespace)
+                self.begun(namespace)
 
     async def namespaces(self) -> list[str]:
         """The namespaces that ever had events."""

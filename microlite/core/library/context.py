@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from microlite.core import errors
 from microlite.core.context import TRACEPARENT, Origin, Trace, new_traceparent, parse_traceparent
+from microlite.core.description.structs import ANSWERED, ASKED, Encoding
 from microlite.core.library.bridge import Bridge, Waits
 from microlite.core.library.caller import Caller
 from microlite.core.rpc.call import DEFAULT_TIMEOUT
@@ -124,6 +125,16 @@ class Context(Caller):
         return self._metadata if self._metadata is not None else _NO_METADATA
 
     @property
+    def asked(self) -> Encoding:
+        """How the request is written, plainly MSGPACK or JSON: for what is passed on without being decoded."""
+        return ASKED[self._inbound.encoding] if self._inbound is not None else Encoding.MSGPACK
+
+    @property
+    def answered(self) -> Encoding:
+        """How the answer is written, plainly MSGPACK or JSON."""
+        return ANSWERED[self._inbound.encoding] if self._inbound is not None else Encoding.MSGPACK
+
+    @property
     def deadline(self) -> float | None:
         """Seconds that are left for the answer; None without a limit."""
         if self._expires == math.inf:
@@ -148,6 +159,11 @@ class Context(Caller):
     def sync(self) -> Any:
         """See `Caller.sync`. What waits there ends with `Canceled` when the caller of this handler goes away."""
         return Bridge(self, self._transport.loop, self._blocked())
+
+    def renew(self) -> bool:
+        """See `Caller.renew`: a node that has lost its connection finds the platform again."""
+        self._transport = self._scope.transport
+        return True
 
     def give_up(self) -> None:
         """Let what the handler waits for in a thread end: nobody wants its answer any more."""

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from microlite.core.description import Trigger
+    from microlite.core.description.structs import Publishes
     from microlite.core.library.attachments import Attachment
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -90,6 +91,7 @@ class Service:
         self._start_hooks: list[Hook] = []
         self._stop_hooks: list[Hook] = []
         self._attachments: list[Attachment] = []
+        self._publishes: list[Publishes] = []
         if not built_in:
             made.remember(self)
 
@@ -230,6 +232,25 @@ class Service:
 
         return decorate
 
+    def publishes(self, topic: str, of: Any, *, misfits: str = "refuse") -> None:
+        """Say what a topic takes that this service publishes to; the platform checks it from then on.
+
+        Args:
+            topic: its name.
+            of: the type of the payloads.
+            misfits: what happens to others: `"refuse"` tells their publisher, `"quarantine"` keeps them apart.
+
+        Raises:
+            DeclarationError: the name or the type cannot be.
+        """
+        from microlite.core.library.publishing import Declaration  # which few services need
+
+        frame = sys._getframe(1)  # noqa: SLF001 - the author's line, for the text of errors
+        place = Place(f"publishes({topic!r})", frame.f_code.co_filename, frame.f_lineno)
+        declaration = Declaration(topic, of, misfits, place)
+        self._attachments.append(declaration)
+        self._publishes.append(declaration.described)
+
     def handle(self, handler: object, name: str | None = None) -> None:
         """Make each public method of an object an endpoint.
 
@@ -352,6 +373,7 @@ class Service:
             doc=self.doc,
             metadata=self.metadata,
             endpoints=tuple(endpoint.description for endpoint in self._endpoints.values()),
+            publishes=tuple(self._publishes),
         )
 
     def run(self) -> None:

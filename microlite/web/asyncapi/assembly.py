@@ -10,13 +10,12 @@ from microlite.core.description.structs import Consume, Subscribe
 from microlite.version import __version__
 from microlite.web.asyncapi.channels import Channel, channel_of
 from microlite.web.asyncapi.messages import HEADERS, Messages, payload_part, topic_part
-from microlite.web.openapi.components import Components
+from microlite.web.openapi.components import Components, Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from microlite.core.description.structs import EndpointDescription, Schema, ServiceDescription
-    from microlite.web.openapi.components import Part
 
 VERSION: Final = "3.0.0"
 """Of the AsyncAPI specification (https://www.asyncapi.com/docs/reference/specification/v3.0.0)."""
@@ -71,8 +70,13 @@ def document(
         for trigger in endpoint.triggers
         if isinstance(trigger, Consume | Subscribe)
     ]
+    givings = [
+        (service, said, Part(service.name, f"publishes {said.topic}", "response", said.payload))
+        for service in ordered
+        for said in service.publishes
+    ]
     named = {name: topic_part(name, schema) for name, schema in sorted((topics or {}).items())}
-    components = Components([*(taking.part for taking in takings), *named.values()])
+    components = Components([*(taking.part for taking in takings), *(part for _, _, part in givings), *named.values()])
     messages = Messages(components)
     channels: dict[str, dict[str, Any]] = {}
     for name, part in named.items():
@@ -81,6 +85,16 @@ def document(
         if part.schema:
             messages.offer(entry, channel, part)
     operations: dict[str, Any] = {}
+    for service, said, part in givings:
+        channel = channel_of(Consume(topic=said.topic, group=""))
+        message = messages.offer(_channel(channels, channel), channel, part)
+        operations[_free(operations, f"{service.name}.publishes.{said.topic}")] = {
+            "action": "send",
+            "channel": {"$ref": f"#/channels/{channel.key}"},
+            "title": f"{service.name} publishes {said.topic}",
+            "tags": [{"name": service.name}],
+            "messages": [{"$ref": f"#/channels/{channel.key}/messages/{message}"}],
+        }
     for taking in takings:
         entry = _channel(channels, taking.channel)
         message = messages.offer(entry, taking.channel, taking.part)

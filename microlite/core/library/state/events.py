@@ -30,6 +30,8 @@ Moment: TypeAlias = float | datetime
 Span: TypeAlias = float | timedelta
 """Seconds, or a `timedelta`."""
 
+WEEK: Final = timedelta(days=7)
+
 AGAIN: Final = 0.1
 """Seconds after which a stream that broke is opened again; each further time it is twice as long."""
 
@@ -371,20 +373,37 @@ class Events:
         self,
         topic: str,
         *,
-        retention: Retention | None = None,
+        age: Span = WEEK,
+        count: int = 0,
+        size: int = 0,
         schema: Any = None,
         misfits: Misfits | str = Misfits.REFUSE,
     ) -> api.TopicStatus:
-        """Make a topic, or change the settings of one.
+        """Make a topic, or change one: what is not given is as for a new topic.
 
         Args:
             topic: its name.
-            retention: how long events stay; without it for 7 days.
+            age: how long events stay, handled or not; 0 for no limit.
+            count: how many stay at most; 0 for no limit.
+            size: how many bytes they have together at most; 0 for no limit.
             schema: the type of the payload, or its JSON Schema; without it any payload is taken.
             misfits: what happens to other payloads: `"refuse"` or `"quarantine"`.
         """
-        settings = api.TopicSettings(
-            retention=retention or Retention(), schema=schema_of(schema), misfits=Misfits(misfits)
+        retention = Retention(age=seconds(age), count=count, size=size)
+        settings = api.TopicSettings(retention=retention, schema=schema_of(schema), misfits=Misfits(misfits))
+        return await self._settled("set-topic", {"topic": topic, "settings": settings}, api.TopicStatus)
+
+    async def declare(self, topic: str, of: Any, *, misfits: Misfits | str = Misfits.REFUSE) -> api.TopicStatus:
+        """Say what a topic takes, and leave its other settings as they are.
+
+        Args:
+            topic: its name.
+            of: the type of the payload, or its JSON Schema.
+            misfits: what happens to other payloads: `"refuse"` or `"quarantine"`.
+        """
+        known = {one.name: one.settings for one in await self.topics(topic)}
+        settings = msgspec.structs.replace(
+            known.get(topic, api.TopicSettings()), schema=schema_of(of), misfits=Misfits(misfits)
         )
         return await self._settled("set-topic", {"topic": topic, "settings": settings}, api.TopicStatus)
 
