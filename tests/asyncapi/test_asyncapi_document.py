@@ -49,7 +49,8 @@ def shop() -> Service:
     async def tick() -> None: ...
 
     @service.endpoint
-    async def read(id: str) -> Order: ...
+    async def read(id: str) -> Order:
+        raise NotImplementedError
 
     return service
 
