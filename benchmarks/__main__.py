@@ -9,7 +9,7 @@ import types
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import cli_start, gateway, harness_start, memory, reload, report, server_start, service_call
+from benchmarks import cli_start, events, gateway, harness_start, memory, reload, report, server_start, service_call
 from benchmarks.harness import Options, Result
 
 Row = Callable[[Options], list[Result]]
@@ -17,6 +17,7 @@ Row = Callable[[Options], list[Result]]
 ROWS: dict[str, Row] = {
     "gateway": gateway.run,
     "service_call": service_call.run,
+    "events": events.run,
     "cli_start": cli_start.run,
     "server_start": server_start.run,
     "harness_start": harness_start.run,
@@ -24,7 +25,7 @@ ROWS: dict[str, Row] = {
     "memory": memory.run,
 }
 
-_WITH_PEERS = ("gateway", "service_call")
+_WITH_PEERS = ("gateway", "service_call", "events")
 
 
 def main() -> int:

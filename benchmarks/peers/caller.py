@@ -1,4 +1,4 @@
-"""What every side of the service call comparison shares: one program that answers, one that calls it."""
+"""What the sides of a comparison of calls share: programs, of which one calls as often as it is asked to."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ _FIRST_COUNT = 640
 
 
 class CallingPeer:
-    """A pair of programs; the caller is asked for a number of calls that fills the time of a measurement.
+    """Some programs; the caller is asked for a number of calls that fills the time of a measurement.
 
-    A subclass starts its programs, appends each to ``programs`` and sets ``caller``, and ends what else it started.
+    A subclass starts its programs, appends each to ``programs`` and sets ``caller``, and ends what else it started. It may
+    say how many calls it makes at a time.
     """
 
     name: str
+    concurrency = CONCURRENCY
 
     def __init__(self) -> None:
         self.programs: list[Program] = []
@@ -50,6 +52,6 @@ class CallingPeer:
 
     def _ask(self, count: int) -> float:
         assert self.caller is not None
-        answer = self.caller.ask({"count": count, "concurrency": CONCURRENCY})
+        answer = self.caller.ask({"count": count, "concurrency": self.concurrency})
         self._rate = count / float(answer["seconds"])
         return self._rate

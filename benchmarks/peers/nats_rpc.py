@@ -36,7 +36,7 @@ class NatsRequestReply(CallingPeer):
         self._folder = tempfile.TemporaryDirectory(prefix="bench-nats-")
         command = [binary, "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", self._folder.name]
         self._server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        url = self._url(Path(self._folder.name))
+        url = server_url(Path(self._folder.name))
         program = [self._python, "-m", "benchmarks.peers.nats_rpc"]
         self.launch([*program, "serve", url])
         self.launch([*program, "call", url])
@@ -56,18 +56,23 @@ class NatsRequestReply(CallingPeer):
         if self._folder is not None:
             self._folder.cleanup()
 
-    def _url(self, folder: Path) -> str:
-        """Wait for the file in which the server writes the port that it took."""
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            for path in folder.glob("*.ports"):
-                try:
-                    urls: list[str] = json.loads(path.read_text())["nats"]
-                except ValueError:
-                    continue  # half written
-                return urls[0]
-            time.sleep(0.01)
-        raise ProgramFailedError("nats-server wrote no ports file within 10 s")
+
+def server_url(folder: Path) -> str:
+    """Wait for the file in which a NATS server writes the port that it took.
+
+    Raises:
+        ProgramFailedError: it writes none.
+    """
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        for path in folder.glob("*.ports"):
+            try:
+                urls: list[str] = json.loads(path.read_text())["nats"]
+            except ValueError:
+                continue  # half written
+            return urls[0]
+        time.sleep(0.01)
+    raise ProgramFailedError("nats-server wrote no ports file within 10 s")
 
 
 async def serve(url: str) -> None:

@@ -55,9 +55,10 @@ def shell(options: Options, context: click.Context, program: str | None) -> None
 
 def _converse(console: Console, options: Options, gateway: str) -> None:
     from microlite.cli.prompt.history import editing
+    from microlite.cli.prompt.interrupts import prompt_interrupts
 
     console.refresh()
-    with editing(console, options.home):
+    with editing(console, options.home), prompt_interrupts():
         console.interact(f"microlite {__version__}, gateway {gateway}\n{_example(console)}", exitmsg="")
 
 

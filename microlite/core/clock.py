@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import os
 import random
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, lower case
+_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, lower case
+_PAIRS: Final = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
 
 
 class Timer(Protocol):
@@ -53,8 +55,49 @@ class Clock(Protocol):
 
 def encode_id(milliseconds: int, noise: int) -> str:
     """A ULID (https://github.com/ulid/spec) in lower case: 48 bits of time, 80 bits of noise."""
-    value = (milliseconds & (2**48 - 1)) << 80 | noise & (2**80 - 1)
-    return "".join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))
+    return _encode_time(milliseconds & (2**48 - 1)) + _encode_noise(noise & (2**80 - 1))
+
+
+def _encode_time(milliseconds: int) -> str:
+    return "".join([_PAIRS[milliseconds >> shift & 1023] for shift in (40, 30, 20, 10, 0)])
+
+
+def _encode_noise(noise: int) -> str:
+    return "".join([_PAIRS[noise >> shift & 1023] for shift in (70, 60, 50, 40, 30, 20, 10, 0)])
+
+
+_AT_A_TIME: Final = 256
+
+
+class _Ids:
+    """Makes ids, in any thread. The system is asked for the noise of many at a time: to ask it costs more than the rest."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew: two processes that were one must not make the same ids."""
+        self._noise: list[int] = []
+        self._time = (-1, "")
+
+    def make(self, milliseconds: int) -> str:
+        """A new id."""
+        try:
+            noise = self._noise.pop()  # each number goes to one thread
+        except IndexError:
+            fresh = os.urandom(10 * _AT_A_TIME)
+            self._noise = [int.from_bytes(fresh[place : place + 10]) for place in range(10, len(fresh), 10)]
+            noise = int.from_bytes(fresh[:10])
+        known, text = self._time
+        if known != milliseconds:
+            text = _encode_time(milliseconds)
+            self._time = (milliseconds, text)
+        return text + _encode_noise(noise)
+
+
+_ids: Final = _Ids()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_ids.forget)
 
 
 class SystemClock:
@@ -63,9 +106,6 @@ class SystemClock:
     now = staticmethod(time.time)
     monotonic = staticmethod(time.monotonic)
     random = staticmethod(random.random)
-
-    def __init__(self) -> None:
-        self._random = random.SystemRandom()
 
     def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
         """See `Clock.call_later`."""
@@ -77,7 +117,7 @@ class SystemClock:
 
     def new_id(self) -> str:
         """See `Clock.new_id`."""
-        return encode_id(int(time.time() * 1000), self._random.getrandbits(80))
+        return _ids.make(int(time.time() * 1000))
 
 
 class ManualClock:

@@ -202,6 +202,29 @@ def test_ctrl_c_cancels_what_runs_and_the_line_that_is_typed(prompt: Terminal) -
     prompt.expect("\\['well done'\\]\n>>> $")
 
 
+@pytest.mark.parametrize(
+    ("typed", "seen"),
+    [("half a line", "half a line"), ("if print('begun') is None: await shop_2.wait()\n\n", "\nbegun\n")],
+)
+def test_ctrl_c_is_acted_on_though_another_thread_gets_it(
+    prompt: Terminal, tmp_path: Path, typed: str, seen: str
+) -> None:
+    """A wait in C ends only for a signal that comes to its thread, and not before the wait; only Python's handler comes."""
+    os.mkfifo(tmp_path / "ctrl-c")
+    for line in (
+        "import signal, threading; key = open('ctrl-c', 'r+b', buffering=0)",
+        "def get(): key.read(1); signal.pthread_kill(threading.get_ident(), signal.SIGINT)",
+        "",
+        "threading.Thread(target=get, daemon=True).start()",
+    ):
+        prompt.press(f"{line}\n")
+        prompt.expect(r"(>>>|\.\.\.) $")
+    prompt.press(typed)
+    prompt.expect(seen)
+    (tmp_path / "ctrl-c").write_bytes(b"c")
+    prompt.expect("KeyboardInterrupt\n>>> $")
+
+
 def test_what_was_begun_goes_on_while_the_next_line_is_typed(prompt: Terminal) -> None:
     prompt.press("import asyncio; done = []\n")
     prompt.expect(">>> $")

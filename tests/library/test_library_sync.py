@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,6 +14,7 @@ import pytest
 import microlite
 from microlite import Context, Service, errors
 from microlite.core.library.bridge import Bridge
+from microlite.core.library.loop_thread import LoopThread
 from microlite.core.rpc.sockets import private_folder
 
 if TYPE_CHECKING:
@@ -200,3 +202,26 @@ async def test_without_a_platform_it_says_what_to_do(tmp_path: Path) -> None:
             pass
     with pytest.raises(errors.ServiceUnavailable), microlite.connect(tmp_path / "home"):
         pass
+
+
+def test_a_signal_that_another_thread_gets_ends_the_wait_for_a_coroutine() -> None:
+    """The system may hand Ctrl-C to any thread, and only the one that waits can act on it."""
+
+    class Interrupted(Exception):
+        pass
+
+    def interrupt(*_: object) -> None:
+        raise Interrupted
+
+    async def wait() -> None:
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+        await asyncio.Event().wait()
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    thread = LoopThread().start()
+    try:
+        with pytest.raises(Interrupted):
+            thread.run(wait())
+    finally:
+        thread.stop()
+        signal.signal(signal.SIGUSR1, before)

@@ -6,12 +6,18 @@ import asyncio
 import concurrent.futures
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from microlite.core import errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+T = TypeVar("T")
+
+_TURN: Final = 0.5
+"""Seconds of a wait after which Python can run the handlers of signals. A signal that comes just before the wait begins, or
+that the system hands to another thread, does not end it: Ctrl-C would be lost."""
 
 
 class Waits:
@@ -110,7 +116,7 @@ class Bridge:
         future = asyncio.run_coroutine_threadsafe(_run(function, args, kwargs), self._loop)
         self._waits.add(future)
         try:
-            return future.result()
+            return wait_for(future)
         except concurrent.futures.CancelledError:
             raise errors.Canceled("the call that this was done for was given up") from None
         except BaseException:
@@ -124,3 +130,13 @@ async def _run(function: Callable[..., Any], args: tuple[object, ...], kwargs: d
     value = function(*args, **kwargs)
     # A task is given back as it is: what runs beside its maker is not waited for.
     return await value if inspect.isawaitable(value) and not asyncio.isfuture(value) else value
+
+
+def wait_for(future: concurrent.futures.Future[T]) -> T:
+    """Wait in a thread until another one has finished this; return or raise what came of it. Ctrl-C ends the wait."""
+    while True:
+        try:
+            return future.result(_TURN)
+        except TimeoutError:
+            if future.done():  # then it is its own, or it was finished just now
+                return future.result()

@@ -6,6 +6,8 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from microlite.core.library.bridge import wait_for
+
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
@@ -32,7 +34,7 @@ class LoopThread:
         """Run a coroutine on the loop and return what it gives, or raise what it raises."""
         future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
         try:
-            return future.result()
+            return wait_for(future)
         except BaseException:
             future.cancel()  # interrupted, perhaps: it must not go on by itself
             raise
