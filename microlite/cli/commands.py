@@ -28,6 +28,9 @@ COMMANDS: Final = {
     "services": Entry("services:services", "List the services that can be called."),
     "describe": Entry("describe:describe", "Show the endpoints of a service with their fields."),
     "openapi": Entry("openapi:openapi", "Print the OpenAPI document of services, for generators and other tools."),
+    "asyncapi": Entry(
+        "asyncapi:asyncapi", "Print the AsyncAPI document of services: which messages and events they take."
+    ),
     "call": Entry("call:call", "Call an endpoint with a JSON document."),
     "stream": Entry("call:stream", "Call an endpoint and print each message of its stream."),
     "config": Entry("config:config", "Settings that services follow while they run; secrets and history."),

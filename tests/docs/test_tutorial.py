@@ -25,6 +25,7 @@ PAGES = (
     "docs/howto/explore-in-a-shell.md",
     "docs/howto/keep-blobs.md",
     "docs/howto/keep-records.md",
+    "docs/howto/look-after-events.md",
     "docs/howto/openapi.md",
     "docs/howto/run-any-http-program.md",
     "docs/howto/run-at-times.md",

@@ -43,13 +43,13 @@ COMMANDS: Final = frozenset(
             "stream",
         ),
         *("publish", "login", "logout", "user", "env", "web", "restore", "doctor", "version", "shell"),
-        *("cache", "init", "completion", "help", "test", "openapi"),
+        *("cache", "init", "completion", "help", "test", "openapi", "asyncapi"),
     }
 )
 """Words of the command line: a service of such a name could not be called there."""
 
 PLATFORM_PATHS: Final = frozenset(
-    {"healthz", "readyz", "metrics", "openapi.json", ".well-known", "api", "rpc", "static"}
+    {"healthz", "readyz", "metrics", "openapi.json", "asyncapi.json", ".well-known", "api", "rpc", "static"}
 )
 """First segments of paths that the gateway answers itself."""
 
