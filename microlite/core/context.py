@@ -8,6 +8,8 @@ from typing import Final
 
 import msgspec
 
+from microlite.core import errors
+
 TRACEPARENT: Final = "traceparent"
 """The metadata key of the trace (https://www.w3.org/TR/trace-context/)."""
 
@@ -46,6 +48,29 @@ class Origin(msgspec.Struct, frozen=True):
     namespace: str
     service: str = ""
     account: str = ""
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """An error as a part of an answer, where others of the same call succeeded.
+
+    Attributes:
+        code: as of HTTP.
+        status: the name of the code.
+        detail: what was wrong, where, and what to do.
+    """
+
+    code: int
+    status: str
+    detail: str
+
+    @classmethod
+    def of(cls, error: errors.Error) -> Failure:
+        """The error as data."""
+        return cls(error.code, error.status, error.detail)
+
+    def restore(self) -> errors.Error:
+        """The error to be raised."""
+        return errors.restore(self.code, self.status, self.detail)
 
 
 class Trace(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from microlite.core import errors
+from microlite.core.context import Failure
 from microlite.core.description.structs import Schema
 
 T = TypeVar("T")
@@ -102,6 +103,24 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
     position: int = 0
     duplicate: bool = False
     quarantined: bool = False
+
+
+class PublishOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one of several events that were published each for itself.
+
+    Attributes:
+        published: the event, if it is on disk.
+        error: why it is not.
+    """
+
+    published: Published | None = None
+    error: Failure | None = None
+
+    def failure(self) -> errors.Error:
+        """The error as what the publisher of this event alone would have got."""
+        if self.error is None:
+            return errors.InternalServerError("the platform said nothing about the event")
+        return self.error.restore()
 
 
 class Event(msgspec.Struct, Generic[T], frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from microlite.core.events.api import (
     GroupSettings,
     Publish,
     Published,
+    PublishOutcome,
     TopicStatus,
     check_topic,
 )
@@ -119,6 +120,13 @@ class Events:
         """Publish events, all or none; see the endpoint."""
         await self.topics.use(origin.namespace)
         return await self._publisher.publish(origin, changes, asked)
+
+    async def publish_each(
+        self, origin: Origin, changes: list[Publish], asked: Encoding = Encoding.MSGPACK
+    ) -> list[PublishOutcome]:
+        """Publish events, each for itself; see the endpoint."""
+        await self.topics.use(origin.namespace)
+        return await self._publisher.publish_each(origin, changes, asked)
 
     # -- consuming -----------------------------------------------------------------------------------------------------
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from microlite.core import errors
+from microlite.core.context import Failure
 from microlite.core.description.structs import Encoding
 from microlite.core.engine.api import Append, Batch, Presence, Put
 from microlite.core.events import records
-from microlite.core.events.api import DEDUPLICATION, MAX_EVENTS, Misfits, Publish, Published
+from microlite.core.events.api import DEDUPLICATION, MAX_EVENTS, Misfits, Publish, Published, PublishOutcome
 from microlite.core.events.envelope import encode_envelope, make_envelope
 from microlite.core.events.records import DEAD, DELAYED, ONCE, stream_of
 
@@ -102,6 +103,49 @@ class Publisher:
             except errors.Conflict:
                 continue  # somebody else published under one of the de-duplication ids: now it is there to be found
             return _with_positions(published, operations, committed.positions)
+
+    async def publish_each(
+        self, origin: Origin, changes: Sequence[Publish], asked: Encoding = Encoding.MSGPACK
+    ) -> list[PublishOutcome]:
+        """Publish events, each for itself, and return when all that can be are on disk."""
+        if len(changes) > MAX_EVENTS:
+            raise errors.BadRequest(f"batch: at most {MAX_EVENTS} events at a time, not {len(changes)}")
+        outcomes: list[PublishOutcome | None] = [None] * len(changes)
+        plain: list[tuple[int, Published]] = []
+        appends: list[Operation] = []
+        others: list[int] = []
+        for number, change in enumerate(changes):
+            if change.deduplication_id:
+                others.append(number)  # it may meet another of the same id
+                continue
+            try:
+                planned, result = await self.plan(origin, change, asked)
+            except errors.Error as error:
+                outcomes[number] = PublishOutcome(error=Failure.of(error))
+                continue
+            if type(planned[0]) is Append:
+                plain.append((number, result))
+                appends += planned
+            else:
+                others.append(number)
+        # Appends expect nothing of anybody, so that they can only be refused together: by a disk that is full, say.
+        if appends:
+            try:
+                positions = (await self._engine.commit(Batch(origin.namespace, tuple(appends)))).positions
+            except errors.Error as error:
+                for number, _ in plain:
+                    outcomes[number] = PublishOutcome(error=Failure.of(error))
+            else:
+                for (number, result), position in zip(plain, positions, strict=True):
+                    outcomes[number] = PublishOutcome(
+                        published=Published(id=result.id, topic=result.topic, position=position)
+                    )
+        for number in others:
+            try:
+                outcomes[number] = PublishOutcome(published=(await self.publish(origin, [changes[number]], asked))[0])
+            except errors.Error as error:
+                outcomes[number] = PublishOutcome(error=Failure.of(error))
+        return [outcome for outcome in outcomes if outcome is not None]
 
 
 def _with_positions(

@@ -17,6 +17,7 @@ from microlite.core.events.api import (
     GroupStatus,
     Publish,
     Published,
+    PublishOutcome,
     TopicSettings,
     TopicStatus,
 )
@@ -86,6 +87,17 @@ def _add_publishing(service: Service, events: Events) -> None:
             batch: at most 500, as `publish` takes them, each with `"type": "publish"`; 4 MiB together.
         """
         return await events.publish(ctx.origin, batch, ctx.asked)
+
+    @service.endpoint(role=Role.ACCOUNT)
+    async def publish_each(ctx: Context, batch: list[Publish]) -> list[PublishOutcome]:
+        """Put several events at the end of their topics, each for itself: what is wrong with one does not stop the others.
+
+        Those that have nothing to wait for stay in their order.
+
+        Args:
+            batch: at most 500, as `publish` takes them, each with `"type": "publish"`; 4 MiB together.
+        """
+        return await events.publish_each(ctx.origin, batch, ctx.asked)
 
 
 def _add_consuming(service: Service, events: Events) -> None:

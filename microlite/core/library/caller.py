@@ -18,6 +18,7 @@ from microlite.core.rpc.call import DEFAULT_TIMEOUT, StreamCall, UnaryCall
 from microlite.core.rpc.frames import INITIAL_CREDIT
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Coroutine, Mapping
 
     from microlite.core.library.state.broker import Broker
@@ -230,6 +231,15 @@ class Caller:
         from microlite.core.library.state.config import Config  # loaded by those who use it
 
         return Config(self)
+
+    def terms(self) -> tuple[Transport, asyncio.AbstractEventLoop, tuple[object, ...], object]:
+        """On what terms calls are made here: transport, loop, and what is the same for callers whose calls may be joined.
+
+        The last is what the terms name by its identity, so that it has to be kept for as long as they are.
+        """
+        metadata = self._outgoing()
+        terms = (id(metadata), self._namespace, self._expires, self._timeout)
+        return self._transport, self._transport.loop, terms, metadata
 
     @property
     def sync(self) -> Any:

@@ -16,6 +16,7 @@ from microlite.core.description.schema import type_schema
 from microlite.core.events import api
 from microlite.core.events.api import Event, Misfits, Published, Retention
 from microlite.core.library.state import values
+from microlite.core.library.state.joining import MOST_BYTES, join
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -41,6 +42,7 @@ LONGEST: Final = 5.0
 _read_event: Final = msgspec.msgpack.Decoder(Event[msgspec.Raw]).decode
 _read_events: Final = msgspec.msgpack.Decoder(list[Event[msgspec.Raw]]).decode
 _read_published: Final = msgspec.msgpack.Decoder(Published).decode
+_read_outcomes: Final = msgspec.msgpack.Decoder(list[api.PublishOutcome]).decode
 _read_published_list: Final = msgspec.msgpack.Decoder(list[Published]).decode
 
 
@@ -140,17 +142,29 @@ class Events:
             Unprocessable: the payload does not fit the topic's schema.
             PayloadTooLarge: it has more than about 1 MiB.
         """
+        encoded = encode_msgpack(payload)
         event = self.event(
             topic,
-            payload,
+            msgspec.Raw(encoded),
             key=key,
             metadata=metadata,
             timestamp=timestamp,
             delay=delay,
             deduplication_id=deduplication_id,
         )
+        if len(encoded) > MOST_BYTES:
+            return await self._publish_alone(event)
+        return await join(
+            self._caller, "events.publish", event, len(encoded), self._publish_alone, self._publish_together
+        )
+
+    async def _publish_alone(self, event: api.Publish) -> Published:
         fields = {name: getattr(event, name) for name in event.__struct_fields__}
         return _read_published(await self._call("publish", fields))
+
+    async def _publish_together(self, events: list[api.Publish]) -> list[Published | errors.Error]:
+        outcomes = _read_outcomes(await self._call("publish-each", {"batch": events}))
+        return [outcome.published or outcome.failure() for outcome in outcomes]
 
     @staticmethod
     def event(
