@@ -129,4 +129,3 @@ async def test_the_page_fits_the_window(scheme: Scheme, width: int, m: Caller, e
     await browsing.open("/store/blobs")
     overflow = await browsing.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     assert overflow <= 0
-    await browsing.page.screenshot(path=f"/tmp/blobs-{scheme}-{width}.png")

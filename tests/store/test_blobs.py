@@ -334,3 +334,21 @@ async def test_all_uploads_together_commit_a_mebibyte_at_a_time(engine: SQLiteEn
     async with Blobs(watched, clock) as blobs:  # type: ignore[arg-type]  # stands in for an engine
         await asyncio.gather(*(blobs.write(ANN, f"x{number}", pieces(LARGE, 1 << 22)) for number in range(4)))
     assert (1 << 20) <= watched.most <= (1 << 20) + 4_096
+
+
+async def test_uploads_are_bounded(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("microlite.core.store.blobs.MAX_UPLOADS", 1)
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        begun.set()
+        await go.wait()
+        yield SMALL
+
+    writing = asyncio.create_task(blobs.write(ANN, "x", slow()))
+    await begun.wait()
+    with pytest.raises(errors.TooManyRequests):
+        await blobs.write(ANN, "y", pieces(SMALL))
+    go.set()
+    await writing
+    await blobs.write(ANN, "y", pieces(SMALL))
