@@ -10,13 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import (
+    backup,
     cli_start,
+    config_change,
     events,
     gateway,
     harness_start,
     memory,
     reload,
     report,
+    scale,
     server_start,
     service_call,
     store,
@@ -35,7 +38,10 @@ ROWS: dict[str, Row] = {
     "server_start": server_start.run,
     "harness_start": harness_start.run,
     "reload": reload.run,
+    "config_change": config_change.run,
     "memory": memory.run,
+    "backup": backup.run,
+    "scale": scale.run,
 }
 
 _WITH_PEERS = ("gateway", "service_call", "events")

@@ -57,6 +57,12 @@ VARIABLES: Final = (
         "Where the one file unpacks itself.",
         "`$XDG_CACHE_HOME/microlite`, `~/.cache/microlite`",
     ),
+    (
+        "MICROLITE_CONFIG_…",
+        "user",
+        "A setting of the configuration: `MICROLITE_CONFIG_LIMITS__MAX` is `limits.max`, of the platform or of a node.",
+        "",
+    ),
     ("MICROLITE_DEBUG", "user", "`1` shows the traceback of an error that a command did not expect.", ""),
     ("NO_COLOR", "user", "Set to anything, commands print without colours.", ""),
     ("PORT", "platform", "The port on which a program that is run by a command has to listen.", ""),

@@ -37,7 +37,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 LIMIT = 80_000_000
 """The most bytes the file may have."""
-START = ("folder", "start", "unpack", "cleaning")
+START = ("folder", "tree", "start", "unpack", "cleaning")
 """Modules of microlite/onefile that run before anything is unpacked."""
 TEXTS = {"": "usage", "--help": "help", "-h": "help", "--version": "version"}
 """Command lines answered from a text made at build time."""

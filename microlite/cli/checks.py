@@ -15,7 +15,6 @@ from microlite.cli.checks_platform import check_home, check_platform, check_sock
 from microlite.cli.checks_ports import check_ports
 from microlite.cli.checks_state import check_database, check_leftovers
 from microlite.cli.finding import Finding, broken, ok, warning
-from microlite.core.settings import DATABASE
 from microlite.onefile.cleaning import survey
 from microlite.onefile.folder import candidates
 
@@ -59,7 +58,7 @@ def run_checks(options: Options, port: int) -> list[Finding]:
         ("ports", lambda: check_ports(options, port)),
         ("sockets", lambda: check_sockets(home)),
         ("leftovers", lambda: check_leftovers(options)),
-        ("database", lambda: check_database(home / DATABASE)),
+        ("database", lambda: check_database(options)),
         ("open files", check_files),
         ("watches", check_watches),
         ("uvloop", check_loop),

@@ -28,6 +28,9 @@ COMMANDS: Final = {
     "services": Entry("services:services", "List the services that can be called."),
     "describe": Entry("describe:describe", "Show the endpoints of a service with their fields."),
     "openapi": Entry("openapi:openapi", "Print the OpenAPI document of services, for generators and other tools."),
+    "asyncapi": Entry(
+        "asyncapi:asyncapi", "Print the AsyncAPI document of services: which messages and events they take."
+    ),
     "call": Entry("call:call", "Call an endpoint with a JSON document."),
     "stream": Entry("call:stream", "Call an endpoint and print each message of its stream."),
     "config": Entry("config:config", "Settings that services follow while they run; secrets and history."),
@@ -42,6 +45,8 @@ COMMANDS: Final = {
     "store": Entry("store:store", "Read and change the records that services keep."),
     "web": Entry("web:web", "Open the dashboard in a browser, logged in."),
     "test": Entry("test:test", "Run the tests of a project with pytest."),
+    "backup": Entry("backup:backup", "Back up everything that the platform keeps, while it runs or not."),
+    "restore": Entry("restore:restore", "Put a backup into an empty home."),
     "user": Entry("user:user", "Look after what is set for you, on this machine."),
     "doctor": Entry("doctor:doctor", "Find out what is wrong here, and how to mend it."),
     "version": Entry("version:version", "Print the version."),

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from microlite.cli.completes import completes
-from microlite.cli.config_text import entry_rows, explained_lines, plain, rendered, update_lines
+from microlite.cli.config_text import entry_rows, explained_lines, for_terminal, plain, rendered, update_lines
 from microlite.cli.failure import CommandError
 from microlite.cli.link import connect
 from microlite.cli.options import Options, output_option
@@ -66,7 +66,9 @@ def get(options: Options, key: str | None, secret: bool, everything: bool, expla
     if output == "json":
         print_json(value)
     else:
-        click.echo(plain(value))
+        text = plain(value)
+        # Exactly as it is for a program, which `color` says; for a person without what a terminal would obey.
+        click.echo(for_terminal(text) if sys.stdout.isatty() else text, color=True)
 
 
 @config.command("set")

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
+_UNSEEN: Final = re.compile("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""What JSON leaves as it is, and a terminal does not show but obeys."""
+_COMMANDS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _WIDEST: Final = 60
 """Characters of a value in a table."""
 
@@ -30,7 +33,13 @@ def plain(value: Any, *, quoted: bool = False) -> str:
     if isinstance(value, str) and not quoted:
         return value
     encoded = msgspec.json.encode(value)
-    return (msgspec.json.format(encoded, indent=2) if isinstance(value, dict) and not quoted else encoded).decode()
+    text = (msgspec.json.format(encoded, indent=2) if isinstance(value, dict) and not quoted else encoded).decode()
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def for_terminal(text: str) -> str:
+    """Text that somebody has set, without what a terminal would obey instead of showing it."""
+    return _COMMANDS.sub("\ufffd", text)
 
 
 def explained_lines(found: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -59,7 +59,7 @@ def write(
     revision: int | None,
     database: str,
 ) -> None:
-    """Write FILE, or with - what comes from stdin, as the blob NAME. It is on disk when this returns, or not at all."""
+    """Write FILE, or with - what comes from stdin, as the blob NAME. All of it is on disk when this returns, or none."""
     if absent and revision is not None:
         raise click.UsageError("give --absent or --revision, not both: each says what must be there")
     fields: dict[str, Any] = {

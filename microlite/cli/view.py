@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import deque
 from typing import TYPE_CHECKING, Final
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 _COLOURS: Final = ("cyan", "magenta", "blue", "yellow", "green", "bright_cyan", "bright_magenta", "bright_blue")
 _REMEMBERED: Final = 200
 """Lines of a service that are remembered, so that a failure does not print again what stands just above it."""
+
+_DECLARATION: Final = re.compile(r"DeclarationError: .*?:\d+\): (?P<what>.+)")
+_RECOGNISED: Final = 120
+"""Characters by which a sentence is known again."""
 
 _STATES: Final = {
     State.DRAINING: "stopping",
@@ -52,6 +57,8 @@ class View:
         self._said: dict[str, deque[str]] = {}
         self._foretold: dict[str, list[str]] = {}
         self._attempts: dict[str, Attempt] = {}
+        self._held: dict[str, str] = {}
+        """By service, the sentence of a declaration that cannot be, which its failure most likely says again."""
         self._terminal = sys.stdout.isatty()
         self.services: list[str] = []
 
@@ -91,13 +98,24 @@ class View:
             return
         self._said[name].append(text)
         for ready in self._attempts[name].wrote(text, line.text):
-            self._print(name, ready)
+            self._release(name)
+            if _DECLARATION.match(strip_ansi(ready)):
+                self._held[name] = ready
+            else:
+                self._print(name, ready)
+
+    def _release(self, name: str, failure: str = "") -> None:
+        """Print the sentence that was held back, but where the failure has it."""
+        held = self._held.pop(name, "")
+        if held and not _tells(failure, held):
+            self._print(name, held)
 
     def _state(self, happening: Happening) -> None:
         name, state = happening.service, happening.state
         if state is State.DEBUGGING:
             state = State.RUNNING  # it serves; where its debugger is, the node says by itself
         if state in (State.RUNNING, State.STOPPED):
+            self._release(name)
             for text in self._attempts[name].over():
                 self._print(name, text)
         if state is State.RUNNING:
@@ -134,15 +152,18 @@ class View:
         lines = [strip_ansi(text) for text in happening.lines]
         unsaid = [text for text in lines if text not in self._said[name]]
         if self._attempts[name].failed_alike(unsaid):
+            self._release(name, happening.text)
             self._print(name, f"failed again: {happening.text}", fg="red")
             self._forget(name)
             self._foretold[name] = unsaid
             return
         for text in self._attempts[name].failed(unsaid):
             self._print(name, text)
+        self._release(name, happening.text)
         self._print(name, f"failed: {happening.text}", fg="red", bold=True)
         for text in unsaid:
-            self._print(name, text, fg="red")
+            if not _tells(happening.text, text):
+                self._print(name, text, fg="red")
         self._forget(name)
         self._foretold[name] = unsaid
 
@@ -159,6 +180,12 @@ class View:
 
     def _colour(self, name: str) -> str:
         return _COLOURS[self.services.index(name) % len(_COLOURS)]
+
+
+def _tells(failure: str, line: str) -> bool:
+    """Whether the sentence about a failure says what a line of the log does, which has longer paths and may be cut less."""
+    declared = _DECLARATION.match(strip_ansi(line))
+    return declared is not None and bool(failure) and declared["what"][:_RECOGNISED] in failure
 
 
 def _program_url(gateway: str, name: str) -> str:

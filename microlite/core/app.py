@@ -150,7 +150,7 @@ class Platform:
         )
         self.runtime = Runtime(self.engine, machinery, watcher, group)
         self.configuration, self.configuration_views = await assemble_configuration(
-            self.engine, self.registry, clock, self.options, os.environ, watcher, group
+            self.engine, self.registry, clock, self.options, os.environ, watcher, self.runtime, group, stack
         )
         self.scheduler = Scheduler(self.engine, clock, Reach(self.membership, self.router, self.registry))
         stack.push_async_callback(self.scheduler.close)
@@ -247,6 +247,7 @@ class Platform:
         parts = Parts(
             links=self.links,
             dashboard=self.dashboard_url,
+            backups=self.engine,
             configuration=self.configuration,
             configuration_views=self.configuration_views,
             broker=Broker(self.engine, self.membership, self.clock),

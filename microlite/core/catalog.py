@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from microlite.core.auth.service import auth_service
+from microlite.core.backup.service import backup_service
 from microlite.core.broker.service import broker_service
 from microlite.core.config.service import config_service
 from microlite.core.events.service import events_service
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from microlite.core.auth.one_time_links import OneTimeLinks
+    from microlite.core.backup.making import Source
     from microlite.core.broker.broker import Broker
     from microlite.core.config.configuration import Configuration
     from microlite.core.config.view import Views
@@ -43,6 +45,7 @@ class Parts:
         *,
         links: OneTimeLinks,
         dashboard: str,
+        backups: Source,
         broker: Broker,
         configuration: Configuration,
         configuration_views: Views,
@@ -59,6 +62,7 @@ class Parts:
     ) -> None:
         self.links = links
         self.dashboard = dashboard
+        self.backups = backups
         self.broker = broker
         self.configuration = configuration
         self.configuration_views = configuration_views
@@ -76,6 +80,7 @@ class Parts:
 
 CATALOG: Final[tuple[Callable[[Parts], Service], ...]] = (
     lambda parts: auth_service(parts.links, parts.dashboard),
+    lambda parts: backup_service(parts.backups),
     lambda parts: broker_service(parts.broker),
     lambda parts: config_service(parts.configuration, parts.configuration_views),
     lambda parts: events_service(parts.events),

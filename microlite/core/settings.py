@@ -9,6 +9,9 @@ import msgspec
 DATABASE = "microlite.db"
 """The file in a home that holds the platform's state. A folder with this file is the home of a platform."""
 
+CONFIG_KEYS = "config.keys"
+"""The file in a home with the keys of the configuration's secrets, which are in no backup of the database."""
+
 DEFAULT_PORT = 8080
 """The gateway's port where nobody names one."""
 

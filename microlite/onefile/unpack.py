@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from .cleaning import SPARED, locked, remove_leftovers, remove_unused
 from .folder import LIBRARY, CacheError, choose
-from .start import boot, hold, settled
+from .tree import boot, hold, settled
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from microlite import errors
+from microlite import Context, Message, Service, errors
 from microlite.core.broker.headers import headers_of
 from microlite.testing import RunningPlatform
 
@@ -68,7 +68,13 @@ async def test_http_publishes_and_subscribes_with_the_requests_headers(
     message = json.loads(line.removeprefix(b"data: "))
     trace = message["headers"].pop("traceparent")
     assert trace.startswith("00-")
-    assert message == {"topic": "prices.eur", "value": {"amount": 1.5}, "headers": {"x-tenant": "a"}, "dropped": 0}
+    assert message == {
+        "topic": "prices.eur",
+        "value": {"amount": 1.5},
+        "headers": {"x-tenant": "a"},
+        "dropped": 0,
+        "json": True,
+    }
 
 
 async def test_nobody_without_an_account_publishes_or_hears(platform: RunningPlatform) -> None:
@@ -154,3 +160,38 @@ def test_headers_are_the_metadata_without_what_is_about_http_and_are_bounded() -
         headers_of({str(number): "" for number in range(65)}, {})
     with pytest.raises(errors.BadRequest, match="characters together"):
         headers_of({"a": "x" * 20_000}, {})
+
+
+async def test_what_is_published_as_json_comes_as_the_types_of_the_handler(platform: RunningPlatform) -> None:
+    service = Service("shop")
+    heard: list[object] = []
+
+    @service.subscribe("t")
+    async def on_value(value: dict[int, bytes]) -> None:
+        heard.append(value)
+
+    @service.subscribe("t")
+    async def on_message(message: Message[dict[int, bytes]]) -> None:
+        heard.append(message.value)
+
+    @service.endpoint
+    async def listen(ctx: Context) -> int:
+        async for message in ctx.broker.subscribe("t", dict[int, bytes]):
+            heard.append(message.value)
+            return len(message.headers)
+        return 0
+
+    await platform.serve(service)
+    listening = asyncio.ensure_future(platform.call("shop.listen"))
+    await subscribed(platform, 3)
+    assert (await post(platform, "/broker/publish", {"topic": "t", "value": {"1": "aGVsbG8="}}))[1] == {
+        "subscribers": 3
+    }
+    assert await listening == 1  # the trace, and nothing of our own
+    while len(heard) < 3:
+        await asyncio.sleep(0)
+    assert heard == [{1: b"hello"}] * 3
+    await platform.call("broker.publish", topic="t", value={1: b"again"})
+    while len(heard) < 5:
+        await asyncio.sleep(0)
+    assert heard[3:] == [{1: b"again"}] * 2

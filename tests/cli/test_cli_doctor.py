@@ -19,6 +19,7 @@ from types import SimpleNamespace
 import pytest
 
 from microlite.cli import checks
+from microlite.core.engine import migrations
 from tests.cli.conftest import Microlite
 from tests.cli.stand_in import StandIn
 
@@ -200,7 +201,18 @@ def test_a_damaged_database_is_found(microlite: Microlite, home: Path, port: int
     path.write_bytes(content)
     found = findings(microlite, port, 1)["database"]
     assert "is damaged" in found["detail"]
-    assert found["mend"] == f"mv {path} {path}.broken"
+    aside = home / "damaged"
+    assert found["mend"] == f"mkdir -p {aside} && mv {path}* {aside} && microlite restore BACKUP"
+    # What mends it does mend it.
+    backup = home.parent / "backup.db"
+    with sqlite3.connect(backup) as database:
+        database.executescript((migrations.FOLDER / "0001_records.sql").read_text())
+        database.executescript("PRAGMA user_version = 1; PRAGMA application_id = 0x6D6C6974")
+    database.close()
+    restore = f"{sys.executable} -m microlite --home {home} restore {backup}"
+    mend = found["mend"].replace("microlite restore BACKUP", restore)
+    subprocess.run(mend, shell=True, check=True)
+    assert findings(microlite, port, 0)["database"]["verdict"] == "ok"
 
 
 def test_a_database_of_a_newer_version_is_found(microlite: Microlite, home: Path, port: int) -> None:

@@ -197,7 +197,7 @@ LISTS_NOTHING = {
     *("config set", "config del", "config rollback", "config export", "config import"),
     *("store write", "store delete", "store export", "store import"),
     *("store blobs delete", "store blobs read", "store blobs write"),
-    *("openapi", "user config set", "user config delete"),
+    *("openapi", "asyncapi", "user config set", "user config delete"),
     *(f"schedules {name}" for name in ("add", "pause", "resume", "remove", "run")),
     *("broker unsubscribe", "events ack", "events nack", "events topics create", "events topics delete"),
     *("events groups delete", "events groups lag", "events groups reset", "events groups settings"),

@@ -96,6 +96,31 @@ def test_a_session_shows_urls_logs_reloads_and_failures(microlite: Microlite, en
     ]
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_a_declaration_that_cannot_be_is_told_once(
+    microlite: Microlite, ended: StandIn, greeter: str, late: bool
+) -> None:
+    """Whether the log's line comes before the failure or after it. One that no failure tells stays a line."""
+    said = "hello (/srv/greeter/main.py:5): every: '10 minutes' is no duration: write a number with a unit"
+    lines = [wrote("    @greeter.every(...)", Stream.STDERR), wrote(f"DeclarationError: {said}", Stream.STDERR)]
+    failed = happening(
+        Topic.FAILED,
+        text=f"{said.replace('/srv/greeter/', '')}; the next change tries again",
+        lines=tuple(one.line.text for one in lines if one.line is not None),
+    )
+    ended.happenings = [
+        *([failed, *lines] if late else [*lines, failed]),
+        happening(Topic.STATE, state=State.ERROR),
+        wrote("DeclarationError: hello (main.py:1): this one is printed", Stream.STDERR),
+        wrote("by the program"),
+    ]
+    out = microlite("run", greeter).out
+    assert out.count("is no duration") == 1
+    assert "failed: hello (main.py:5): every" in out
+    assert out.count("@greeter.every(...)") == 1
+    assert "this one is printed" in out
+
+
 def test_the_line_to_try_has_what_the_endpoint_needs(microlite: Microlite, ended: StandIn, tmp_path: Path) -> None:
     ended.happenings = [happening(Topic.STATE, "orders", state=State.RUNNING)]
     line = microlite("run", str(tmp_path)).out.splitlines()[1]

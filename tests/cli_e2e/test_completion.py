@@ -243,3 +243,14 @@ def test_the_script_is_the_same_both_ways(microlite: Microlite, shell: str) -> N
     environment = {**os.environ, "_MICROLITE_COMPLETE": f"{shell}_source"}
     done = subprocess.run(PROGRAM, env=environment, capture_output=True, text=True, check=True)
     assert microlite("completion", shell) == (0, done.stdout, "")
+
+
+def test_schedules_and_what_they_call_are_offered(shop: Live) -> None:
+    shop.call("schedules", "add", "nightly", "shop-2.order", "--every", "1d")
+    try:
+        assert values("schedules pause n", shop) == ["nightly"]
+        assert values("schedules add x sho", shop) == ["shop-2."]
+        assert "shop-2.order" in values("schedules add x shop-2.o", shop)
+        assert values("schedules add x shop-2.w", shop) == ["shop-2.wait"]  # what streams cannot be scheduled
+    finally:
+        shop.call("schedules", "remove", "nightly")

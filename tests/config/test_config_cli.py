@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from microlite import Service
-from microlite.cli.config_text import rendered
+from microlite.cli.config_text import for_terminal, rendered
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,6 +127,16 @@ async def test_the_key_is_rotated(microlite: Microlite) -> None:
     await microlite("set", "a", "--secret-stdin", stdin="hush")
     assert "2 secret values are encrypted with the new key" in (await microlite("rotate-key")).out
     assert (await microlite("get", "-s", "a")).out == "hush\n"
+
+
+async def test_what_is_set_commands_no_terminal(microlite: Microlite, p: RunningPlatform) -> None:
+    """Escapes are shown as text in all that is not the bare value for a program."""
+    evil = "a\x1b[2J\x9b31m\u202eb"
+    await p.call("config.set", path="evil", value=evil)
+    for words in (("history",), ("diff", "0"), ("get", "--explain", "evil"), ("get", "--all")):
+        assert not set((await microlite(*words)).out) & set("\x1b\x9b\u202e"), words
+    assert (await microlite("get", "evil")).out == f"{evil}\n", "no terminal, no change"
+    assert for_terminal(evil) == "a\ufffd[2J\ufffd31m\ufffdb"
 
 
 def test_documents_read_back_in_each_format() -> None:

@@ -44,3 +44,11 @@ async def test_the_docs_are_dark_where_all_is(enter: Enter) -> None:
     await expect(browsing.page.locator(".opblock").first).to_be_visible()
     colour = "getComputedStyle(document.querySelector('#swagger .swagger-ui')).backgroundColor"
     assert await browsing.page.evaluate(colour) == "rgb(20, 23, 26)"
+
+
+async def test_both_documents_are_to_be_had(browsing: Browsing) -> None:
+    await browsing.open("/docs")
+    for name, member in (("OpenAPI", "openapi"), ("AsyncAPI", "asyncapi")):
+        path = await browsing.page.get_by_role("link", name=name, exact=True).get_attribute("href")
+        document = await (await browsing.page.request.get(f"{browsing.desk.url}{path}")).json()
+        assert document[member].startswith("3.")

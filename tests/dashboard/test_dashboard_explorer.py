@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -75,6 +78,54 @@ async def test_a_file_goes_with_its_name_and_type(browsing: Browsing, tmp_path: 
     await expect(browsing.field("document").locator(".bytes .hint")).to_have_text("4 bytes")
     await browsing.page.get_by_role("button", name="Send", exact=True).click()
     assert await _answer(browsing) == "cat.txt, text/plain, 4 bytes"
+
+
+async def test_a_file_that_is_still_being_read_is_waited_for(browsing: Browsing, tmp_path: Path) -> None:
+    """It is never sent empty, however quickly one clicks."""
+    await browsing.open("/explorer/shop/attach")
+    await browsing.page.evaluate(
+        """() => {
+            const read = FileReader.prototype.readAsDataURL;
+            FileReader.prototype.readAsDataURL = function (file) { window.release = () => read.call(this, file); };
+        }"""
+    )
+    (tmp_path / "cat.txt").write_bytes(b"1234")
+    await browsing.field("document").locator("input[type=file]").set_input_files(tmp_path / "cat.txt")
+    await browsing.page.get_by_role("button", name="Send", exact=True).click()
+    await expect(browsing.page.locator("#send")).to_be_disabled()
+    await expect(browsing.page.locator("#answer")).to_be_hidden()
+    await browsing.page.evaluate("window.release()")
+    assert await _answer(browsing) == "cat.txt, text/plain, 4 bytes"
+    await expect(browsing.page.locator("#send")).to_be_enabled()
+
+
+async def test_the_lines_for_a_terminal_name_the_file(desk: Desk, browsing: Browsing, tmp_path: Path) -> None:
+    """As one would type them, and they work."""
+    await browsing.open("/explorer/shop/create")
+    (tmp_path / "my cat.txt").write_bytes(b"12345")
+    await browsing.field("customer").get_by_role("textbox").fill("O'Neill")
+    await browsing.field("items").get_by_role("button", name="Add an item").click()
+    item = browsing.field("items").locator(".parts > li").first
+    await item.locator(".member", has_text="sku").locator("input[type=text]").first.fill("A")
+    await browsing.field("photo").locator("input[type=file]").set_input_files(tmp_path / "my cat.txt")
+    command = browsing.page.locator("#line-cli")
+    await expect(command).to_contain_text("--photo '@my cat.txt'")
+    await expect(browsing.page.locator("#line-curl")).to_contain_text("-F 'photo=@my cat.txt'")
+    environment = {**os.environ, "MICROLITE_HOME": str(desk.bench.home)}
+    for line in (
+        f"{sys.executable} -m {await command.inner_text()}",
+        await browsing.page.locator("#line-curl").inner_text(),
+    ):
+        done = await asyncio.create_subprocess_shell(
+            line, cwd=tmp_path, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
+        out, err = await done.communicate()
+        answer = json.loads(out or "null")
+        assert answer, err
+        assert (answer["customer"], answer["photo"], answer["items"][0]["sku"]) == ("O'Neill", 5, "A")
+    await browsing.page.get_by_role("tab", name="JSON").click()
+    await browsing.page.locator("#request").fill('{"customer": "Ann", "items": [], "photo": "YQ=="}')
+    await expect(command).to_contain_text("microlite call shop create")
 
 
 async def test_form_and_json_stay_in_step(browsing: Browsing) -> None:

@@ -38,6 +38,7 @@ async def test_a_node_that_dies_leaves_its_story(desk: Desk, browsing: Browsing)
         await browsing.open("/services/mortal")
         await browsing.live()
         node = (await desk.bench.status("mortal")).nodes[0]
+        assert node.pid
         os.kill(node.pid, signal.SIGKILL)
         await expect(browsing.page.locator(".story li")).to_contain_text("ended by SIGKILL")
         await expect(browsing.page.locator("tbody tr")).to_have_count(1)

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-import jsonschema  # type: ignore[import-untyped]  # it comes without types
+import jsonschema
 import msgspec
 import pytest
 from hypothesis import given

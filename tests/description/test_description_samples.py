@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # no stubs are installed
+from jsonschema import Draft202012Validator
 
 from microlite.core.description.samples import NoSample, sample
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from microlite.core.clock import ManualClock
-from microlite.core.engine.sqlite import SQLiteEngine
-from tests.engine.engine_parts import Faults, OpenEngine
+from tests.engine.engine_parts import ENGINES, Faults, OpenEngine
 
 
 @pytest.fixture
@@ -17,11 +16,10 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=ENGINES)
 def open_engine(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> OpenEngine:
-    """A further engine comes under the contract by one more parameter here."""
-    assert request.param == "sqlite"
-    return lambda: SQLiteEngine(tmp_path / "engine.db", clock)
+    """Opens the engine that is under the contract, again and again over the same folder."""
+    return lambda: ENGINES[request.param](tmp_path, clock)
 
 
 @pytest.fixture

@@ -5,10 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Final
 
 import apsw
 
+from microlite.core.clock import Clock
 from microlite.core.engine.api import Batch, Engine, Operation, Put
+from microlite.core.engine.sqlite import SQLiteEngine
+
+ENGINES: Final[dict[str, Callable[[Path, Clock], AbstractAsyncContextManager[Engine]]]] = {
+    "sqlite": lambda folder, clock: SQLiteEngine(folder / "engine.db", clock),
+}
+"""Opens each engine over what lies in a folder. One more comes under the whole contract by one more line here."""
 
 OpenEngine = Callable[[], AbstractAsyncContextManager[Engine]]
 """Opens an engine over what the same test has stored before."""

@@ -13,9 +13,9 @@ import pytest
 
 from microlite.core import errors
 from microlite.core.clock import ManualClock
-from microlite.core.engine import checkpoint, copying
+from microlite.core.engine import checkpoint, copy, reader
 from microlite.core.engine.api import Append, Put
-from microlite.core.engine.copying import Phase
+from microlite.core.engine.copy import Phase
 from microlite.core.engine.migrations import newest_version
 from microlite.core.engine.sqlite import SQLiteEngine
 from tests.engine.engine_parts import batch, commit, contents, fill
@@ -125,7 +125,7 @@ async def test_what_a_killed_process_left_goes_with_the_next_start(tmp_path: Pat
 async def test_too_little_room_is_said_before_anything_is_copied(
     engine: SQLiteEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(copying, "_SPARE_BYTES", 1 << 60)
+    monkeypatch.setattr(copy, "_SPARE_BYTES", 1 << 60)
     with pytest.raises(errors.InsufficientStorage, match="room"):
         await engine.snapshot(silent).__aenter__()
     assert files(engine) == set()
@@ -135,7 +135,7 @@ async def test_too_little_room_is_said_before_anything_is_copied(
 async def test_a_log_that_grows_beyond_its_bound_ends_the_copy_with_a_clear_error(
     engine: SQLiteEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(copying, "MOST_LOG_GROWTH", -1)
+    monkeypatch.setattr(copy, "MOST_LOG_GROWTH", -1)
     with pytest.raises(errors.ServiceUnavailable, match="log grew"):
         await engine.snapshot(silent).__aenter__()
     assert files(engine) == set()
@@ -145,6 +145,7 @@ async def test_the_log_begins_anew_after_a_copy(engine: SQLiteEngine, monkeypatc
     monkeypatch.setattr(checkpoint, "PASSIVE_PAGES", 100)
     monkeypatch.setattr(checkpoint, "RESTART_PAGES", 400)
     monkeypatch.setattr(checkpoint, "TRUNCATE_PAGES", 800)
+    engine._writer._checkpointer._retry_at = 400
     log = engine.path.with_name(f"{engine.path.name}-wal")
     with engine._writer.hold_log():
         for number in range(40):
@@ -179,6 +180,19 @@ async def test_health_tells_the_state_of_a_whole_database(engine: SQLiteEngine) 
         assert health.size >= 4 * MEGABYTE
         assert 0 <= health.free < health.size
         assert (health.version, health.revision) == (newest_version(), revision)
+
+
+async def test_a_look_ends_as_well_when_the_log_grows_beyond_its_bound(
+    engine: SQLiteEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for start in range(0, 20_000, 1_000):
+        await fill(engine, *(f"k{number}" for number in range(start, start + 1_000)))
+    assert (await engine.health(full=True)).problems == ()
+    monkeypatch.setattr(reader, "MOST_LOG_GROWTH", -1)
+    monkeypatch.setattr(reader, "_PROGRESS_STEPS", 1_000)
+    with pytest.raises(errors.ServiceUnavailable, match="too much was written"):
+        await engine.health(full=True)
+    assert await engine.count("default", "b") == 20_000
 
 
 async def test_only_a_full_look_finds_an_index_that_disagrees_with_its_table(

@@ -260,7 +260,10 @@ async def test_a_dropped_stream_is_gone_and_one_of_its_name_goes_on_behind_it(op
 async def test_trims_and_appends_that_wait_together_happen_in_their_order(engine: Engine) -> None:
     await append(engine, b"1")
     await asyncio.gather(
-        append(engine, b"2"), engine.trim("default", "s", 2), append(engine, b"3"), engine.drop_stream("default", "t")
+        append(engine, b"2"),
+        engine.drop_stream("default", "s"),
+        append(engine, b"3"),
+        engine.trim("default", "t", 9),
     )
     assert await values_in(engine) == [b"3"]
 
@@ -307,6 +310,37 @@ async def test_a_tail_does_not_tell_of_an_entry_before_it_can_be_read(engine: En
             assert after >= last
         await asyncio.gather(*appending)
     assert seen == [b"%d" % number for number in range(50)]
+
+
+async def test_who_reads_page_after_page_lets_others_have_their_turn(engine: Engine) -> None:
+    for _ in range(5):
+        await append(engine, *(b"" for _ in range(1_000)))
+    await fill(engine, *(f"k{number:04}" for number in range(1_000)))
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await turn()
+
+    counting = asyncio.ensure_future(count_turns())
+    position = pages = 0
+    async with engine.tail("default", "s") as tail:
+        while position < 5_000:
+            await tail.moved(position)
+            position = (await engine.read("default", "s", after=position)).entries[-1].position
+            pages += 1
+    assert turns >= pages == 50
+    turns, after, pages = 0, "", 0
+    while True:
+        page = await engine.scan("default", "b", after=after)
+        pages += 1
+        if page.cursor is None:
+            break
+        after = page.cursor
+    assert turns >= pages - 1 == 9
+    counting.cancel()
 
 
 async def test_closing_the_engine_ends_a_tail(open_engine: OpenEngine) -> None:

@@ -296,3 +296,22 @@ async def test_a_name_that_is_none_is_refused(bench: Bench) -> None:
         await bench.pull(group="a b")
     with pytest.raises(errors.BadRequest, match="no id of a delivery"):
         await bench.events.ack(ORIGIN, ["nonsense"])
+
+
+async def test_an_ack_that_is_found_at_the_start_counts_until_the_cursor_has_it(open_bench: Open) -> None:
+    """Acks of transactions above and among what is open, over several restarts."""
+    async with open_bench() as bench:
+        await bench.publish(*range(8))
+        events = await bench.pull()
+        await bench.ack(events[1])
+        for number in (3, 6):
+            plan = await bench.events.plan(ORIGIN, Ack(delivery=events[number].delivery))
+            await bench.engine.commit(Batch("default", plan))
+    for _ in range(3):
+        async with open_bench() as bench:
+            assert await bench.payloads() == [0, 2, 4, 5, 7]
+            await until(lambda: not bench.events.leaders.all()[0]._has_work)
+            await bench.advance(700)
+    async with open_bench() as bench:
+        assert await bench.payloads() == [0, 2, 4, 5, 7]
+        assert await bench.engine.count("default", "events/acks") == 0

@@ -226,6 +226,24 @@ async def test_a_redriven_event_goes_to_the_end_and_to_its_group_only(bench: Ben
         await bench.events.dead.redrive(ORIGIN, "t", "g", [f"{2:020d}"], "")
 
 
+async def test_many_events_with_long_errors_die_in_commits_that_the_engine_takes(bench: Bench) -> None:
+    await bench.events.groups.set(ORIGIN, "t", "g", GroupSettings(retries=1, backoff=0.0), "beginning")
+    for _ in range(2):
+        await bench.publish(*range(400))
+    for attempt in (1, 2):
+        events: list[Event[object]] = []
+        while len(events) < 800:
+            events += await bench.pull(400, wait=5)
+        assert {event.attempt for event in events} == {attempt}
+        await asyncio.gather(*(bench.nack(event, "ä" * 5_000) for event in events))
+    (kind,) = await bench.events.dead.kinds(ORIGIN, "t", "g")
+    assert kind.count == 800
+    page = await bench.events.dead.page(ORIGIN, "t", "g", limit=500)
+    assert page.cursor
+    assert len(page.letters) >= 100
+    assert await bench.events.dead.redrive(ORIGIN, "t", "g", None, "") == 800
+
+
 async def test_dead_letters_can_be_removed(bench: Bench) -> None:
     await kill(bench, "x", "x", "y")
     assert await bench.events.dead.delete(ORIGIN, "t", "g", None, "x") == 2
@@ -272,6 +290,9 @@ async def test_what_was_trimmed_is_no_lag_of_who_waited_for_it(bench: Bench) -> 
     await until(lambda: not bench.events.leaders.all()[0].group.dirty)
     (status,) = await bench.events.groups.all(ORIGIN, "t")
     assert status.lag == 0
+    async with asyncio.timeout(10):
+        while await bench.engine.count("default", "events/failed"):
+            await asyncio.sleep(0.001)
 
 
 async def test_a_topic_is_removed_with_all_that_belongs_to_it(bench: Bench) -> None:

@@ -84,7 +84,7 @@ def test_a_command_flag_is_for_the_folder_itself(tmp_path: Path) -> None:
         ("", "names no service"),
         ("[services]", "names no service"),
         ("= 1", "not valid TOML"),
-        ("[service.a]", "has no key service: it can have env and a table"),
+        ("[service.a]", "has no key service: it can have config, env and a table"),
         ("services = { a = 1 }", r"\[services.a\] is not a table"),
         ("[services.a]\ninstance = 1", "has no key instance: did you mean instances"),
         ("[services.a]\nsource = 'gone'", "no folder or file 'gone'.*no git address"),

@@ -186,6 +186,7 @@ async def test_nodes_that_are_terminated_from_outside_lose_no_call(bench: Bench,
     async def terminate(session: Session) -> None:
         for _ in range(3):
             serving = [node for node in (await bench.status("worker")).nodes if node.state is State.RUNNING]
+            assert serving[0].pid
             os.kill(serving[0].pid, signal.SIGTERM)
             failed = await session.topic(Topic.FAILED)
             assert failed.text.startswith("exited with code 0")

@@ -74,7 +74,7 @@ async def test_what_waits_says_for_whom_and_starts_when_that_heals(impatient: Be
     async with impatient.session(".") as session:
         await session.until(lambda seen: seen.service == "orders" and seen.state is State.ERROR)
         status = await impatient.status("bills")
-        assert (status.state, status.waiting_for, status.nodes[0].pid) == (State.PENDING, ("orders",), 0)
+        assert (status.state, status.waiting_for, status.nodes[0].pid) == (State.PENDING, ("orders",), None)
         waiting = [seen.text for seen in session.seen if seen.service == "bills" and seen.topic is Topic.PROGRESS]
         assert waiting[-1] == "waits for orders, which does not run"
         main.write_text(versioned(2, "orders"))

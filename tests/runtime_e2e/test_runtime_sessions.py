@@ -147,6 +147,7 @@ async def test_kill_ends_what_is_just_starting(bench: Bench) -> None:
         assert node.state is State.STARTING
         async with asyncio.timeout(5):
             await bench.call("runtime.kill", services=["echo"])
+        assert node.pid
         assert not psutil.pid_exists(node.pid)
         await session.end()
 

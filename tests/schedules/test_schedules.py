@@ -287,6 +287,18 @@ async def test_a_run_that_fails_is_told_and_tried_again_as_declared(platform: Ru
     assert (runs[0].attempt, runs[0].error) == (3, "")
 
 
+async def test_a_clock_that_is_set_back_holds_no_further_try_up(platform: RunningPlatform, work: Work) -> None:
+    work.fails = 1
+    await platform.serve(work.service(retries=1, backoff="30s"))
+    await platform.call("schedules.pause", name="work.tick")
+    await platform.call("schedules.run", name="work.tick")
+    await until(platform, "waiting")
+    clock(platform).jump(-86_400)
+    platform.advance(30)
+    platform.advance(30)
+    await until(platform, "done")
+
+
 async def test_a_run_without_retries_fails_once(platform: RunningPlatform, work: Work) -> None:
     work.fails = 1
     await platform.serve(work.service())

@@ -15,6 +15,7 @@ from microlite.core.schedules.api import MAX_WAITING, Outcome, Source
 from microlite.core.schedules.claims import GRACE, claim
 from microlite.core.schedules.declarations import reconcile
 from microlite.core.schedules.records import Stored, decode_stored
+from tests.schedules.unhurried import unhurried
 
 
 def stored(**fields: object) -> Stored:
@@ -35,6 +36,7 @@ ids = (f"{number:026d}" for number in itertools.count())
 policies = st.fixed_dictionaries({"missed": st.sampled_from(Missed), "overlap": st.sampled_from(Overlap)})
 
 
+@unhurried
 @given(policies, st.floats(1, 1e5), st.floats(0, 1e6), st.integers(0, 3), st.integers(0, MAX_WAITING))
 def test_every_due_time_is_run_or_told(
     fields: dict[str, object], every: float, late: float, unfinished: int, waiting: int
@@ -57,6 +59,7 @@ def test_every_due_time_is_run_or_told(
         assert len(found.runs) == 1
 
 
+@unhurried
 @given(policies, st.floats(-1e6, -0.001))
 def test_nothing_is_claimed_before_its_time(fields: dict[str, object], early: float) -> None:
     assert claim(stored(**fields), 1000.0 + early, unfinished=0, waiting=0, new_id=lambda: next(ids)) is None
@@ -84,6 +87,7 @@ def test_a_declaration_that_is_the_same_changes_nothing() -> None:
     assert reconcile("default", described(every), {"shop.tick": (fresh, 1)}, 900.0) == []
 
 
+@unhurried
 @given(policies, st.booleans())
 def test_other_policies_keep_the_next_time_and_other_times_do_not(fields: dict[str, object], paused: bool) -> None:
     present = {"shop.tick": (stored(paused=paused, timeout=1.0), 7)}

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from microlite.core.clock import ManualClock
 from microlite.core.schedules.timer import LOOK, DueTimes
+from tests.schedules.unhurried import unhurried
 
 Step = tuple[str, int, float]
 steps = st.lists(
@@ -18,6 +19,7 @@ steps = st.lists(
 )
 
 
+@unhurried
 @given(steps)
 def test_each_key_is_told_once_at_its_latest_time(taken: list[Step]) -> None:
     """Held against a table that is searched."""

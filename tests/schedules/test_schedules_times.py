@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from microlite.core.errors import BadRequest
 from microlite.core.schedules.times import Times
+from tests.schedules.unhurried import unhurried
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -40,6 +41,7 @@ def local(*parts: int, fold: int = 0) -> float:
     return datetime(*parts, tzinfo=BERLIN, fold=fold).timestamp()  # type: ignore[arg-type,misc]
 
 
+@unhurried
 @given(moments, intervals, moments)
 @example(1_000_000_600.0, 600.0, 1_000_000_000.0)
 def test_an_interval_stays_on_its_grid(moment: float, every: float, anchor: float) -> None:
@@ -50,7 +52,7 @@ def test_an_interval_stays_on_its_grid(moment: float, every: float, anchor: floa
     assert abs(steps - round(steps)) < 1e-3
 
 
-@settings(max_examples=150, deadline=None)
+@settings(unhurried, max_examples=150)
 @given(expressions, zones, st.one_of(near_changes, st.floats(1.7e9, 1.8e9)))
 @example("30 2 * * *", "Europe/Berlin", local(2026, 10, 25, 2, 20, fold=1))
 def test_times_of_cron_grow_and_miss_nothing(cron: str, zone: str, moment: float) -> None:
@@ -64,7 +66,7 @@ def test_times_of_cron_grow_and_miss_nothing(cron: str, zone: str, moment: float
     assert times.after(first - 0.5) == first
 
 
-@settings(max_examples=60, deadline=None)
+@settings(unhurried, max_examples=60)
 @given(expressions, zones, st.one_of(near_changes, st.floats(1.7e9, 1.8e9)), st.integers(1, 300))
 def test_what_lies_between_is_what_comes_one_after_the_other(cron: str, zone: str, moment: float, count: int) -> None:
     times = Times(cron=cron, zone=zone)
@@ -74,6 +76,7 @@ def test_what_lies_between_is_what_comes_one_after_the_other(cron: str, zone: st
     assert number == len(due) or number > 100
 
 
+@unhurried
 @given(moments, intervals, st.integers(0, 5000))
 def test_the_latest_of_many_intervals_are_found_without_counting_them(first: float, every: float, steps: int) -> None:
     latest, number = Times(every=every).between(first, first + every * (steps + 0.5), 100)

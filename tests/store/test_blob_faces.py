@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -145,11 +146,25 @@ async def test_a_service_has_blobs_of_its_own_also_in_threads(
     assert [blob.name for blob in await m.store.database("vault").blobs.list()] == ["x"]
 
 
+async def test_changes_are_told_as_they_happen(m: Caller) -> None:
+    await m.store.blobs.write("a/1", b"1")
+    async with aclosing(m.store.blobs.watch("a/", state=True)) as news:
+        begun = [await anext(news) for _ in range(3)]
+        await m.store.blobs.write("b", b"2")
+        written = await m.store.blobs.write("a/2", b"2")
+        await m.store.blobs.delete("a/1")
+        then = [await anext(news) for _ in range(2)]
+    assert [one.kind for one in begun] == ["reset", "write", "synced"]
+    assert [(one.kind, one.name) for one in then] == [("write", "a/2"), ("delete", "a/1")]
+    assert then[0].blob == written
+    async with aclosing(m.store.blobs.watch("a/", since=then[0].resume)) as news:
+        assert (await anext(news)).name == "a/1", "nothing is missed behind what was heard"
+
+
 async def test_who_breaks_off_reading_is_no_burden(m: Caller) -> None:
     await m.store.blobs.write("x", LARGE)
-    reading = m.store.blobs.read("x")
-    await anext(reading)
-    await reading.aclose()
+    async with aclosing(m.store.blobs.read("x")) as reading:
+        await anext(reading)
     await m.store.blobs.delete("x")
     assert await m.store.blobs.list() == []
 

@@ -29,12 +29,14 @@ class Message(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
         value: what was published.
         headers: the metadata of the call that published it, and what it said besides; lower-case names.
         dropped: how many messages this subscriber lost before this one, and after the one it got last, for being slow.
+        json: whether it was published as JSON, in which bytes are base64 and the keys of objects are text.
     """
 
     topic: str
     value: T
     headers: dict[str, str] = {}
     dropped: int = 0
+    json: bool = False
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True):

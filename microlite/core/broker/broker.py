@@ -24,8 +24,13 @@ if TYPE_CHECKING:
 MAX_TOPICS: Final = 1_000
 """Topics of a namespace that are remembered, those that were published on last."""
 
+JSON_HEADER: Final = "microlite-json"
+"""Of the engine's message only: its payload is JSON, as its publisher wrote it. No publisher can name it."""
+
 _encode = msgspec.msgpack.Encoder().encode
+_encode_json = msgspec.json.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
+_decode_json = msgspec.json.Decoder().decode
 
 
 class _Counts:
@@ -95,9 +100,7 @@ class Seat:
             async for message in subscription:
                 dropped, told = subscription.dropped - told, subscription.dropped
                 self._delivered += 1
-                yield Message(
-                    topic=message.topic, value=_decode(message.payload), headers=message.headers, dropped=dropped
-                )
+                yield _shown(message, dropped)
         finally:
             self._active = False
             await subscription.__aexit__(None, None, None)
@@ -120,6 +123,14 @@ class Seat:
         )
 
 
+def _shown(message: engine.Message, dropped: int) -> Message[Any]:
+    headers, payload = message.headers, message.payload
+    if JSON_HEADER not in headers:
+        return Message(topic=message.topic, value=_decode(payload), headers=headers, dropped=dropped)
+    headers = {name: value for name, value in headers.items() if name != JSON_HEADER}
+    return Message(topic=message.topic, value=_decode_json(payload), headers=headers, dropped=dropped, json=True)
+
+
 class Broker:
     """The logic of the service, over the engine's publish/subscribe.
 
@@ -136,14 +147,27 @@ class Broker:
         self._topics: dict[str, OrderedDict[str, _Counts]] = {}
         membership.watch(self._on_route)
 
-    def publish(self, namespace: str, topic: str, value: object, headers: dict[str, str]) -> Published:
+    def publish(
+        self, namespace: str, topic: str, value: object, headers: dict[str, str], *, json: bool = False
+    ) -> Published:
         """Hand a value to whoever is subscribed. It succeeds when that is nobody.
+
+        Args:
+            namespace: whose subscribers.
+            topic: on what.
+            value: as it was decoded.
+            headers: of the message.
+            json: whether its publisher wrote JSON: whoever reads it as a type has to know.
 
         Raises:
             BadRequest: the topic is none.
             PayloadTooLarge: the value is too large.
         """
-        reached = self._engine.publish(namespace, engine.Message(topic, _encode(value), headers))
+        headers.pop(JSON_HEADER, None)
+        if json:
+            headers[JSON_HEADER] = "1"
+        payload = _encode_json(value) if json else _encode(value)
+        reached = self._engine.publish(namespace, engine.Message(topic, payload, headers))
         topics = self._topics.get(namespace)
         if topics is None:
             topics = self._topics[namespace] = OrderedDict()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from microlite.core.broker.api import Message, Overflow, Published, Subscription, Topic
 from microlite.core.broker.headers import headers_of
-from microlite.core.description import Role
+from microlite.core.description import Encoding, Role
 from microlite.core.library.context import Context
 from microlite.core.library.service import Service
 from microlite.core.rpc.connection import Connection
@@ -29,7 +29,8 @@ def broker_service(broker: Broker) -> Service:
             value: the message.
             headers: said along with it, beside the metadata of this call.
         """
-        return broker.publish(ctx.namespace, topic, value, headers_of(ctx.metadata, headers))
+        said = headers_of(ctx.metadata, headers)
+        return broker.publish(ctx.namespace, topic, value, said, json=ctx.asked is Encoding.JSON)
 
     @service.endpoint(role=Role.ACCOUNT, reads=True)
     async def subscribe(

@@ -35,6 +35,7 @@ class Declarations:
 
     def __init__(self, registry: Registry) -> None:
         self._leases: dict[str, dict[Lease, tuple[Declared, ...]]] = {}
+        self._known: dict[str, list[Declared]] = {}
         self._listeners: list[Callable[[str], None]] = []
         registry.subscribe(self._on_change)
 
@@ -44,13 +45,19 @@ class Declarations:
 
     def of(self, namespace: str) -> list[Declared]:
         """All declarations of a namespace, each once, by path and service; those of the newest node last."""
+        known = self._known.get(namespace)
+        if known is not None:
+            return known
+        if namespace not in self._leases:
+            return []
         found: dict[tuple[str, str, str], Declared] = {}
         for declared in self._leases.get(namespace, {}).values():
             for one in declared:
                 key = (one.declaration.path, one.service, repr(one.declaration))
                 found.pop(key, None)
                 found[key] = one
-        return sorted(found.values(), key=lambda one: (one.declaration.path, one.service))
+        known = self._known[namespace] = sorted(found.values(), key=lambda one: (one.declaration.path, one.service))
+        return known
 
     def defaults(self, namespace: str) -> dict[str, Declared]:
         """The leaves that have a default in code, with who declares it. Of several, the last service by name."""
@@ -62,7 +69,7 @@ class Declarations:
 
     def is_secret(self, namespace: str, path: str) -> bool:
         """Whether a service declares that what stands at a path is secret."""
-        return any(one.declaration.secret and lies_within(path, one.declaration.path) for one in self._all(namespace))
+        return any(one.declaration.secret and lies_within(path, one.declaration.path) for one in self.of(namespace))
 
     def check(self, namespace: str, path: str, value: object) -> None:
         """Raise if a leaf does not fit what a service declares for its place.
@@ -70,12 +77,9 @@ class Declarations:
         Raises:
             BadRequest: naming path, type and service, and never the value.
         """
-        for one in self._all(namespace):
+        for one in self.of(namespace):
             if wrong := misfit(one.declaration, path, value):
                 raise errors.BadRequest(f"{path}{wrong}, as {one.service} declares {_name(one.declaration.path)}")
-
-    def _all(self, namespace: str) -> list[Declared]:
-        return self.of(namespace) if namespace in self._leases else []
 
     def _on_change(self, action: Action, lease: Lease) -> None:
         registration = lease.registration
@@ -90,6 +94,7 @@ class Declarations:
             self._leases.setdefault(registration.namespace, {})[lease] = declared
         else:
             return
+        self._known.pop(registration.namespace, None)
         for listener in self._listeners:
             listener(registration.namespace)
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from microlite.core import errors
+from microlite.core.config.tree import flatten
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -38,6 +40,26 @@ def format_of(name: str) -> str:
     if found is None:
         raise errors.BadRequest(f"{name}: cannot tell its format; it ends with .toml, .yaml, .yml, .json or .env")
     return found
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """What a configuration file holds.
+
+    Raises:
+        BadRequest: it cannot be read, or holds what the configuration cannot keep.
+    """
+    form = format_of(path.name)
+    try:
+        with path.open("rb") as file:
+            content = parse(file.read(MAX_FILE + 1), form, str(path))
+    except OSError as error:
+        raise errors.BadRequest(f"the configuration file {path} cannot be read: {error.strerror}") from None
+    if form != "env":
+        try:
+            flatten(content)
+        except errors.Error as error:
+            raise errors.BadRequest(f"{path}: {error.detail}") from None
+    return content
 
 
 def parse(text: bytes, form: str, name: str) -> dict[str, Any]:

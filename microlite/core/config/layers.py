@@ -11,8 +11,9 @@ import msgspec
 from microlite.core import errors
 from microlite.core.config.api import HIDDEN, Layer, Misfit, Setting
 from microlite.core.config.declarations import default_leaves, misfit
-from microlite.core.config.files import MAX_FILE, format_of, from_variables, parse, text_value
+from microlite.core.config.files import format_of, from_variables, read_file, text_value
 from microlite.core.config.paths import check_words, format_path, lies_within
+from microlite.core.config.records import encode
 from microlite.core.config.tree import flatten, overlay
 from microlite.core.context import DEFAULT_NAMESPACE
 
@@ -81,6 +82,7 @@ class Layers:
         self._files = tuple(files)
         self._contents: dict[ConfigFile, dict[str, Any]] = {file: read_file(file.path) for file in self._files}
         self._broken: dict[ConfigFile, str] = {}
+        self._projects: dict[str, tuple[ConfigFile, ...]] = {}
         self._variables = [
             (name.removeprefix(PREFIX), text) for name, text in (environ or {}).items() if name.startswith(PREFIX)
         ]
@@ -92,7 +94,7 @@ class Layers:
     @property
     def paths(self) -> tuple[str, ...]:
         """The files that are to be watched."""
-        return tuple(str(file.path) for file in self._files)
+        return tuple(str(file.path) for file in self._all())
 
     def subscribe(self, listener: Callable[[str], None]) -> None:
         """Call `listener` with the namespace whenever a layer of it may be different."""
@@ -101,17 +103,49 @@ class Layers:
     def reload(self, paths: Iterable[str]) -> None:
         """Read files anew that have changed. One that cannot be read leaves what was read before in force."""
         changed = set(paths)
-        for file in self._files:
-            if str(file.path) not in changed:
-                continue
-            try:
-                self._contents[file] = read_file(file.path) if file.path.exists() else {}
-            except errors.Error as error:
-                self._broken[file] = error.detail
-                log.warning("%s; what it held before stays in force", error.detail)
-            else:
+        for file in self._all():
+            if str(file.path) in changed and self._read(file):
+                self._changed(file.namespace)
+
+    def use_projects(self, namespace: str, paths: Sequence[str]) -> bool:
+        """Take the files that the projects of services name which run now. They lie below those of the platform.
+
+        Returns:
+            Whether they are others than before.
+        """
+        files = tuple(ConfigFile(Path(path), namespace) for path in paths)
+        before = self._projects.get(namespace, ())
+        if files == before:
+            return False
+        self._projects[namespace] = files
+        for file in before:
+            if file not in files and file not in self._files:
+                self._contents.pop(file, None)
                 self._broken.pop(file, None)
-            self._changed(file.namespace)
+        for file in files:
+            if file not in self._contents:
+                self._contents[file] = {}
+                self._read(file)
+        self._changed(namespace)
+        return True
+
+    def _all(self) -> tuple[ConfigFile, ...]:
+        """All files, those that lie below first."""
+        return (*(file for files in self._projects.values() for file in files), *self._files)
+
+    def _read(self, file: ConfigFile) -> bool:
+        """Read a file anew; returns whether there is something new."""
+        try:
+            content = read_file(file.path) if file.path.exists() else {}
+        except errors.Error as error:
+            known = self._broken.get(file)
+            self._broken[file] = error.detail
+            if known != error.detail:
+                log.warning("%s; what it held before stays in force", error.detail)
+            return False
+        self._broken.pop(file, None)
+        before, self._contents[file] = self._contents.get(file), content
+        return encode(before) != encode(content)
 
     def base(self, namespace: str) -> dict[str, Leaf]:
         """All these layers merged into one tree."""
@@ -120,7 +154,8 @@ class Layers:
             base = {}
             for layer in reversed(self.stack(namespace)):
                 base = overlay(base, layer, _is_empty)
-            self._bases[namespace] = base
+            if base:  # anybody may ask for a namespace that has none of this
+                self._bases[namespace] = base
         return base
 
     def stack(self, namespace: str) -> list[dict[str, Leaf]]:
@@ -131,13 +166,14 @@ class Layers:
             stack = []
             if namespace == DEFAULT_NAMESPACE and self._variables:
                 stack.append(variable_leaves(self._variables, declared, PREFIX))
-            for file in reversed(self._files):
+            for file in reversed(self._all()):
                 if file.namespace == namespace:
                     stack.append(self._file_leaves(file, declared))
             defaults = self._default_leaves(declared)
             if defaults:
                 stack.append(defaults)
-            self._stacks[namespace] = stack
+            if stack:
+                self._stacks[namespace] = stack
         return stack
 
     def problems(self, namespace: str) -> list[Misfit]:
@@ -228,26 +264,6 @@ def variable_leaves(variables: Iterable[tuple[str, str]], declared: Sequence[Dec
         }
         merged = overlay(merged, leaves, _is_empty)
     return merged
-
-
-def read_file(path: Path) -> dict[str, Any]:
-    """What a configuration file holds.
-
-    Raises:
-        BadRequest: it cannot be read, or holds what the configuration cannot keep.
-    """
-    form = format_of(path.name)
-    try:
-        with path.open("rb") as file:
-            content = parse(file.read(MAX_FILE + 1), form, str(path))
-    except OSError as error:
-        raise errors.BadRequest(f"the configuration file {path} cannot be read: {error.strerror}") from None
-    if form != "env":
-        try:
-            flatten(content)
-        except errors.Error as error:
-            raise errors.BadRequest(f"{path}: {error.detail}") from None
-    return content
 
 
 def config_file(text: str, folder: Path) -> ConfigFile:

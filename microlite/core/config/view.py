@@ -40,6 +40,11 @@ class Views:
         self._views: dict[str, _View] = {}
         configuration.layers.subscribe(self._on_layers)
 
+    @property
+    def followed(self) -> tuple[str, ...]:
+        """The namespaces whose configuration somebody follows."""
+        return tuple(self._views)
+
     async def follow(self, namespace: str, path: str, *, reveal: bool, state: bool) -> AsyncIterator[Update]:
         """Tell what changes at or below a path, without an end. Changes that come together make one update.
 

@@ -11,7 +11,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 BUILT_IN_SERVICES: Final = frozenset(
-    {"auth", "broker", "config", "debug", "events", "network", "registry", "runtime", "schedules", "store", "tx"}
+    {
+        "auth",
+        "backup",
+        "broker",
+        "config",
+        "debug",
+        "events",
+        "network",
+        "registry",
+        "runtime",
+        "schedules",
+        "store",
+        "tx",
+    }
 )
 COMMANDS: Final = frozenset(
     {
@@ -29,14 +42,14 @@ COMMANDS: Final = frozenset(
             "call",
             "stream",
         ),
-        *("publish", "login", "logout", "user", "env", "web", "backup", "restore", "doctor", "version", "shell"),
-        *("cache", "init", "completion", "help", "test", "openapi"),
+        *("publish", "login", "logout", "user", "env", "web", "restore", "doctor", "version", "shell"),
+        *("cache", "init", "completion", "help", "test", "openapi", "asyncapi"),
     }
 )
 """Words of the command line: a service of such a name could not be called there."""
 
 PLATFORM_PATHS: Final = frozenset(
-    {"healthz", "readyz", "metrics", "openapi.json", ".well-known", "api", "rpc", "static"}
+    {"healthz", "readyz", "metrics", "openapi.json", "asyncapi.json", ".well-known", "api", "rpc", "static"}
 )
 """First segments of paths that the gateway answers itself."""
 

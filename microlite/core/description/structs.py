@@ -103,8 +103,8 @@ class Subscribe(msgspec.Struct, frozen=True, kw_only=True, tag="subscribe"):
         limit: most messages that wait for a node.
         overflow: what happens to more: `drop_oldest`, `drop_newest`.
         concurrency: most messages that a node handles at a time; 1 keeps them in their order.
-        parameter: the field of the request that gets the message; empty where the endpoint takes none.
-        whole: whether that is the message with topic and headers, and not only its value.
+        field: of the request, which takes the value; empty where the endpoint takes nothing.
+        whole: whether the field takes the whole message in place of its value.
     """
 
     topic: str
@@ -112,7 +112,7 @@ class Subscribe(msgspec.Struct, frozen=True, kw_only=True, tag="subscribe"):
     limit: int = 1_000
     overflow: str = "drop_oldest"
     concurrency: int = 1
-    parameter: str = ""
+    field: str = ""
     whole: bool = False
 
 
@@ -235,6 +235,18 @@ class ConfigDeclaration(msgspec.Struct, frozen=True, kw_only=True):
     doc: str = ""
 
 
+class Publishes(msgspec.Struct, frozen=True, kw_only=True):
+    """What a service says that it publishes.
+
+    Attributes:
+        topic: of events.
+        payload: the schema of what it publishes there.
+    """
+
+    topic: str
+    payload: Schema = {}
+
+
 class ServiceDescription(msgspec.Struct, frozen=True, kw_only=True):
     """A service as every face sees it. Endpoints stand in the order of their declaration.
 
@@ -248,6 +260,7 @@ class ServiceDescription(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] = {}
     endpoints: tuple[EndpointDescription, ...] = ()
     config: tuple[ConfigDeclaration, ...] = ()
+    publishes: tuple[Publishes, ...] = ()
 
     def endpoint(self, name: str) -> EndpointDescription | None:
         """The endpoint of this normalised name, or None."""

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import apsw
 
 from microlite.core import errors
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 BUSY_MILLISECONDS: Final = 5_000
 """How long to wait for another program that looks into the file, such as the sqlite3 shell."""
+
+MOST_LOG_GROWTH: Final = 1 << 30
+"""Bytes by which the write-ahead log may grow while somebody reads one moment for long, which keeps it from beginning anew;
+then that read is given up."""
 
 _WRITER_CACHE_KIB: Final = 16 << 10
 _READER_CACHE_KIB: Final = 8 << 10
@@ -62,3 +69,11 @@ def _harden(connection: apsw.Connection) -> None:
         # There a plain fsync leaves the data in the drive's own cache (https://www.sqlite.org/pragma.html#pragma_fullfsync).
         connection.pragma("fullfsync", True)
         connection.pragma("checkpoint_fullfsync", True)
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file; 0 where there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -37,7 +37,7 @@ class Job:
         size: bytes that it holds in memory, about.
         trim: what it is about when its batch is empty, if anything.
         changed: the operations that changed a record, in order; set with `committed`.
-        appended: the last position of each stream that it added to.
+        appended: the last position of each stream that it added to; none when it added to none.
     """
 
     batch: Batch
@@ -46,12 +46,12 @@ class Job:
     trim: Trim | None = None
     committed: Committed | None = None
     changed: Sequence[Put | Delete] = ()
-    appended: Mapping[str, int] = field(default_factory=dict)
+    appended: Mapping[str, int] | None = None
     error: errors.Error | None = None
 
     def reset(self) -> None:
         """Forget what became of it, to be tried again."""
-        self.committed, self.changed, self.appended, self.error = None, (), {}, None
+        self.committed, self.changed, self.appended, self.error = None, (), None, None
 
 
 @dataclass(slots=True, eq=False)
@@ -60,12 +60,12 @@ class Steps:
 
     Attributes:
         records: its operations on records, each with its place.
-        entries: its appends, each with the number of the stream.
+        entries: its appends, each with the number of the stream; none when there are none.
         trimmed: the number of the stream that it trims; 0 when there is no such stream, or nothing is trimmed.
     """
 
     records: list[tuple[Place, Put | Delete | Check]] = field(default_factory=list)
-    entries: list[tuple[int, Append]] = field(default_factory=list)
+    entries: list[tuple[int, Append]] | None = None
     trimmed: int = 0
 
 
@@ -90,6 +90,8 @@ class Group:
             for operation in job.batch.operations:
                 if isinstance(operation, Append):
                     number = stream_of(namespace, operation.stream, True)
+                    if steps.entries is None:
+                        steps.entries = []
                     steps.entries.append((number, operation))
                     group.streams.add(number)
                     continue

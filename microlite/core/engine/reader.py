@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import apsw
@@ -10,7 +11,7 @@ import msgspec
 
 from microlite.core import errors
 from microlite.core.engine.api import MAX_PAGE_BYTES, Change, ChangeKind, Page, Record
-from microlite.core.engine.connection import open_reader
+from microlite.core.engine.connection import MOST_LOG_GROWTH, open_reader, size_of
 from microlite.core.engine.integrity import Health, find_problems
 from microlite.core.engine.ledger import DELETE, PUT
 from microlite.core.engine.queries import queries
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from microlite.core.engine.ranges import KeyRange
 
+
+_PROGRESS_STEPS = 100_000  # of SQLite's machine, between two looks at the log
 
 _NO_CHANGE = (0, 0, 0.0)
 """Position, revision and time of the last change, while there is none."""
@@ -216,21 +219,41 @@ class Reader:
         return tuple(name for (name,) in self.open().execute(self._sql["list_buckets"], (namespace, now)))
 
     def health(self, *, full: bool) -> Health:
-        """What a look through the whole file finds; see `find_problems`."""
+        """What a look through the whole file finds; see `find_problems`.
+
+        Raises:
+            errors.ServiceUnavailable: so much was written meanwhile that the write-ahead log grew beyond its bound.
+        """
+        log = Path(f"{self._path}-wal")
+        grown_from = size_of(log)
         with self.moment() as connection:
-            _, revision, _ = connection.execute(self._sql["last_change"]).get or _NO_CHANGE
-            page = int(connection.pragma("page_size"))
+            connection.set_progress_handler(lambda: size_of(log) - grown_from > MOST_LOG_GROWTH, _PROGRESS_STEPS)
             try:
-                problems = find_problems(connection, full=full)
-            except apsw.CorruptError as error:
-                problems = [str(error)]
-            return Health(
-                problems=tuple(problems),
-                size=int(connection.pragma("page_count")) * page,
-                free=int(connection.pragma("freelist_count")) * page,
-                version=int(connection.pragma("user_version")),
-                revision=revision,
-            )
+                return self._health(connection, full=full)
+            except apsw.InterruptError as error:
+                if size_of(log) - grown_from > MOST_LOG_GROWTH:
+                    raise errors.ServiceUnavailable(
+                        "the look through the database was given up: too much was written meanwhile; "
+                        "try again when less is written"
+                    ) from error
+                raise
+            finally:
+                connection.set_progress_handler(None)
+
+    def _health(self, connection: apsw.Connection, *, full: bool) -> Health:
+        _, revision, _ = connection.execute(self._sql["last_change"]).get or _NO_CHANGE
+        page = int(connection.pragma("page_size"))
+        try:
+            problems = find_problems(connection, full=full)
+        except apsw.CorruptError as error:
+            problems = [str(error)]
+        return Health(
+            problems=tuple(problems),
+            size=int(connection.pragma("page_count")) * page,
+            free=int(connection.pragma("freelist_count")) * page,
+            version=int(connection.pragma("user_version")),
+            revision=revision,
+        )
 
     def _number(self, known: dict[tuple[str, str], int], query: str, namespace: str, name: str) -> int:
         number = known.get((namespace, name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from microlite.core.clock import Clock
     from microlite.core.engine.api import Committed, Entries, Page, Record, StreamState
-    from microlite.core.engine.copying import Snapshot, Tell
+    from microlite.core.engine.copy import Snapshot, Tell
     from microlite.core.engine.integrity import Health
 
 INLINE_RECORDS: Final = 128
@@ -45,6 +46,7 @@ INLINE_COUNT: Final = 2_000
 """Records that are counted on the event loop, before a thread has to do it."""
 
 _EVERYTHING: Final = (1 << 63) - 1
+_FEW: Final = 8  # entries of a page whose reader hardly goes on to further ones
 
 T = TypeVar("T")
 
@@ -178,7 +180,10 @@ class SQLiteEngine:
                 most_bytes=INLINE_BYTES if inline else MAX_PAGE_BYTES,
             )
 
-        return await self._read(scan, inline=inline)
+        page = await self._read(scan, inline=inline)
+        if inline and page.cursor is not None:
+            await _let_others()
+        return page
 
     async def count(self, namespace: str, bucket: str, *, prefix: str = "", suffix: str = "") -> int:
         """See `api.Engine`."""
@@ -227,7 +232,10 @@ class SQLiteEngine:
                 reader, namespace, stream, after=after, limit=limit, reverse=reverse, most_bytes=most_bytes
             )
 
-        return await self._read(read, inline=inline)
+        page = await self._read(read, inline=inline)
+        if inline and len(page.entries) > _FEW:
+            await _let_others()
+        return page
 
     async def find_position(self, namespace: str, stream: str, at: float) -> int:
         """See `api.StreamVerbs`."""
@@ -294,8 +302,9 @@ class SQLiteEngine:
         for job in settled.jobs:
             if job.error is None and job.committed is not None:
                 self._hub.publish(job.batch.namespace, job.committed.revision, job.changed)
-                for stream, last in job.appended.items():
-                    self._tails.publish(job.batch.namespace, stream, last)
+                if job.appended is not None:
+                    for stream, last in job.appended.items():
+                        self._tails.publish(job.batch.namespace, stream, last)
             if job.future.done():
                 continue  # its caller was cancelled
             if job.error is not None:
@@ -333,3 +342,8 @@ class SQLiteEngine:
             return self._inline(work)
         self._check_open()
         return await self._threads.run(work)
+
+
+async def _let_others() -> None:
+    """Give the event loop a turn: who reads page after page on it must not keep everybody else from it."""
+    await asyncio.sleep(0)

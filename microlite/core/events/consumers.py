@@ -139,6 +139,9 @@ class Consumers:
         except errors.Error as error:
             log.warning("the group %s of %s: %s; it is tried again", group[2], group[1], error.detail)
             asyncio.get_running_loop().call_later(AGAIN, self._want_open, group)
+        except Exception:
+            log.exception("the group %s of %s could not be opened; it is tried again", group[2], group[1])
+            asyncio.get_running_loop().call_later(AGAIN, self._want_open, group)
         else:
             self._on_open(leader)
 

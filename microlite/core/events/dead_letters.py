@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 PAGE: Final = 100
 """Dead letters that are redriven or removed by one commit at most."""
 
+PAGE_BYTES: Final = 4 << 20
+"""Bytes of dead letters on one page, beyond one."""
+
 BATCH_BYTES: Final = 6 << 20
 """Bytes of events in one such commit."""
 
@@ -45,10 +48,12 @@ class DeadLetterBox:
         if after and not after.startswith(prefix):
             raise errors.BadRequest("after: expected the cursor of the page before")
         letters: list[DeadLetter] = []
+        size = 0
         async for record in records.scan_all(self._engine, origin.namespace, DEAD, prefix, after=after):
-            if len(letters) == limit:
+            if len(letters) == limit or size > PAGE_BYTES:
                 return DeadLetters(letters=tuple(letters), cursor=after)
             after = record.key
+            size += len(record.value)
             if not kind or decode_dead(record.value).kind == kind:
                 letters.append(records.dead_letter(record.key, record))
         return DeadLetters(letters=tuple(letters))

@@ -34,7 +34,7 @@ from microlite.core.events.retention import EVERY, Retention
 from microlite.core.events.topics import Topics
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
     from types import TracebackType
 
     from microlite.core.clock import Clock
@@ -74,7 +74,7 @@ class Events:
     async def __aenter__(self) -> Self:
         for namespace in await self.topics.namespaces():
             await self.topics.use(namespace)
-        self._spawn(self._look_after(), "retention")
+        self._spawn(self._keep(self._look_after), "retention")
         return self
 
     async def __aexit__(
@@ -322,7 +322,9 @@ class Events:
             raise errors.NotFound(f"there is no topic {topic!r}; the first event makes one, or set_topic")
 
     def _mind_delayed(self, namespace: str) -> None:
-        self._spawn(Mover(self._engine, self._clock, namespace).run(), f"delayed events of {namespace}")
+        self._spawn(
+            self._keep(lambda: Mover(self._engine, self._clock, namespace).run()), f"delayed events of {namespace}"
+        )
 
     async def _look_after(self) -> None:
         while True:
@@ -333,6 +335,17 @@ class Events:
                 return  # the engine closes
             except errors.Error as error:
                 log.warning("retention: %s; it is tried again", error.detail)
+
+    async def _keep(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do something again after it failed by a fault of its own, which is logged."""
+        while True:
+            try:
+                await work()
+                return
+            except Exception:
+                task = asyncio.current_task()
+                log.exception("%s failed; it is tried again", task.get_name() if task is not None else "a task")
+                await self._clock.sleep(1.0)
 
     def _spawn(self, work: Any, what: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=f"microlite: {what}")

@@ -31,11 +31,11 @@ WINDOW_BYTES: Final = 8 << 20
 KEPT_ATTEMPTS: Final = 20
 """Failed attempts of an entry that are remembered in full; of more, the latest."""
 
-COMMIT_CHANGES: Final = 300
-"""Entries whose failures and deaths go into one commit."""
+COMMIT_CHANGES: Final = 150
+"""Entries whose failures and deaths go into one commit; each is up to three operations of the engine."""
 
 COMMIT_BYTES: Final = 3 << 20
-"""Bytes of dead entries in one commit, beyond one entry."""
+"""Bytes of dead entries and of errors in one commit, beyond one entry."""
 
 
 class Stage(Enum):
@@ -390,7 +390,7 @@ class Group:
         for entry in self._settled.values():
             if entry.dead:
                 deaths += 1
-                size += len(entry.payload)
+                size += len(entry.payload) + _weight(entry)
                 if deaths > COMMIT_CHANGES or (size > COMMIT_BYTES and deaths > 1):
                     break
             elif entry.kept:
@@ -398,7 +398,12 @@ class Group:
                 if deaths > COMMIT_CHANGES:
                     break
             settled.append(entry)
-        failed = list(itertools.islice(self._failed.values(), max(0, COMMIT_CHANGES - deaths)))
+        failed: list[_Entry] = []
+        for entry in self._failed.values():
+            size += _weight(entry)
+            if len(failed) + deaths >= COMMIT_CHANGES or (size > COMMIT_BYTES and failed):
+                break
+            failed.append(entry)
         late = set(self._settled)
         late.difference_update(entry.position for entry in settled)
         head = max(self.head, max((entry.position for entry in settled), default=0))
@@ -513,3 +518,8 @@ class Group:
             del self._keys[key]
             return
         self._begin(self._entries[line[0]])
+
+
+def _weight(entry: _Entry) -> int:
+    """About how many bytes what is kept of an entry's failures has, at most."""
+    return sum(4 * len(attempt.error) for attempt in entry.attempts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
@@ -44,6 +45,9 @@ LATER: Final = 0.2
 """Seconds after which a commit that failed is tried again; each further time it is twice as long, up to `LATEST`."""
 
 LATEST: Final = 5.0
+
+LAST_COMMIT: Final = 1.0
+"""Seconds that a group which is closed has to bring its last acks to disk."""
 
 log = logging.getLogger("microlite.events")
 
@@ -111,6 +115,7 @@ class Leader:
         self._clock = clock
         self._cursor_revision = cursor_revision
         self._acked: set[int] = set()  # by transactions, before the entries were read
+        self._orphans: set[int] = set()  # positions of which failures are kept, and which are gone
         self._merge: set[int] = set()  # acks of transactions to be marked as merged
         self._planned: set[int] = set()  # positions whose ack may come with a transaction
         self._failed_revisions: dict[int, int] = {}
@@ -146,6 +151,7 @@ class Leader:
         while self.group.missing and self.group.room:
             await self._fill()
         await self._fill()
+        self._look_for_orphans()
         self._spawn(self._read_ahead(), "read")
         self._committing = self._spawn(self._keep_committing(), "commit")
 
@@ -158,7 +164,7 @@ class Leader:
             self._lingering.cancel()
         if not stopped and self._committing is not None:
             self._dirty.set()  # what was acknowledged goes to disk before the end
-            await asyncio.wait([self._committing], timeout=LATEST)
+            await asyncio.wait([self._committing], timeout=LAST_COMMIT)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -290,7 +296,7 @@ class Leader:
         position = self.group.ack(number)
         if position is None:
             return
-        self._landed(number)
+        self._landed(number, acked=True)
         if self.group.is_awaited or self.group.settled >= SETTLED_AT_ONCE:
             self._dirty.set()
         elif self._lingering is None:
@@ -406,6 +412,7 @@ class Leader:
                     self._roomy.clear()
                     await self._roomy.wait()
                 elif await self._fill():
+                    self._look_for_orphans()
                     self.tell()
                     if group.dirty:
                         self._dirty.set()
@@ -431,6 +438,18 @@ class Leader:
             group.skip(min(state.first - 1, state.last))  # all of it was trimmed
             return True
         return False
+
+    def _look_for_orphans(self) -> None:
+        """What was kept of entries that were trimmed is of no use any more."""
+        if not (self._failures or self._acked):
+            return
+        passed = {p for p in (*self._failures, *self._acked) if p <= self.group.read_to}.difference(self.group.missing)
+        self._merge.update(passed & self._acked)
+        self._acked -= passed
+        self._orphans.update(passed & self._failures.keys())
+        for position in passed & self._failures.keys():
+            del self._failures[position]
+        self._dirty.set()
 
     async def _read_missing(self, position: int) -> None:
         page = await self._engine.read(self.namespace, stream_of(self.topic), after=position - 1, limit=1)
@@ -476,9 +495,10 @@ class Leader:
 
     def _on_acked(self, position: int) -> None:
         number = self.group.number_of(position)
-        self._merge.add(position)
-        if not self.group.acked(position) and position > self.group.read_to:
-            self._acked.add(position)
+        if not self.group.acked(position) and (position > self.group.read_to or position in self.group.missing):
+            self._acked.add(position)  # until its entry is read
+        else:
+            self._merge.add(position)
         if number is not None:
             self._landed(number, acked=True)
         self._dirty.set()
@@ -488,16 +508,17 @@ class Leader:
     async def _keep_committing(self) -> None:
         delay = LATER
         while True:
-            if not (self.group.dirty or self._merge):
+            if not self._has_work:
                 if self.closed:
                     return
                 self._dirty.clear()
                 await self._dirty.wait()
                 continue
             changes = self.group.begin_commit()
-            merged = list(self._merge)[:COMMIT_CHANGES]
+            merged = self._mergeable(changes)
+            orphans = list(self._orphans)[:COMMIT_CHANGES]
             try:
-                await self._commit(changes, merged)
+                await self._commit(changes, merged, orphans)
             except errors.Conflict:
                 self.group.abort_commit()
                 await self._look_again(changes)
@@ -516,14 +537,29 @@ class Leader:
                 continue
             delay = LATER
             self._merge.difference_update(merged)
+            self._orphans.difference_update(orphans)
             self._end_commit(changes)
 
-    async def _commit(self, changes: Changes, merged: list[int]) -> None:
+    @property
+    def _has_work(self) -> bool:
+        group = self.group
+        return group.dirty or bool(self._orphans) or any(position <= group.head for position in self._merge)
+
+    def _mergeable(self, changes: Changes) -> list[int]:
+        """Acks of transactions that this commit makes superfluous: the cursor has them."""
+        if not self._merge:
+            return []
+        still_open = set(changes.open)
+        found = (position for position in self._merge if position <= changes.head and position not in still_open)
+        return list(itertools.islice(found, COMMIT_CHANGES))
+
+    async def _commit(self, changes: Changes, merged: list[int], orphans: list[int]) -> None:
         if not self.durable:
             for dead in changes.dead:
                 log.warning("an event of %s failed %d times, and is given up", self.topic, dead.failures.count)
             return
         operations = self._operations(changes, merged)
+        operations += [Delete(FAILED, entry_key(self.topic, self.name, position)) for position in orphans]
         committed = await self._engine.commit(Batch(self.namespace, tuple(operations)))
         self._cursor_revision = committed.revision
         for position, _ in changes.failed:
@@ -533,8 +569,10 @@ class Leader:
         now = self._clock.now()
         cursor = records.CursorRecord(changes.head, changes.open)
         expect = self._cursor_revision or Presence.ABSENT
+        name = group_key(self.topic, self.name)
         operations: list[Operation] = [
-            Put(CURSORS, group_key(self.topic, self.name), records.encode(cursor), expect=expect)
+            Check(GROUPS, name, self.revision),  # there is no other leader
+            Put(CURSORS, name, records.encode(cursor), expect=expect),
         ]
         for position, failures in changes.failed:
             key = entry_key(self.topic, self.name, position)
@@ -594,6 +632,7 @@ class Leader:
         group = await records.read_as(self._engine, self.namespace, GROUPS, key, records.decode_group)
         if group is None or group[0].epoch != self.epoch:
             raise errors.ServiceUnavailable("the group has another leader")
+        self.revision = group[1]
         record = await self._engine.get(self.namespace, CURSORS, key)
         self._cursor_revision = record.revision if record is not None else 0
         failed = [position for position, _ in changes.failed]

@@ -192,7 +192,7 @@ def _add_reading(service: Service, events: Events) -> None:
             after: begin behind this position, or before it in `reverse`; 0 for the beginning, or the end in `reverse`.
             since: begin with what was published at this time, in seconds since the Unix epoch, or later; in `reverse`, end
                 there.
-            limit: at most so many, 1 to 500.
+            limit: at most so many, 1 to 500; fewer where they have more than 4 MiB together.
             reverse: the latest first.
         """
         return await events.read(ctx.origin, topic, after=after, since=since, limit=limit, reverse=reverse)

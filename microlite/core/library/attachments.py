@@ -35,6 +35,8 @@ class Attachment(Protocol):
     async def run(self, context: Context) -> None:
         """Work until canceled. What it began for somebody when that happens, it finishes first.
 
+        It begins just before the platform knows the node, which takes no calls yet.
+
         Args:
             context: for calls that nobody asked for; see `Context`.
         """

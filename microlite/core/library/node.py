@@ -286,11 +286,13 @@ class RunningNode:
                 started=self._started,
             ),
         )
+        # They ask for what they follow before the node is known: at a reload it follows on from the old one without a gap.
+        assert self._attachments is not None
+        self._attachments.start()
+        await asyncio.sleep(0)
         call = UnaryCall("registry", "register", msgspec.msgpack.encode({"registration": registration}))
         await call.run(self._platform.start)
         self.registered.set()
-        assert self._attachments is not None
-        self._attachments.start()
         if not placement.supervised:
             placement.say_running(self.name, self._platform.peer)
 

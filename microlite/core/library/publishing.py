@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from microlite.core import errors
 from microlite.core.description.schema import type_schema
+from microlite.core.description.structs import Publishes
 from microlite.core.events.api import Misfits, check_topic
 
 if TYPE_CHECKING:
@@ -34,6 +35,11 @@ class Declaration:
     def name(self) -> str:
         """See `Attachment`."""
         return f"declare {self._topic}"
+
+    @property
+    def described(self) -> Publishes:
+        """The same, for the description of the service."""
+        return Publishes(topic=self._topic, payload=self._schema)
 
     async def run(self, context: Context) -> None:
         """See `Attachment`."""

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from microlite.core.description import Trigger
-    from microlite.core.description.structs import ConfigDeclaration
+    from microlite.core.description.structs import ConfigDeclaration, Publishes
     from microlite.core.library.attachments import Attachment
     from microlite.core.library.state.config_declaring import Configured
 
@@ -93,6 +93,7 @@ class Service:
         self._start_hooks: list[Hook] = []
         self._stop_hooks: list[Hook] = []
         self._attachments: list[Attachment] = []
+        self._publishes: list[Publishes] = []
         if not built_in:
             made.remember(self)
 
@@ -322,7 +323,9 @@ class Service:
 
         frame = sys._getframe(1)  # noqa: SLF001 - the author's line, for the text of errors
         place = Place(f"publishes({topic!r})", frame.f_code.co_filename, frame.f_lineno)
-        self._attachments.append(Declaration(topic, of, misfits, place))
+        declaration = Declaration(topic, of, misfits, place)
+        self._attachments.append(declaration)
+        self._publishes.append(declaration.described)
 
     def handle(self, handler: object, name: str | None = None) -> None:
         """Make each public method of an object an endpoint.
@@ -497,6 +500,7 @@ class Service:
             metadata=self.metadata,
             endpoints=tuple(endpoint.description for endpoint in self._endpoints.values()),
             config=self.configuration,
+            publishes=tuple(self._publishes),
         )
 
     def run(self) -> None:

@@ -11,9 +11,9 @@ import msgspec
 
 from microlite.core import errors
 from microlite.core.broker.api import Message, Overflow
-from microlite.core.description import Place, Streaming, Subscribe
+from microlite.core.description import Encoding, Place, Streaming, Subscribe
 from microlite.core.description.annotations import unwrap
-from microlite.core.description.codec import encode_msgpack
+from microlite.core.description.codec import encode_json, encode_msgpack
 from microlite.core.description.signature import NONE_GIVEN, read_signature
 from microlite.core.rpc.call import Call, LocalInbound, StreamCall
 from microlite.core.rpc.frames import INITIAL_CREDIT
@@ -43,8 +43,10 @@ class _Item(msgspec.Struct, frozen=True, gc=False):
     value: msgspec.Raw
     headers: dict[str, str] = {}
     dropped: int = 0
+    json: bool = False
 
 
+_decode_value = msgspec.msgpack.Decoder().decode
 _decode_item = msgspec.msgpack.Decoder(_Item).decode
 
 
@@ -88,7 +90,7 @@ def trigger_of(
         limit=limit,
         overflow=policy.value,
         concurrency=concurrency,
-        parameter=field.name if field is not None else "",
+        field=field.name if field is not None else "",
         whole=field is not None and _is_message(field.annotation),
     )
 
@@ -194,12 +196,17 @@ class _Reader:
                 item.dropped,
                 trigger.topic,
             )
+        if item.json and trigger.field:
+            # As its publisher wrote it, for JSON has other ways to say bytes and keys.
+            item = msgspec.structs.replace(item, value=msgspec.Raw(encode_json(_decode_value(item.value))))
+        encode = encode_json if item.json else encode_msgpack
         value: object = item if trigger.whole else item.value
-        payload = encode_msgpack({trigger.parameter: value}) if trigger.parameter else b""
+        payload = encode({trigger.field: value}) if trigger.field else b""
         delivery = _Delivery(
             context.service,
             self._endpoint,
             payload,
+            encoding=Encoding.JSON_TO_MSGPACK if item.json else Encoding.MSGPACK,
             namespace=context.namespace,
             timeout=None,
             metadata=item.headers,

@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from microlite.core.context import DEFAULT_NAMESPACE
-from microlite.core.description.structs import EndpointDescription, ServiceDescription
+from microlite.core.description.structs import EndpointDescription, Publishes, ServiceDescription
 
 
 class Protocol(StrEnum):
@@ -55,6 +55,7 @@ class ServiceRecord(msgspec.Struct, frozen=True, kw_only=True):
     built_in: bool = False
     metadata: dict[str, str] = {}
     endpoints: tuple[EndpointDescription, ...] = ()
+    publishes: tuple[Publishes, ...] = ()
     nodes: tuple[Node, ...] = ()
 
 

@@ -183,6 +183,7 @@ def _record(leases: list[Lease]) -> ServiceRecord:
         doc=latest.doc,
         metadata=latest.metadata,
         endpoints=latest.endpoints,
+        publishes=latest.publishes,
         nodes=tuple(sorted((lease.registration.node for lease in leases), key=lambda node: node.id)),
     )
 

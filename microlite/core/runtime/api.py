@@ -93,14 +93,14 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
 class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One node as `status` shows it. `started` and `healthy` are seconds since the Unix epoch, 0 for not yet.
 
-    A node that waits for another try has no process: its `pid` and `generation` are 0. `debugger` is the address on which it
-    listens for a debugger, empty if it does not.
+    A node that waits for another try has no process: its `pid` is null, its `generation` 0. `debugger` is the address on
+    which it listens for a debugger, empty if it does not.
     """
 
     id: str
     generation: int
     state: State
-    pid: int = 0
+    pid: int | None = None
     started: float = 0.0
     healthy: float = 0.0
     debugger: str = ""

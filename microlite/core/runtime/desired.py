@@ -109,7 +109,7 @@ def _find(typed: str, request: RunRequest, fetched: Mapping[str, Checkout], only
         raise errors.BadRequest(f"--name is for a single service, and {place / PROJECT} names several")
     for part in project.parts:
         if only in ("", part.name):
-            source = part.complete(_of_part(part, address, checkout, fetched), project.env)
+            source = part.complete(_of_part(part, address, checkout, fetched), project)
             version = request.version or part.version
             asked = msgspec.structs.replace(
                 _narrowed(msgspec.structs.replace(request, version=version), source), sources=(typed,)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from microlite.core.network.membership import Membership
     from microlite.core.registry.registry import Registry
     from microlite.core.runtime.api import Desired
-    from microlite.core.runtime.runner import Runner
 
 
 class Held(NamedTuple):
@@ -21,6 +20,34 @@ class Held(NamedTuple):
     """The services that it waits for; empty if for none."""
     stuck: bool = False
     """Whether one of them has failed, or is not there at all: this can take until somebody does something."""
+
+
+class Gated(Protocol):
+    """A service that may depend on others, as its `Runner` has it."""
+
+    @property
+    def desired(self) -> Desired:
+        """What is wanted of it."""
+        ...
+
+    @property
+    def serves(self) -> bool:
+        """Whether one of its nodes takes calls."""
+        ...
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all that was requested was carried out, for better or worse."""
+        ...
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it is being ended."""
+        ...
+
+    def look_again(self) -> None:
+        """What it waits for may have changed."""
+        ...
 
 
 class Gates:
@@ -33,15 +60,15 @@ class Gates:
     """
 
     def __init__(
-        self, runners: Callable[[str, str], Sequence[Runner]], registry: Registry, membership: Membership
+        self, runners: Callable[[str, str], Sequence[Gated]], registry: Registry, membership: Membership
     ) -> None:
         self._runners = runners
         self._registry = registry
-        self._waiting: set[Runner] = set()
+        self._waiting: set[Gated] = set()
         self._due = False
         membership.watch(lambda _: self.changed())
 
-    def look(self, runner: Runner) -> Held:
+    def look(self, runner: Gated) -> Held:
         """What a service that has not started yet waits for; if for something, it is woken when that may have changed."""
         desired = runner.desired
         names = tuple(name for name in desired.source.depends_on if not self._is_healthy(desired.namespace, name))
@@ -51,7 +78,7 @@ class Gates:
         self._waiting.add(runner)
         return Held(names, stuck=any(self._is_stuck(desired, name) for name in names))
 
-    def leave(self, runner: Runner) -> None:
+    def leave(self, runner: Gated) -> None:
         """It waits no more. Harmless if it did not."""
         self._waiting.discard(runner)
 
@@ -75,5 +102,5 @@ class Gates:
     def _is_stuck(self, desired: Desired, name: str) -> bool:
         return all(runner.is_settled for runner in self._managed(desired.namespace, name))
 
-    def _managed(self, namespace: str, name: str) -> list[Runner]:
+    def _managed(self, namespace: str, name: str) -> list[Gated]:
         return [runner for runner in self._runners(namespace, name) if not runner.stopping]

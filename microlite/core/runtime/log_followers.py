@@ -4,13 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from microlite.core.runtime.lines import Line
-    from microlite.core.runtime.logs import Log
+
+
+class Followed(Protocol):
+    """The log that is followed: a `Log`."""
+
+    async def read_and_subscribe(
+        self, follower: Follower, *, last: int | None, since: float | None, node: str
+    ) -> list[Line]:
+        """The lines of the past that are asked for; each line after them is offered to the follower."""
+        ...
+
+    def unsubscribe(self, follower: Follower) -> None:
+        """Offer it no more."""
+        ...
+
+    def remark(self, text: str) -> Line:
+        """A line of the platform's own, which is in no file."""
+        ...
 
 
 class Follower:
@@ -21,7 +38,7 @@ class Follower:
     platform how many.
     """
 
-    def __init__(self, log: Log, *, last: int | None, since: float | None, node: str, limit: int) -> None:
+    def __init__(self, log: Followed, *, last: int | None, since: float | None, node: str, limit: int) -> None:
         self._log = log
         self._last = last
         self._since = since

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from microlite.core import errors
+from microlite.core.config.files import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -47,6 +48,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         watch: extensions (`.py`) whose files count as source, instead of the usual ones.
         path: further folders to import from, relative to the folder and inside its project, which ends at the folder with
             `.git` or `microlite.toml`.
+        config: files with settings for services, of which later ones hide earlier ones; relative to the folder in the
+            table, and absolute here.
         depends_on: names of services that have to be healthy before this one is started.
     """
 
@@ -61,6 +64,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     preload: tuple[str, ...] = ()
     watch: tuple[str, ...] = ()
     path: tuple[str, ...] = ()
+    config: tuple[str, ...] = ()
     depends_on: tuple[str, ...] = ()
 
 
@@ -199,6 +203,28 @@ def check_variables(table: object, where: str) -> dict[str, str]:
     return table
 
 
+def check_config_files(files: object, folder: Path, where: str) -> tuple[str, ...]:
+    """The absolute paths of configuration files.
+
+    Args:
+        files: a list of paths, relative to the folder.
+        folder: of the table that names them.
+        where: file and key, for errors.
+
+    Raises:
+        errors.BadRequest: it is no such list, or one of them cannot be read.
+    """
+    if not isinstance(files, list | tuple) or not all(isinstance(file, str) and file for file in files):
+        raise errors.BadRequest(f'{where}: expected a list of files, as in ["config.toml"]')
+    paths = tuple(folder / file for file in files)
+    for path in paths:
+        try:
+            read_file(path)
+        except errors.Error as error:
+            raise errors.BadRequest(f"{where}: {error.detail}") from None
+    return tuple(str(path.absolute()) for path in paths)
+
+
 def _checked(manifest: Manifest, folder: Path, where: str) -> Manifest:
     def refuse(key: str, sentence: str) -> errors.BadRequest:
         return errors.BadRequest(f"{where} {key}: {sentence}")
@@ -226,6 +252,7 @@ def _checked(manifest: Manifest, folder: Path, where: str) -> Manifest:
             raise refuse("watch", f"{extension!r} is no extension: write it as .py")
     return msgspec.structs.replace(
         manifest,
+        config=check_config_files(manifest.config, folder, f"{where} config"),
         name=check_name(manifest.name, f"{where} name") if manifest.name else "",
         depends_on=tuple(check_name(name, f"{where} depends-on") for name in manifest.depends_on),
     )

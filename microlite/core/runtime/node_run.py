@@ -119,7 +119,7 @@ class NodeRun:
             id=self.id,
             generation=self.generation,
             state=self.state,
-            pid=self.pid,
+            pid=self.pid or None,
             started=self.started,
             healthy=self.healthy_at,
             debugger=self._debugger,

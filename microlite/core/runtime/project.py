@@ -12,12 +12,19 @@ import msgspec
 from microlite.core import errors
 from microlite.core.runtime.git.address import Address, of_path, parse_address
 from microlite.core.runtime.importing import PROJECT, import_folders
-from microlite.core.runtime.manifest import Manifest, check_name, check_variables, misfit, read_table
+from microlite.core.runtime.manifest import (
+    Manifest,
+    check_config_files,
+    check_name,
+    check_variables,
+    misfit,
+    read_table,
+)
 
 if TYPE_CHECKING:
     from microlite.core.runtime.sources import Source
 
-_KEYS: Final = ("env", "services")
+_KEYS: Final = ("config", "env", "services")
 _OVER: Final = ("port", "health", "instances", "reload", "preload", "watch", "depends_on")
 """Fields that stand here or there; what is said here counts."""
 
@@ -60,12 +67,12 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     table: Manifest = Manifest()
     given: tuple[str, ...] = ()
 
-    def complete(self, source: Source, shared: dict[str, str]) -> Source:
+    def complete(self, source: Source, project: Project) -> Source:
         """The service as it is to be run: what stands here goes before what its own project says.
 
         Args:
             source: as its own project says.
-            shared: variables that all services of the project see; the weakest of the three.
+            project: its own variables and configuration files are for all its services; the weakest of the three.
 
         Raises:
             BadRequest: the two do not go together.
@@ -73,8 +80,9 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
         said = {field: getattr(self.table, field) for field in self.given if field in _OVER}
         if said.get("port", source.port) and not source.command:
             raise errors.BadRequest(f"{self.where} port: is only for a command; a microlite service needs none")
-        env = {**shared, **source.env, **self.table.env}
-        return msgspec.structs.replace(source, **said, path=self.path or source.path, env=env)
+        env = {**project.env, **source.env, **self.table.env}
+        config = tuple(dict.fromkeys((*project.config, *source.config, *self.table.config)))
+        return msgspec.structs.replace(source, **said, path=self.path or source.path, env=env, config=config)
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,11 +90,13 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         folder: that it lies in, absolute.
+        config: absolute paths of configuration files for all its services.
         env: variables that all its services see.
         parts: its services, in the order of the file.
     """
 
     folder: str
+    config: tuple[str, ...]
     env: dict[str, str]
     parts: tuple[Part, ...]
 
@@ -108,7 +118,9 @@ def read_project(folder: Path) -> Project | None:
         raise errors.BadRequest(f"{path}: is not valid TOML: {error}") from None
     for key in parsed:
         if key not in _KEYS:
-            raise errors.BadRequest(f"{path} has no key {key}: it can have env and a table [services.<name>] for each")
+            raise errors.BadRequest(
+                f"{path} has no key {key}: it can have config, env and a table [services.<name>] for each"
+            )
     services = parsed.get("services")
     if not isinstance(services, dict) or not services:
         raise errors.BadRequest(f"{path}: names no service: write a table [services.<name>] for each")
@@ -117,7 +129,12 @@ def read_project(folder: Path) -> Project | None:
     for name in names:
         if names.count(name) > 1:
             raise errors.BadRequest(f"{path}: two services have the name {name}")
-    return Project(folder=str(folder), env=check_variables(parsed.get("env", {}), f"{path}: env"), parts=parts)
+    return Project(
+        folder=str(folder),
+        config=check_config_files(parsed.get("config", []), folder, f"{path}: config"),
+        env=check_variables(parsed.get("env", {}), f"{path}: env"),
+        parts=parts,
+    )
 
 
 def _part(name: str, table: object, folder: Path, path: Path) -> Part:

@@ -184,7 +184,7 @@ def _statuses(
                     id=node.id,
                     generation=node.generation,
                     state=State.RUNNING,
-                    pid=node.pid,
+                    pid=node.pid or None,
                     started=node.started,
                     healthy=node.started,
                 )

@@ -49,6 +49,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
         watch: extensions of the files that count as source; empty for the usual ones.
         path: further folders to import from, absolute.
         root: that of the project, from which is imported last; empty if it belongs to none.
+        config: absolute paths of files with settings, of which later ones hide earlier ones.
         depends_on: names of services that have to be healthy before it is started.
         broken: the syntax error that the entry had when it was found, if it had one.
         origin: the address in a git repository from which it was fetched; empty for a folder of the user's own.
@@ -70,6 +71,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     watch: tuple[str, ...] = ()
     path: tuple[str, ...] = ()
     root: str = ""
+    config: tuple[str, ...] = ()
     depends_on: tuple[str, ...] = ()
     broken: str = ""
     origin: str = ""
@@ -176,7 +178,7 @@ def _of_file(path: Path) -> Source:
     alone = folder / (manifest.entry or _ENTRY) != path or bool(manifest.command)
     if alone:
         # The table speaks of another program of this folder; only what holds for the folder holds here too.
-        manifest = Manifest(env=manifest.env, preload=manifest.preload, watch=manifest.watch)
+        manifest = Manifest(env=manifest.env, preload=manifest.preload, watch=manifest.watch, config=manifest.config)
     source = _of_entry(folder, path, inspection, manifest, folder.name if path.name == _ENTRY else path.stem)
     return msgspec.structs.replace(source, alone=alone)
 
@@ -232,6 +234,7 @@ def _of_entry(folder: Path, entry: Path, inspection: Inspection, manifest: Manif
         instances=manifest.instances,
         reload=manifest.reload,
         preload=manifest.preload,
+        config=manifest.config,
         watch=manifest.watch,
         path=import_folders(folder, manifest.path, f"{folder / 'pyproject.toml'}: [tool.microlite]"),
         root=str(project_root(folder) or ""),

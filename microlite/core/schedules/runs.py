@@ -77,7 +77,7 @@ class Runs:
         self._on_change = on_change
         self._open: dict[tuple[str, str], dict[str, OpenRun]] = {}
         self._lanes: dict[tuple[str, str], Lane] = {}
-        self._tries = DueTimes(clock, self._try_again)
+        self._tries = DueTimes(clock, self._try_again, self._look_again)
         self._waiting: dict[tuple[str, str], list[asyncio.Future[Run]]] = {}
         self._lined: set[tuple[str, str]] = set()
         """The runs that stand in a lane: each once."""
@@ -176,6 +176,14 @@ class Runs:
         one = self._open.get((namespace, schedule), {}).get(run_id)
         if one is not None:
             self._line_up(namespace, changed(one, Outcome.WAITING, next_try=0.0))
+
+    def _look_again(self) -> None:
+        """The clock was set back: what would be tried again only when it has caught up is tried after its pause."""
+        now = self._clock.now()
+        for (namespace, _), runs in self._open.items():
+            for one in runs.values():
+                if one.run.next_try > now + LONGEST_BACKOFF:
+                    self._tries.set((namespace, run_key(one.run)), now + one.backoff)
 
     def _pump(self, namespace: str, service: str, lane: Lane) -> None:
         while lane.ready and lane.running < MOST_AT_ONCE and not self._stopped:

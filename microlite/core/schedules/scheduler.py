@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
@@ -12,23 +13,23 @@ import msgspec
 from microlite.core import errors
 from microlite.core.description.structs import Overlap
 from microlite.core.engine.api import Put
-from microlite.core.schedules.api import Outcome, Run, Schedule, Source
+from microlite.core.schedules.api import Outcome, Run, Source
 from microlite.core.schedules.book import Book
 from microlite.core.schedules.claims import claim, claim_now
 from microlite.core.schedules.declarations import declared, reconcile
-from microlite.core.schedules.ledger import SINGLES, Ledger, changed
+from microlite.core.schedules.ledger import Ledger, changed
+from microlite.core.schedules.overview import Overview, due_of, trouble_of
 from microlite.core.schedules.planner import Planner, times_of
 from microlite.core.schedules.records import OpenRun, Stored, decode_stored
 from microlite.core.schedules.runs import AGAIN, Runs
 from microlite.core.schedules.timer import DueTimes
-from microlite.core.schedules.times import Times
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from microlite.core.clock import Clock
     from microlite.core.context import Origin
-    from microlite.core.description.structs import Every, ServiceDescription
+    from microlite.core.description.structs import ServiceDescription
     from microlite.core.engine.api import Engine
     from microlite.core.schedules.reach import Reach
 
@@ -48,6 +49,7 @@ class Scheduler:
 
     Attributes:
         planner: plans changes, for a commit or as part of one.
+        overview: shows them.
     """
 
     def __init__(self, engine: Engine, clock: Clock, reach: Reach) -> None:
@@ -58,6 +60,7 @@ class Scheduler:
         self._times = DueTimes(clock, self._on_due, self._book.reread)
         self._runs = Runs(self._ledger, reach, clock, self._tell)
         self.planner = Planner(engine, clock, self)
+        self.overview = Overview(self._ledger, self._runs, self.planner, reach, clock)
         self._observers: set[Callable[[str, str], object]] = set()
         self._due: dict[tuple[str, str], None] = {}
         """What is due and not claimed, in order."""
@@ -224,8 +227,12 @@ class Scheduler:
             if description is not None:
                 try:
                     await self._declare(namespace, description)
+                except errors.Conflict:
+                    self._arrived[key] = None  # somebody was faster: look again
+                    continue
                 except errors.Error as error:
-                    log.error("the schedules of %s could not be kept: %s", service, error.detail)
+                    log.error("the schedules of %s could not be kept, which is tried again: %s", service, error.detail)
+                    self._clock.call_later(AGAIN, partial(self._on_arrival, namespace, service))
             for name in self._absent.pop(key, ()):
                 self._on_due((namespace, name))
             self._runs.arrived(namespace, service)
@@ -248,9 +255,9 @@ class Scheduler:
             await self._ledger.commit(namespace, operations)
             for operation in operations:  # the book reads them too; until then no time must pass unseen
                 if isinstance(operation, Put):
-                    self._on_due_time(namespace, operation.key, _due(decode_stored(operation.value)))
+                    self._on_due_time(namespace, operation.key, due_of(decode_stored(operation.value)))
             for name, (_, every) in wanted.items():
-                trouble = _trouble(every)
+                trouble = trouble_of(every)
                 if trouble:
                     log.error("the schedule %s never runs: %s", name, trouble)
         if not wanted:
@@ -281,33 +288,6 @@ class Scheduler:
     def _tell(self, namespace: str, name: str) -> None:
         for observer in list(self._observers):
             observer(namespace, name)
-
-    async def page(self, namespace: str, prefix: str, after: str, limit: int) -> list[Schedule]:
-        """Schedules in the order of their names."""
-        page = await self._ledger.page(namespace, prefix, after, limit)
-        return [self._show(namespace, stored, last) for stored, last in page]
-
-    async def get(self, origin: Origin, name: str) -> Schedule:
-        """One schedule.
-
-        Raises:
-            NotFound: there is none of this name.
-        """
-        stored, _ = await self.planner.find(origin, name)
-        runs = await self._ledger.history(origin.namespace, stored.name, "", 20)
-        last = next((run for run in runs if run.ended), None)
-        return self._show(origin.namespace, stored, last)
-
-    async def history(self, origin: Origin, name: str, before: str, limit: int) -> list[Run]:
-        """Runs, the latest first: of a schedule, which may be gone; without a name, of all single calls that have ended."""
-        if not name:
-            return await self._ledger.history(origin.namespace, SINGLES, before, limit)
-        for full in dict.fromkeys((f"{origin.service}:{name}" if origin.service else name, name)):
-            found = await self._ledger.history(origin.namespace, full, before, limit)
-            if found:
-                return found
-        await self.planner.find(origin, name)
-        return []
 
     async def pause(self, origin: Origin, name: str) -> None:
         """Let its times pass, until `resume`."""
@@ -370,35 +350,6 @@ class Scheduler:
         self._runs.add(namespace, one)
         return one
 
-    def _show(self, namespace: str, stored: Stored, last: Run | None) -> Schedule:
-        running, waiting = self._runs.count(namespace, stored.name)
-        due = _due(stored)
-        trouble = _trouble(stored)
-        if not trouble and due and due <= self._clock.now():
-            trouble = self._reach.absence(namespace, stored.service)
-        return Schedule(
-            name=stored.name,
-            target=stored.target,
-            request=msgspec.json.decode(stored.payload),
-            source=stored.source,
-            every=stored.every,
-            cron=stored.cron,
-            zone=stored.zone,
-            missed=stored.missed,
-            overlap=stored.overlap,
-            timeout=stored.timeout,
-            retries=stored.retries,
-            backoff=stored.backoff,
-            paused=stored.paused,
-            next=due,
-            trouble=trouble,
-            running=running,
-            waiting=waiting,
-            last=last,
-            created=stored.created,
-            owner=stored.owner,
-        )
-
 
 def _open(stored: Stored, run: Run, order: bool) -> OpenRun:
     return OpenRun(
@@ -413,16 +364,3 @@ def _open(stored: Stored, run: Run, order: bool) -> OpenRun:
         order=order,
         single=stored.source is Source.ONCE,
     )
-
-
-def _due(stored: Stored) -> float:
-    return 0.0 if stored.paused else stored.due
-
-
-def _trouble(when: Stored | Every) -> str:
-    """Why a schedule has no times, if so."""
-    try:
-        Times(every=when.every, cron=when.cron, zone=when.zone)
-    except errors.BadRequest as error:
-        return error.detail
-    return ""

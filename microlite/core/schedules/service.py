@@ -72,7 +72,7 @@ def schedules_service(scheduler: Scheduler, engine: Engine) -> Service:
             after: only those behind this name: the last of the page before.
             limit: so many at most, up to 1000.
         """
-        return await scheduler.page(ctx.namespace, prefix, after, _limit(limit))
+        return await scheduler.overview.page(ctx.namespace, prefix, after, _limit(limit))
 
     @service.endpoint(role=Role.ACCOUNT, reads=True)
     async def get(ctx: Context, name: str) -> Schedule:
@@ -81,7 +81,7 @@ def schedules_service(scheduler: Scheduler, engine: Engine) -> Service:
         Args:
             name: its name.
         """
-        return await scheduler.get(ctx.origin, name)
+        return await scheduler.overview.get(ctx.origin, name)
 
     @service.endpoint(role=Role.ACCOUNT, reads=True)
     async def history(ctx: Context, name: str = "", before: str = "", limit: int = 20) -> list[Run]:
@@ -92,7 +92,7 @@ def schedules_service(scheduler: Scheduler, engine: Engine) -> Service:
             before: only runs before the one with this id: the last of the page before.
             limit: so many at most, up to 1000.
         """
-        return await scheduler.history(ctx.origin, name, before, _limit(limit))
+        return await scheduler.overview.history(ctx.origin, name, before, _limit(limit))
 
     @service.endpoint(role=Role.ACCOUNT)
     async def pause(ctx: Context, name: str) -> None:
@@ -143,7 +143,7 @@ def schedules_service(scheduler: Scheduler, engine: Engine) -> Service:
         try:
             while True:
                 changed.clear()
-                yield await scheduler.page(ctx.namespace, prefix, "", most)
+                yield await scheduler.overview.page(ctx.namespace, prefix, "", most)
                 await changed.wait()
         finally:
             stop()

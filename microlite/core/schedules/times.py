@@ -61,7 +61,7 @@ class Times:
             return self._at if self._at > moment else 0.0
         if self._every:
             start = moment if anchor is None else anchor
-            steps = max(math.floor((moment - start) / self._every) + 1, -math.ceil((start - moment) / self._every))
+            steps = math.floor((moment - start) / self._every) + 1
             found = start + steps * self._every
             return found if found > moment else found + self._every  # where the sum of floats fell on the moment
         return next(self._cron_after(moment), 0.0)

@@ -6,7 +6,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from microlite.core.store.api import Expectation
+from microlite.core.store.api import ChangeKind, Expectation
 
 MAX_UPLOADS: Final = 128
 """Uploads that may be under way at a time."""
@@ -52,6 +52,24 @@ class BlobPage(msgspec.Struct, frozen=True, kw_only=True):
 
     blobs: list[Blob]
     cursor: str | None = None
+
+
+class BlobNews(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that a watch of blobs tells.
+
+    Attributes:
+        kind: as with records; `reset` and `synced` have no name.
+        name: of the blob.
+        blob: what it is now, of a `write`.
+        revision: that of the change.
+        resume: what to pass as `since` to go on behind this, without a gap.
+    """
+
+    kind: ChangeKind
+    name: str = ""
+    blob: Blob | None = None
+    revision: int = 0
+    resume: int = 0
 
 
 class StagedBlob(msgspec.Struct, frozen=True, kw_only=True):

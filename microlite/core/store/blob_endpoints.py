@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from microlite.core import errors
@@ -10,7 +11,8 @@ from microlite.core.description import Role
 from microlite.core.description.file_head import FileHead
 from microlite.core.library.context import Context
 from microlite.core.store.api import Expectation, Presence
-from microlite.core.store.blob_api import Blob, BlobPage, DeleteBlob, PublishBlob, StagedBlob
+from microlite.core.store.blob_api import Blob, BlobNews, BlobPage, DeleteBlob, PublishBlob, StagedBlob
+from microlite.core.store.conditions import last_event
 
 if TYPE_CHECKING:
     from microlite.core.library.service import Service
@@ -170,6 +172,24 @@ def serve_blobs(service: Service, blobs: Blobs) -> None:
             database: whose blobs; the calling service's own without it.
         """
         return await blobs.page(ctx.origin, prefix=prefix, limit=limit, cursor=cursor, database=database)
+
+    @service.endpoint(role=Role.ACCOUNT, reads=True, idempotent=True, name="blobs.watch")
+    async def watch(
+        ctx: Context, prefix: str = "", since: int | None = None, database: str = ""
+    ) -> AsyncIterator[BlobNews]:
+        """Stream the changes of blobs as they happen, begun and ended as those of records: see `watch`.
+
+        Over HTTP, `Last-Event-ID` says the same as `since`.
+
+        Args:
+            prefix: what the names begin with.
+            since: begin behind this revision, as the `resume` of a change says it; 0 begins with the blobs themselves.
+            database: whose blobs; the calling service's own without it.
+        """
+        since = last_event(ctx) if since is None else since
+        async with aclosing(blobs.watch(ctx.origin, prefix=prefix, since=since, database=database)) as changes:
+            async for change in changes:
+                yield change
 
     @service.endpoint(role=Role.ACCOUNT, reads=True, name="blobs.databases")
     async def databases(ctx: Context) -> list[str]:

@@ -20,6 +20,7 @@ from microlite.core.store.blob_api import (
     STAGED_SECONDS,
     Blob,
     BlobChange,
+    BlobNews,
     BlobPage,
     DeleteBlob,
     PublishBlob,
@@ -43,10 +44,11 @@ from microlite.core.store.blob_layout import (
 )
 from microlite.core.store.blob_sweeper import Sweeper
 from microlite.core.store.blob_upload import Upload
+from microlite.core.store.blob_watching import watch
 from microlite.core.store.places import check_database
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 
     from microlite.core.clock import Clock
     from microlite.core.context import Origin
@@ -300,6 +302,12 @@ class Blobs:
             origin.namespace, _bucket(origin, database), prefix=prefix, after=cursor, limit=limit
         )
         return BlobPage(blobs=[read_blob(record) for record in page.records], cursor=page.cursor)
+
+    def watch(
+        self, origin: Origin, *, prefix: str = "", since: int | None = None, database: str = ""
+    ) -> AsyncGenerator[BlobNews, None]:
+        """Changes of the blobs whose names begin so, as they are published; see `blob_watching.watch`."""
+        return watch(self._engine, origin.namespace, _bucket(origin, database), prefix=prefix, since=since)
 
     async def databases(self, namespace: str) -> list[str]:
         """The databases of a namespace that hold a blob."""

@@ -9,8 +9,11 @@ from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException
 
 from microlite.core import errors
+from microlite.web.dashboard.blobs import blob_pages
+from microlite.web.dashboard.broker import broker_pages
 from microlite.web.dashboard.config import config_pages
 from microlite.web.dashboard.docs import docs_pages
+from microlite.web.dashboard.events import events_pages
 from microlite.web.dashboard.explorer import explorer_pages
 from microlite.web.dashboard.frame import HTML, Frame
 from microlite.web.dashboard.guard import Guard
@@ -35,6 +38,9 @@ PAGES = (
     services_pages,
     explorer_pages,
     store_pages,
+    blob_pages,
+    events_pages,
+    broker_pages,
     config_pages,
     schedules_pages,
     logs_pages,

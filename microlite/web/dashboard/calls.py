@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from microlite.core import errors
 from microlite.core.description.codec import encode_msgpack
 from microlite.core.description.naming import parse_target
 from microlite.core.rpc.call import DEFAULT_TIMEOUT, StreamCall, UnaryCall
 from microlite.core.rpc.frames import INITIAL_CREDIT
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
     from microlite.core.auth.web_sessions import WebSession
     from microlite.core.rpc.call import Call
@@ -64,6 +65,30 @@ class Calls:
             self._send(call)
             async for payload in call.items():
                 yield decode(payload)
+
+    async def send(
+        self, session: WebSession, target: str, type: Any, items: AsyncIterator[bytes], /, **fields: object
+    ) -> Any:
+        """Call an endpoint that takes a stream of bytes, and return its answer as this type.
+
+        Args:
+            items: are sent as the service has room; when they break off, the call is canceled.
+
+        Raises:
+            Error: what the service says.
+        """
+        service, endpoint = parse_target(target)
+        call = StreamCall(service, endpoint, encode_msgpack(fields), timeout=None, **_terms(session))
+        async with call:
+            self._send(call)
+            try:
+                async for item in items:
+                    await call.send(encode_msgpack(item))
+            except errors.Canceled:
+                if not call.ended:
+                    raise
+            call.close_send()
+            return msgspec.msgpack.decode(await call.reply(), type=type)
 
     async def ask_raw(
         self, session: WebSession, service: str, endpoint: str, document: bytes, *, timeout: float = DEFAULT_TIMEOUT

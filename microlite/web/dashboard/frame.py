@@ -30,6 +30,8 @@ NAVIGATION: Final = (
     ("services", "/", "Services"),
     ("explorer", "/explorer", "Explorer"),
     ("store", "/store", "Store"),
+    ("events", "/events", "Events"),
+    ("broker", "/broker", "Messages"),
     ("logs", "/logs", "Logs"),
     ("schedules", "/schedules", "Schedules"),
     ("config", "/config", "Configuration"),

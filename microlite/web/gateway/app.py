@@ -17,6 +17,7 @@ from microlite.core.rpc.frames import INITIAL_CREDIT
 from microlite.version import __version__
 from microlite.web.gateway import metrics
 from microlite.web.gateway.answers import EVENT_STREAM, NDJSON
+from microlite.web.gateway.asyncapi_page import AsyncApiPage
 from microlite.web.gateway.bodies import Request, read_document, read_request
 from microlite.web.gateway.exchange import NO_CACHE, Exchange
 from microlite.web.gateway.file_answer import pump_file
@@ -59,6 +60,7 @@ class GatewayApp:
             b"/healthz": self._healthz,
             b"/readyz": self._readyz,
             b"/metrics": self._metrics,
+            b"/asyncapi.json": AsyncApiPage(edge),
             b"/openapi.json": OpenApiPage(edge),
         }
 

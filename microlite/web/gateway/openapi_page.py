@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 MAX_KEPT: Final = 64
 """Documents that are kept, by what was asked and by whom."""
 
-_VARY: Final = (b"vary", b"Authorization, Host, Micro-Namespace")
+VARY: Final = (b"vary", b"Authorization, Host, Micro-Namespace")
+"""What the answer depends on."""
 
 _encode = msgspec.json.encode
 
@@ -49,9 +50,11 @@ class OpenApiPage:
         access = self._edge.access
         namespace = access.namespace(exchange.head)
         is_admin = access.is_admin(exchange.head.fields.get(b"authorization"))
-        parts = await self._parts(namespace, _asked(exchange.query), is_admin=is_admin)
-        body = _encode({"openapi": parts["openapi"], "info": parts["info"], "servers": _servers(exchange), **parts})
-        await exchange.reply(body, headers=[NO_CACHE, _VARY])
+        parts = await self._parts(namespace, asked(exchange.query), is_admin=is_admin)
+        body = _encode(
+            {"openapi": parts["openapi"], "info": parts["info"], "servers": [{"url": own_url(exchange)}], **parts}
+        )
+        await exchange.reply(body, headers=[NO_CACHE, VARY])
 
     async def _parts(self, namespace: str, names: tuple[str, ...], *, is_admin: bool) -> dict[str, msgspec.Raw]:
         """The members of a document, encoded."""
@@ -63,31 +66,38 @@ class OpenApiPage:
             parts = self._kept.get(key)
             if parts is None:
                 version = self._version
-                parts = await asyncio.to_thread(_make, self._services(namespace, names, is_admin=is_admin))
+                parts = await asyncio.to_thread(_make, services_for(self._edge, namespace, names, is_admin=is_admin))
                 if version == self._edge.table.version:
                     self._kept[key] = parts
             return parts
 
-    def _services(self, namespace: str, names: tuple[str, ...], *, is_admin: bool) -> list[ServiceDescription]:
-        known = {service.name: service for service in self._edge.table.services(namespace)}
-        if not names:
-            return [service for name, service in known.items() if is_admin or name not in BUILT_IN_SERVICES]
-        for name in names:
-            if name in BUILT_IN_SERVICES and not is_admin:
-                raise errors.Unauthorized(
-                    f'"{name}" is a service of the platform: send Authorization: Bearer with the admin\'s token',
-                    id="gateway",
-                )
-            if name not in known:
-                raise errors.ServiceNotFound(f'Service "{name}" not found', id="gateway")
-        return [known[name] for name in names]
+
+def services_for(edge: Edge, namespace: str, names: tuple[str, ...], *, is_admin: bool) -> list[ServiceDescription]:
+    """The services that a caller may read about: all, or those of these names.
+
+    Raises:
+        ServiceNotFound: there is no service of a name.
+        Unauthorized: one is built in, and the caller is no admin.
+    """
+    known = {service.name: service for service in edge.table.services(namespace)}
+    if not names:
+        return [service for name, service in known.items() if is_admin or name not in BUILT_IN_SERVICES]
+    for name in names:
+        if name in BUILT_IN_SERVICES and not is_admin:
+            raise errors.Unauthorized(
+                f'"{name}" is a service of the platform: send Authorization: Bearer with the admin\'s token',
+                id="gateway",
+            )
+        if name not in known:
+            raise errors.ServiceNotFound(f'Service "{name}" not found', id="gateway")
+    return [known[name] for name in names]
 
 
 def _make(services: list[ServiceDescription]) -> dict[str, msgspec.Raw]:
     return {member: msgspec.Raw(_encode(value)) for member, value in document(services).items()}
 
 
-def _asked(query: bytes) -> tuple[str, ...]:
+def asked(query: bytes) -> tuple[str, ...]:
     """The names of the services that a query asks for, sorted; none for all."""
     names = set()
     for key, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
@@ -99,12 +109,12 @@ def _asked(query: bytes) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def _servers(exchange: Exchange) -> list[dict[str, str]]:
+def own_url(exchange: Exchange) -> str:
     """Where the client has found the gateway: that is where the paths are."""
     host = exchange.head.fields.get(b"host")
     if host is None:
-        return [{"url": "/"}]
+        return "/"
     trusted = exchange.client in exchange.edge.options.trusted_proxies
     forwarded = exchange.head.metadata.get("x-forwarded-proto") if trusted else None
     scheme = "https" if forwarded == "https" else exchange.scope["scheme"]
-    return [{"url": f"{scheme}://{host.decode('latin-1')}"}]
+    return f"{scheme}://{host.decode('latin-1')}"

@@ -12,11 +12,13 @@ import msgspec
 from microlite.core import errors
 from microlite.core.description.codec import encode_msgpack
 from microlite.core.description.file_head import FileHead
+from microlite.core.library.state.following import follow
 from microlite.core.library.state.lives import Expiry, Ttl, life
-from microlite.core.store.blob_api import Blob, BlobPage, StagedBlob
+from microlite.core.store.api import ChangeKind
+from microlite.core.store.blob_api import Blob, BlobNews, BlobPage, StagedBlob
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
     from typing import BinaryIO
 
     from microlite.core.library.caller import Caller
@@ -39,6 +41,7 @@ MAX_WHOLE: Final = 64 * 1024 * 1024
 _read_blob: Final = msgspec.msgpack.Decoder(Blob).decode
 _read_staged: Final = msgspec.msgpack.Decoder(StagedBlob).decode
 _read_page: Final = msgspec.msgpack.Decoder(BlobPage).decode
+_read_news: Final = msgspec.msgpack.Decoder(BlobNews).decode
 _read_piece: Final = msgspec.msgpack.Decoder(FileHead | bytes).decode
 
 
@@ -134,7 +137,7 @@ class Blobs:
         }
         return _read_blob(await self._caller.call_raw("store", "blobs.publish", encode_msgpack(fields)))
 
-    async def read(self, name: str, first: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+    async def read(self, name: str, first: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
         """The content of a blob, or a part of it, in pieces as they come.
 
         Args:
@@ -206,7 +209,7 @@ class Blobs:
         """
         return _read_blob(await self._ask("blobs.head", name=name))
 
-    async def scan(self, prefix: str = "") -> AsyncIterator[Blob]:
+    async def scan(self, prefix: str = "") -> AsyncGenerator[Blob, None]:
         """The blobs whose names begin so, in the order of their names, fetched page by page."""
         cursor: str | None = ""
         while cursor is not None:
@@ -228,6 +231,22 @@ class Blobs:
                 break
             found.append(blob)
         return found
+
+    async def watch(
+        self, prefix: str = "", *, since: int | None = None, state: bool = False
+    ) -> AsyncGenerator[BlobNews, None]:
+        """Changes of blobs as they happen, without an end; a connection that breaks is made again, and nothing is missed.
+
+        Args:
+            prefix: only names that begin so.
+            since: begin behind this revision: the `resume` of an earlier change.
+            state: begin with the blobs that are there: `reset`, a `write` for each, and `synced` when that is complete.
+        """
+        fields: dict[str, object] = {"prefix": prefix, **self._place}
+        start = 0 if state else since
+        async for news in follow(self._caller, "store", "blobs.watch", fields, start, _read_news):
+            if state or news.kind is not ChangeKind.SYNCED:
+                yield news
 
     async def delete(self, name: str, *, expect: Expectation | str = None) -> None:
         """Remove a blob. One that is not there is no error, unless something is expected.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 import msgspec
 
 from microlite.core import errors
 from microlite.core.broker.api import Message, Overflow, Published
-from microlite.core.description.codec import decode_builtin, encode_msgpack
+from microlite.core.description.codec import Codec, encode_json, encode_msgpack
 from microlite.core.description.rejection import bad_payload
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_decode_message = msgspec.msgpack.Decoder(Message[Any]).decode
 _decode_published = msgspec.msgpack.Decoder(Published).decode
 
 
@@ -94,13 +95,17 @@ class Broker:
             ServiceUnavailable: the platform ended, or this was read too slowly under `disconnect`.
         """
         request = {"topic": topic, "queue": queue, "limit": limit, "overflow": Overflow(overflow).value}
-        decoder = msgspec.msgpack.Decoder(Message[kind], dec_hook=decode_builtin)
+        codec = Codec(Message[kind])
 
         def decode(payload: bytes) -> Message[Any]:
+            plain = _decode_message(payload)
             try:
-                return decoder.decode(payload)
+                if plain.json:  # JSON has other ways to say bytes and keys
+                    payload = encode_json(plain)
+                    return cast("Message[Any]", codec.decode_json(payload))
+                return cast("Message[Any]", codec.decode_msgpack(payload))
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                reason = bad_payload(error, payload, 0, {}, "message").detail
+                reason = bad_payload(error, payload, int(plain.json), {}, "message").detail
                 raise errors.BadRequest(
                     f"a message of {topic} is not of the type that is asked for: {reason}"
                 ) from None

@@ -24,7 +24,7 @@
   const facts = JSON.parse($("facts").textContent);
   const request = $("request");
   const streaming = facts.fromClient || facts.fromServer;
-  const { makeForm, parse, write } = fieldsOf;
+  const { makeForm, parse, write, settled, Chosen } = fieldsOf;
 
   // -- the request -----------------------------------------------------------------------------------------------------
 
@@ -89,15 +89,48 @@
 
   const quote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
+  const word = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : quote(text));
+  const fileName = (value) => [value, value?.content].find((one) => one instanceof Chosen)?.name;
+
+  // The fields whose content is a chosen file, and all others. None where a file lies too deep to be named by a flag.
+  function splitFiles(fields) {
+    const files = [];
+    const others = {};
+    for (const [name, value] of Object.entries(fields)) {
+      const names = (Array.isArray(value) ? value : [value]).map(fileName);
+      if (names.length && names.every(Boolean)) files.push(...names.map((file) => [name, file]));
+      else others[name] = value;
+    }
+    let deep = false;
+    JSON.stringify(others, (_, value) => { deep ||= value instanceof Chosen; return value; });
+    return deep || !files.length ? null : { files, others };
+  }
+
+  // A file is named, as a person would: its content would fill the screen.
+  function showFileLines({ files, others }, items, token) {
+    const rest = Object.keys(others).length ? ` --json ${quote(JSON.stringify(others))}` : "";
+    const flags = files.map(([name, file]) => ` --${name.toLowerCase().replaceAll("_", "-")} ${word(`@${file}`)}`).join("");
+    $("line-cli").textContent = `${items}microlite ${facts.service} ${facts.endpoint.replaceAll(".", " ")}${rest}${flags}`;
+    const texts = Object.entries(others).map(([name, value]) => ` --form-string ${word(`${name}=${typeof value === "string" ? value : JSON.stringify(value)}`)}`);
+    const curlName = (file) => (/[;,"\\]/.test(file) ? `"${file.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"` : file);
+    const parts = files.map(([name, file]) => ` -F ${word(`${name}=@${curlName(file)}`)}`);
+    $("line-curl").textContent = `curl ${facts.fromServer ? "-N " : ""}${facts.url}${token}${texts.join("")}${parts.join("")}`;
+  }
+
   function showLines() {
     const line = JSON.stringify(form.get());
     const command = streaming ? "stream" : "call";
     const items = facts.fromClient ? `printf '%s\\n' ${quote(JSON.stringify(item ? item.get() : {}))} | ` : "";
-    $("line-cli").textContent = `${items}microlite ${command} ${facts.service} ${facts.endpoint} ${quote(line)}`;
-    const token = facts.token ? ` -H "Authorization: Bearer $(cat ${facts.token})"` : "";
-    $("line-curl").textContent = `curl ${facts.fromServer ? "-N " : ""}${facts.url}${token} -H 'Content-Type: application/json' -d ${quote(line)}`;
     $("curl").hidden = facts.fromClient;
     $("lines").hidden = false;
+    const token = facts.token ? ` -H "Authorization: Bearer $(cat ${facts.token})"` : "";
+    const split = splitFiles(form.named());
+    if (split) {
+      showFileLines(split, items, token);
+      return;
+    }
+    $("line-cli").textContent = `${items}microlite ${command} ${facts.service} ${facts.endpoint} ${quote(line)}`;
+    $("line-curl").textContent = `curl ${facts.fromServer ? "-N " : ""}${facts.url}${token} -H 'Content-Type: application/json' -d ${quote(line)}`;
   }
 
   // -- items of the caller's own stream --------------------------------------------------------------------------------
@@ -109,6 +142,7 @@
     item = makeForm({ ...facts.items, $defs: facts.items.$defs }, showLines);
     $("item-fields").append(item.element);
     $("send-item").addEventListener("click", async () => {
+      await settled();
       const answer = await post(`/streams/${streamId}`, JSON.stringify(item.get()));
       if (answer.ok) $("items-sent").textContent = `${++sent} sent`;
       else microlite.notify(await answer.text(), "bad");
@@ -126,8 +160,12 @@
     return fetch(path, { method: "POST", body, signal, headers: { "Content-Type": "application/json", "X-CSRF-Token": microlite.token } });
   }
 
-  $("call").addEventListener("submit", (event) => {
+  $("call").addEventListener("submit", async (event) => {
     event.preventDefault();
+    if ($("send").disabled) return;
+    $("send").disabled = true;
+    await settled();
+    $("send").disabled = false;
     if (!$("request-error").hidden) { select(1); request.focus(); return; }
     form.clear();
     (streaming ? openStream : send)();

@@ -79,6 +79,20 @@ const fieldsOf = (() => {
     return JSON.isRawJSON?.(value) ? value.rawJSON : JSON.stringify(value);
   }
 
+  // -- files that are chosen ------------------------------------------------------------------------------------------
+
+  // Stands for the content of a file in what `named` gives.
+  class Chosen {
+    constructor(name) { this.name = name; }
+  }
+  let naming = false;
+  const reading = new Set();
+
+  // Resolves when every file that was chosen has been read.
+  async function settled() {
+    while (reading.size) await Promise.allSettled([...reading]);
+  }
+
   // -- the kinds of fields ---------------------------------------------------------------------------------------------
 
   // Each maker gives { element, control, get, set, find }. `control` is what a label is for, if there is one.
@@ -116,21 +130,39 @@ const fieldsOf = (() => {
       const input = build("input", { type: "file" });
       const about = build("span", { className: "hint" });
       let encoded = "";
+      let chosen = "";
       const tell = () => { about.textContent = encoded ? `${((encoded.length * 3) / 4 - encoded.match(/=*$/)[0].length).toLocaleString("en")} bytes` : "no bytes"; };
       input.addEventListener("change", () => {
         const [file] = input.files;
         if (!file) return;
         const reader = new FileReader();
-        reader.addEventListener("load", () => {
-          encoded = reader.result.slice(reader.result.indexOf(",") + 1);
-          tell();
-          input.dispatchEvent(new CustomEvent("chosen", { bubbles: true, detail: file }));
-          changed();
+        const read = new Promise((done) => {
+          reader.addEventListener("loadend", () => {
+            if (reader.error) about.textContent = `${file.name} cannot be read: ${reader.error.message}`;
+            else if (input.files[0] === file) take(file, reader.result);
+            reading.delete(read);
+            done();
+          });
         });
+        reading.add(read);
+        about.textContent = "reading …";
         reader.readAsDataURL(file);
       });
+      const take = (file, url) => {
+        encoded = url.slice(url.indexOf(",") + 1);
+        chosen = file.name;
+        tell();
+        input.dispatchEvent(new CustomEvent("chosen", { bubbles: true, detail: file }));
+        changed();
+      };
+      const set = (value) => {
+        const text = String(value ?? "");
+        if (text !== encoded) chosen = "";
+        encoded = text;
+        tell();
+      };
       tell();
-      return { element: build("div", { className: "bytes" }, input, about), control: input, get: () => encoded, set: (value) => { encoded = String(value ?? ""); tell(); } };
+      return { element: build("div", { className: "bytes" }, input, about), control: input, get: () => (naming && chosen ? new Chosen(chosen) : encoded), set };
     },
     any(schema, root, changed) {
       const area = build("textarea", { rows: 3, spellcheck: false, placeholder: "any JSON" });
@@ -348,8 +380,9 @@ const fieldsOf = (() => {
       if (found?.element) (found.element.querySelector(":scope > .value :is(input, select, textarea)") ?? found.element).focus();
       return Boolean(found?.mark);
     };
-    return { element: root.element, get: root.get, set: root.set, clear, mark };
+    const named = () => { naming = true; try { return root.get(); } finally { naming = false; } };
+    return { element: root.element, get: root.get, named, set: root.set, clear, mark };
   }
 
-  return { makeForm, parse, write };
+  return { makeForm, parse, write, settled, Chosen };
 })();

@@ -1,6 +1,6 @@
 """Row: the longest time that a write waits while the database is backed up.
 
-`python benchmarks/backup_stall.py [--rounds N] [--megabytes M] [--folder F]`. 16 tasks put 1,000 bytes each as fast as
+`python benchmarks/backup.py [--rounds N] [--megabytes M] [--folder F]`. 16 tasks put 1,000 bytes each as fast as
 the engine takes them, all the time, into a database of M megabytes. Meanwhile it is backed up, in turn by ours, by
 `sqlite3.Connection.backup()` and `VACUUM INTO` on a second connection, and by a copy of the file under the write lock,
 as backups of other programs on SQLite do it. A turn without any backup says what this disk does by itself.
@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import os
 import random
-import shutil
 import statistics
 import sys
 import tempfile
@@ -25,6 +24,8 @@ from typing import Final, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, from a tree that nobody installed
 
 from benchmarks.harness import Options, Result, spread
+from microlite.core.backup.api import Chunk
+from microlite.core.backup.making import make_backup
 from microlite.core.clock import SystemClock
 from microlite.core.engine.api import Batch, Put
 from microlite.core.engine.sqlite import SQLiteEngine
@@ -32,6 +33,7 @@ from microlite.core.engine.sqlite import SQLiteEngine
 WRITERS: Final = 16
 VALUE_BYTES: Final = 1_000
 MEGABYTES: Final = 400
+SYNC_BYTES: Final = 8 << 20
 SETTLE_SECONDS: Final = 1.0
 """How long writes are watched after a backup: what it left for later counts as well."""
 
@@ -58,9 +60,16 @@ class Stall(NamedTuple):
 
 
 async def ours(engine: SQLiteEngine, target: Path) -> None:
-    """Back up as `backup.create` does: copied, checked, and given out."""
-    async with engine.snapshot(lambda *_: None) as snapshot:
-        await asyncio.to_thread(shutil.copyfile, snapshot.path, target)
+    """Back up as `microlite backup` does: copied, checked, given out in chunks, and sent on to the disk as they come."""
+    with target.open("wb") as file:
+        unsynced = 0
+        async for part in make_backup(engine):
+            if isinstance(part, Chunk):
+                file.write(part.data)
+                unsynced += len(part.data)
+                if unsynced >= SYNC_BYTES:
+                    await asyncio.to_thread(os.fsync, file.fileno())
+                    unsynced = 0
 
 
 def peer(statements: str) -> Backup:

@@ -1,0 +1,1 @@
+"""The built-in service `backup`: copies of everything that the platform keeps."""

@@ -1,0 +1,130 @@
+"""Calls of one turn of the event loop that travel as one, for what many tasks of a node do at the same time.
+
+Each stands for itself: it has its own answer or error. Only what belongs to the same call of a handler is joined, so that
+metadata and deadline are the same. A call that is alone in its turn goes as it is, and waits for nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from weakref import WeakKeyDictionary
+
+from microlite.core import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from microlite.core.library.caller import Caller
+    from microlite.core.library.stream import Transport
+
+A = TypeVar("A")
+
+MOST: Final = 256
+"""Calls that travel together; who comes next begins another."""
+
+MOST_BYTES: Final = 256 << 10
+"""Bytes that they have together; a larger one goes alone."""
+
+
+class Joined(Generic[A]):
+    """The calls of one turn.
+
+    Args:
+        alone: makes the call of a single item.
+        together: makes one call of several items, and gives for each its answer or its error.
+    """
+
+    __slots__ = ("_alone", "_keep", "_key", "_size", "_together", "_turns", "_waiting")
+
+    def __init__(
+        self,
+        turns: dict[object, Joined[Any]],
+        key: object,
+        keep: object,
+        alone: Callable[[Any], Awaitable[A]],
+        together: Callable[[list[Any]], Awaitable[list[A | errors.Error]]],
+    ) -> None:
+        self._turns = turns
+        self._key = key
+        self._keep = keep  # what the key names by its identity must not go, or another could have the same
+        self._alone = alone
+        self._together = together
+        self._waiting: list[tuple[Any, asyncio.Future[A]]] = []
+        self._size = 0
+
+    def add(self, item: Any, size: int, loop: asyncio.AbstractEventLoop) -> asyncio.Future[A]:
+        """Put an item in; the future has what becomes of it."""
+        future: asyncio.Future[A] = loop.create_future()
+        if not self._waiting:
+            loop.call_soon(self._leave)
+        self._waiting.append((item, future))
+        self._size += size
+        if len(self._waiting) >= MOST or self._size >= MOST_BYTES:
+            self._close()
+        return future
+
+    def _close(self) -> None:
+        if self._turns.get(self._key) is self:
+            del self._turns[self._key]
+
+    def _leave(self) -> None:
+        self._close()
+        task = asyncio.get_running_loop().create_task(self._send(), name="microlite: joined calls")
+        _under_way.add(task)
+        task.add_done_callback(_under_way.discard)
+
+    async def _send(self) -> None:
+        waiting = self._waiting
+        try:
+            if len(waiting) == 1:
+                answers: list[A | errors.Error] = [await self._alone(waiting[0][0])]
+            else:
+                answers = await self._together([item for item, _ in waiting])
+        except errors.Error as error:
+            answers = [copy.copy(error) for _ in waiting]  # one for each: it is raised in several tasks
+        except BaseException:
+            for _, future in waiting:
+                future.cancel()
+            raise
+        for (_, future), answer in zip(waiting, answers, strict=True):
+            if future.done():
+                continue  # nobody waits for it any more
+            if isinstance(answer, errors.Error):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)
+
+
+_under_way: Final[set[asyncio.Task[None]]] = set()
+_turns: Final[WeakKeyDictionary[Transport, dict[object, Joined[Any]]]] = WeakKeyDictionary()
+
+
+def join(
+    caller: Caller,
+    endpoint: str,
+    item: Any,
+    size: int,
+    alone: Callable[[Any], Awaitable[A]],
+    together: Callable[[list[Any]], Awaitable[list[A | errors.Error]]],
+) -> asyncio.Future[A]:
+    """Make a call together with the others of this turn.
+
+    Args:
+        caller: who calls.
+        endpoint: which endpoint, for short.
+        item: what `alone` and `together` get of this call.
+        size: bytes that it has, about.
+        alone: see `Joined`.
+        together: see `Joined`.
+    """
+    transport, loop, terms, keep = caller.terms()
+    turns = _turns.get(transport)
+    if turns is None:
+        turns = _turns[transport] = {}
+    key = (endpoint, terms)
+    joined = turns.get(key)
+    if joined is None:
+        joined = turns[key] = Joined(turns, key, keep, alone, together)
+    return joined.add(item, size, loop)
