@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from microlite.core.library.middleware import Invocation, Proceed
     from microlite.core.library.service import Service
     from microlite.core.library.state.store import Record, Store, Table
+    from microlite.core.library.state.transaction import Transaction
     from microlite.core.library.stream import Stream
 
 _PLACES = {
@@ -39,6 +40,7 @@ _PLACES = {
     "Service": "microlite.core.library.service",
     "Store": "microlite.core.library.state.store",
     "Stream": "microlite.core.library.stream",
+    "Transaction": "microlite.core.library.state.transaction",
     "Table": "microlite.core.library.state.store",
     "connect": "microlite.core.library.connect",
     "endpoint": "microlite.core.library.handlers",
@@ -61,6 +63,7 @@ __all__ = [
     "Store",
     "Stream",
     "Table",
+    "Transaction",
     "__version__",
     "connect",
     "endpoint",

@@ -386,7 +386,6 @@ STATE: Final = (
     ("microlite.core.library.state.events", "Delivery"),
     ("microlite.core.library.state.schedules", "Schedules"),
     ("microlite.core.library.state.store", "Store"),
-    ("microlite.core.library.state.transaction", "Transaction"),
     ("microlite.core.library.state.transaction_store", "TransactionStore"),
     ("microlite.core.library.state.transaction_store", "TransactionBlobs"),
     ("microlite.core.library.state.transaction_parts", "TransactionEvents"),

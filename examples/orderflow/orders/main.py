@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
 
-from microlite import Context, Service, errors
+from microlite import Context, Service, Transaction, errors
 
 orders = Service("orders", version="1.0.0", metadata={"team": "examples"}, doc="Takes orders and follows them.")
 
@@ -55,7 +54,7 @@ async def create(ctx: Context, id: str, customer: str, items: dict[str, int]) ->
         raise errors.BadRequest("items: an order needs at least one of something")
     order = Order(id, customer, items)
 
-    async def take(tx: Any) -> Order:
+    async def take(tx: Transaction) -> Order:
         there: Order | None = await tx.store.read(id, Order, default=None)
         if there is not None:
             if (there.customer, there.items) != (customer, items):
@@ -66,8 +65,7 @@ async def create(ctx: Context, id: str, customer: str, items: dict[str, int]) ->
         tx.schedules.call("orders.expire", {"id": id}, delay=PATIENCE, id=f"expire-{id}")
         return order
 
-    taken: Order = await ctx.transact(take)
-    return taken
+    return await ctx.transact(take)
 
 
 @orders.consume("warehouse.decided", group="orders")
@@ -85,7 +83,7 @@ async def note(ctx: Context, decision: Decision) -> None:
 async def pay(ctx: Context, id: str) -> Order:
     """Pay for an order. Paid is paid: a second time changes nothing."""
 
-    async def change(tx: Any) -> Order:
+    async def change(tx: Transaction) -> Order:
         order: Order = await tx.store.read(id, Order)
         if order.state == "paid":
             return order
@@ -97,15 +95,14 @@ async def pay(ctx: Context, id: str) -> Order:
         tx.schedules.cancel(f"expire-{id}")
         return paid
 
-    changed: Order = await ctx.transact(change)
-    return changed
+    return await ctx.transact(change)
 
 
 @orders.endpoint(idempotent=True)
 async def expire(ctx: Context, id: str) -> None:
     """Cancel an order that nobody has paid for; scheduled by `create`."""
 
-    async def change(tx: Any) -> None:
+    async def change(tx: Transaction) -> None:
         order = await tx.store.read(id, Order, default=None)
         if order is not None and order.state in ("created", "reserved"):
             canceled = replace(order, state="canceled", reason="it was not paid in time")

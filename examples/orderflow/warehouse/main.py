@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from microlite import Context, Service
+from microlite import Context, Service, Transaction
 
 warehouse = Service("warehouse", version="1.0.0", metadata={"team": "examples"}, doc="Knows what is in stock.")
 
@@ -34,7 +33,7 @@ async def reserve(ctx: Context, order: Order) -> None:
     in between, it is tried again with what is left.
     """
 
-    async def change(tx: Any) -> str:
+    async def change(tx: Transaction) -> str:
         stock = tx.store.table("stock")
         left: dict[str, int] = await stock.read_many(order.items, int)
         missing = [product for product, amount in order.items.items() if left.get(product, 0) < amount]
@@ -55,7 +54,7 @@ async def reserve(ctx: Context, order: Order) -> None:
 async def put_back(ctx: Context, order: Order) -> None:
     """Put back what was reserved for an order."""
 
-    async def change(tx: Any) -> None:
+    async def change(tx: Transaction) -> None:
         reservations = tx.store.table("reservations")
         for product, amount in (await reservations.read(order.id, dict[str, int], default={})).items():
             await tx.store.table("stock").increment(product, amount)

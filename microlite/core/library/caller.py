@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import msgspec
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from microlite.core.rpc.call import Call
 
 Api = TypeVar("Api")
+Result = TypeVar("Result")
 
 _decode = msgspec.msgpack.Decoder().decode
 _parse_target = functools.lru_cache(maxsize=4096)(parse_target)
@@ -207,6 +208,14 @@ class Caller:
         from microlite.core.library.state.transaction import Transaction  # as above
 
         return Transaction(self, id, self._outgoing())
+
+    @overload
+    async def transact(
+        self, change: Callable[[Transaction], Coroutine[Any, Any, Result]], *, tries: int = 10
+    ) -> Result: ...
+
+    @overload
+    async def transact(self, change: Callable[[Any], Result], *, tries: int = 10) -> Result: ...
 
     async def transact(self, change: Callable[[Any], Any], *, tries: int = 10) -> Any:
         """Run a function with a transaction and commit it; if that conflicts, run it again with a new one, a little later.
