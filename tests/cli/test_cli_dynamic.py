@@ -91,7 +91,7 @@ def test_the_help_of_an_endpoint_shows_flags_types_docs_and_defaults(microlite: 
         (("greeter", "nix"), 5, 'Endpoint "nix" not found for service "greeter"; it has comments.create, count'),
         (("greeter", "--name", "x"), 5, 'Endpoint "call" not found for service "greeter"'),
         (("orders", "create", "--customer", "x"), 127, "items: "),
-        (("greter",), 4, 'Service "greter" not found\n'),
+        (("zebra",), 4, 'Service "zebra" not found\n'),
         (("stauts",), 4, "Service \"stauts\" not found; did you mean 'microlite status'?\n"),
         (("no!name",), 3, "'no!name' is no name of a service\n"),
     ],
