@@ -14,7 +14,10 @@ import pytest
 
 import microlite
 from microlite import Context, Event, Reject, RetryLater, Service, errors
+from microlite.core.context import Origin
 from microlite.core.description import DeclarationError
+from microlite.core.engine.api import Batch
+from microlite.core.events.api import Ack
 from microlite.testing import RunningPlatform, platform
 from tests.events.conftest import until
 
@@ -231,6 +234,28 @@ async def test_a_delivery_that_takes_too_long_is_given_up_unless_it_is_extended(
     await until_saved(p)
     (letter,) = (await p.events.dead_letters("orders")).letters
     assert (letter.event.payload, letter.error) == ("short", "it was not acknowledged in time")
+
+
+async def test_an_endpoint_that_acknowledges_by_a_transaction_goes_on_behind_it(p: RunningPlatform) -> None:
+    log: list[str] = []
+    service = Service("mailer")
+    events, engine = p._booted.events, p._booted.engine
+
+    @service.consume("orders", group="mail")
+    async def mail(ctx: Context) -> None:
+        plan = await events.plan(Origin("default"), Ack(delivery=ctx.metadata["event-delivery"]))
+        await engine.commit(Batch("default", plan))
+        log.append("acknowledged")
+        async with asyncio.timeout(10):
+            while (await events.groups.all(Origin("default")))[0].lag:
+                await asyncio.sleep(0.001)
+        log.append("gone on")
+
+    await p.serve(service)
+    await p.events.publish("orders")
+    await until(lambda: len(log) == 2)
+    await p.events.publish("orders")
+    await until(lambda: len(log) == 4)
 
 
 async def test_no_more_are_handled_at_a_time_than_the_group_allows(p: RunningPlatform) -> None:

@@ -100,9 +100,7 @@ class Events:
         if isinstance(change, Ack):
             leader, number = self.leaders.of_delivery(origin.namespace, change.delivery)
             return await leader.plan_ack(number)
-        await self.topics.use(origin.namespace)
-        operations, _ = await self._publisher.plan(origin, change)
-        return operations
+        return (await self.plan_publish(origin, change))[0]
 
     async def plan_publish(
         self, origin: Origin, change: Publish, asked: Encoding = Encoding.MSGPACK
@@ -178,7 +176,7 @@ class Events:
                     continue
                 number = handed.delivery.number
 
-                def landed(number: int = number) -> None:
+                def landed(_: bool, number: int = number) -> None:
                     mine.discard(number)
                     room.set()
 

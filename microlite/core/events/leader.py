@@ -122,7 +122,7 @@ class Leader:
         self._failures: dict[int, bytes] = {}
         self._published: dict[int, float] = {}
         self._waiters: deque[Waiter] = deque()
-        self._owners: dict[int, Callable[[], None]] = {}
+        self._owners: dict[int, Callable[[bool], None]] = {}
         self._saved: dict[int, asyncio.Future[None]] = {}
         self._dirty = asyncio.Event()
         self._roomy = asyncio.Event()
@@ -178,7 +178,7 @@ class Leader:
                 future.exception()  # the one who waited may be gone
         owners, self._owners = self._owners, {}
         for landed in owners.values():
-            landed()
+            landed(False)
 
     def _spawn(self, work: Any, what: str) -> asyncio.Task[Any]:
         name = f"microlite: {what} {self.topic}/{self.name}"
@@ -207,7 +207,7 @@ class Leader:
 
     # -- handing out ---------------------------------------------------------------------------------------------------
 
-    def take(self, ack_wait: float | None = None, landed: Callable[[], None] | None = None) -> Handed | None:
+    def take(self, ack_wait: float | None = None, landed: Callable[[bool], None] | None = None) -> Handed | None:
         """Hand out the next entry, if one is ready.
 
         Args:
@@ -256,8 +256,8 @@ class Leader:
                 self._waiters.remove(waiter)
             self.used = self._clock.monotonic()
 
-    def own(self, number: int, landed: Callable[[], None]) -> None:
-        """Call `landed` once a delivery is not under way any more."""
+    def own(self, number: int, landed: Callable[[bool], None]) -> None:
+        """Call `landed` once a delivery is not under way any more, and say whether it was acknowledged."""
         self._owners[number] = landed
 
     def tell(self) -> None:
@@ -285,7 +285,7 @@ class Leader:
         position = self.group.ack(number)
         if position is None:
             return None
-        self._landed(number)
+        self._landed(number, acked=True)
         return self._save(position)
 
     def settle(self, number: int) -> None:
@@ -296,7 +296,7 @@ class Leader:
         position = self.group.ack(number)
         if position is None:
             return
-        self._landed(number)
+        self._landed(number, acked=True)
         if self.group.is_awaited or self.group.settled >= SETTLED_AT_ONCE:
             self._dirty.set()
         elif self._lingering is None:
@@ -369,11 +369,11 @@ class Leader:
         if self.closed:
             raise errors.ServiceUnavailable(f"the group {self.name!r} of {self.topic!r} was closed; try again")
 
-    def _landed(self, number: int) -> None:
+    def _landed(self, number: int, *, acked: bool = False) -> None:
         self.used = self._clock.monotonic()
         landed = self._owners.pop(number, None)
         if landed is not None:
-            landed()
+            landed(acked)
 
     def _save(self, position: int) -> asyncio.Future[None]:
         future = self._saved.get(position)
@@ -500,7 +500,7 @@ class Leader:
         else:
             self._merge.add(position)
         if number is not None:
-            self._landed(number)
+            self._landed(number, acked=True)
         self._dirty.set()
 
     # -- committing ----------------------------------------------------------------------------------------------------

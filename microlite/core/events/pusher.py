@@ -133,12 +133,13 @@ class Push(Call):
             leader.fail(self._number, str(error), self._node())
         self._pusher.pump()
 
-    def landed(self) -> None:
-        """The delivery is not under way any more, for whatever reason."""
+    def landed(self, acked: bool) -> None:
+        """The delivery is not under way any more. An endpoint that has acknowledged it by itself is not cut off for that."""
         self._pusher.under_way -= 1
         if not self._over:
             self._over = True
-            self.cancel()
+            if not acked:
+                self.cancel()
 
     def _settle_otherwise(self, payload: bytes) -> None:
         leader, number, node = self._pusher.leader, self._number, self._node()
