@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -36,6 +37,16 @@ def many() -> Service:
             return_exceptions=True,
         )
         return [type(outcome).__name__ for outcome in outcomes]
+
+    @service.endpoint
+    async def read(ctx: Context) -> list[Any]:
+        await ctx.store.write_many({"a": 1, "b": b"x" * 900_000, "c": None})
+        for letter in "defghijkl":
+            await ctx.store.write(letter, b"y" * 900_000)
+        some = await asyncio.gather(*(ctx.store.read(key, default="none") for key in ("a", "nothing", "c", "a")))
+        wrong = await asyncio.gather(ctx.store.read("a"), ctx.store.read("k" * 600), return_exceptions=True)
+        large = await asyncio.gather(*(ctx.store.read(key) for key in "bdefghijkl"))
+        return [some, [type(one).__name__ for one in wrong], [len(one) for one in large]]
 
     @service.endpoint
     async def publish(ctx: Context, count: int) -> list[int]:
@@ -87,6 +98,11 @@ async def test_what_is_wrong_with_one_write_does_not_stop_the_others(p: RunningP
     assert outcomes[3] == outcomes[5] == "int"
     assert {outcomes[0], outcomes[2]} <= {"int", "Conflict"}
     assert outcomes[0] == "int"
+
+
+async def test_each_read_has_its_own_record_or_error(p: RunningPlatform) -> None:
+    await p.serve(many())
+    assert await p.call("many.read") == [[1, "none", None, 1], ["int", "BadRequest"], [900_000] * 10]
 
 
 async def test_events_of_one_turn_stay_in_their_order(p: RunningPlatform) -> None:

@@ -113,7 +113,7 @@ _turns: Final[WeakKeyDictionary[Transport, dict[object, Joined[Any]]]] = WeakKey
 
 def join(
     caller: Caller,
-    endpoint: str,
+    endpoint: object,
     item: Any,
     size: int,
     alone: Callable[[Any], Awaitable[A]],
@@ -124,7 +124,7 @@ def join(
 
     Args:
         caller: who calls.
-        endpoint: which endpoint, for short.
+        endpoint: which endpoint, for short, and what else has to be the same.
         item: what `alone` and `together` get of this call.
         size: bytes that it has, about.
         alone: see `Joined`.

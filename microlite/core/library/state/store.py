@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, overload
 
@@ -156,13 +157,30 @@ class Table:
         Raises:
             Unprocessable: the value is not of that type.
         """
+        place = ("store.read", *self._place.items())
+        record = await join(self._caller, place, key, len(key), self._get_alone, self._get_together)
+        return None if record is None else _typed(record, of)
+
+    async def _get_alone(self, key: str) -> api.Record | None:
         try:
-            payload = await self._read("read", key=key)
+            return _read_record(await self._read("read", key=key))
         except errors.NotFound as error:
             if isinstance(error, errors.ServiceNotFound | errors.EndpointNotFound):
                 raise
             return None
-        return _typed(_read_record(payload), of)
+
+    async def _get_together(self, keys: list[str]) -> list[api.Record | errors.Error | None]:
+        try:
+            return [*_read_records(await self._read("read-many", keys=keys))]
+        except (errors.BadRequest, errors.PayloadTooLarge):
+            # One of them cannot be a key, or they are too large together.
+            return await asyncio.gather(*map(self._get_or_error, keys))
+
+    async def _get_or_error(self, key: str) -> api.Record | errors.Error | None:
+        try:
+            return await self._get_alone(key)
+        except errors.Error as error:
+            return error
 
     async def write(
         self, key: str, value: object, *, ttl: Ttl = None, expires_at: Expiry = None, expect: int | str | None = None
