@@ -118,7 +118,7 @@ def test_what_there_is_can_be_asked(run: Run) -> None:
     code, out, err = run("services()\nshop_2\nhelp(shop_2.order)\ndescribe('shop-2.comments')\nhelp()")
     assert (code, err) == (0, "")
     for text in (
-        "['shop-2', '",
+        "['shop-2',",
         "Sells things.\n",
         "  <shop_2.comments: create, list>\n",
         "shop_2.order(item: string, size: extra large|small = 'small', colour: green|red = 'red', gift: bool = False) ",

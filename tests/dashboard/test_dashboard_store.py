@@ -161,7 +161,9 @@ async def test_text_and_bytes_are_shown_as_what_they_are(m: Caller, browsing: Br
     await browsing.open(record("note"))
     await expect(page.get_by_label("Value, written as")).to_have_value("text")
     await expect(page.locator(".facts")).to_contain_text("2100-01-02 00:00:00")
+    before = await page.locator(".facts").inner_text()
     await page.get_by_role("button", name="Save").click()
+    await expect(page.locator(".facts")).not_to_have_text(before, use_inner_text=True)
     await expect(page.locator(".facts")).to_contain_text("2100-01-02 00:00:00")
     assert await _value(m, "note") == "two\nlines"
     await browsing.open(record("photo"))

@@ -13,7 +13,7 @@
     domNode: place,
     validatorUrl: null,
     deepLinking: false,
-    docExpansion: "list",
+    docExpansion: place.dataset.expansion,
     defaultModelsExpandDepth: -1,
     displayRequestDuration: true,
     withCredentials: false,
