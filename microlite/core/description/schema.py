@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import typing
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -116,9 +117,52 @@ class _UnknownTypeError(TypeError):
 
 
 def _schemas(annotations: Sequence[Any], mode: Mode) -> tuple[list[Schema], dict[str, Schema]]:
-    """A schema for each type, and the definitions that they refer to."""
-    if all(isinstance(annotation, type) and annotation in _PLAIN for annotation in annotations):
-        return [dict(_PLAIN[annotation]) for annotation in annotations], {}
+    """A schema for each type, and the definitions that they refer to.
+
+    Most types stand in several endpoints, and to look into one takes longer than all the rest of describing a function. So
+    each is looked into by itself, once. Where two types have definitions of one name they are looked into together, which
+    gives each a name of its own.
+    """
+    schemas: list[Schema] = []
+    definitions: dict[str, Schema] = {}
+    for annotation in annotations:
+        if isinstance(annotation, type) and annotation in _PLAIN:
+            schemas.append(dict(_PLAIN[annotation]))
+            continue
+        try:
+            schema, own = msgspec.json.decode(_known(annotation, mode))
+        except _UncertainError:
+            return _look_into(annotations, mode)
+        if any(definitions.get(name, meaning) != meaning for name, meaning in own.items()):
+            return _look_into(annotations, mode)
+        schemas.append(schema)
+        definitions.update(own)
+    return schemas, dict(sorted(definitions.items()))
+
+
+class _UncertainError(Exception):
+    """A type cannot be remembered."""
+
+
+def _known(annotation: Any, mode: Mode) -> bytes:
+    """A schema and its definitions, as JSON: whoever gets them may change them."""
+    try:
+        return _remembered(annotation, mode)
+    except TypeError:
+        try:
+            hash(annotation)
+        except TypeError:
+            raise _UncertainError from None
+        raise
+
+
+@functools.lru_cache(maxsize=1024)
+def _remembered(annotation: Any, mode: Mode) -> bytes:
+    (schema,), definitions = _look_into([annotation], mode)
+    return msgspec.json.encode([schema, definitions])
+
+
+def _look_into(annotations: Sequence[Any], mode: Mode) -> tuple[list[Schema], dict[str, Schema]]:
     models: dict[type, Schema] = {}
 
     def hook(annotation: Any) -> Schema:
