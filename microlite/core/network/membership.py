@@ -119,7 +119,7 @@ class Membership:
 
     def serves(self, connection: Connection) -> bool:
         """Whether a node takes calls that is registered over this connection."""
-        return any(lease in self._links for lease in self._registry.leases_of(connection))
+        return any(lease.connection is connection for lease in self._links)
 
     def watch(self, watcher: Callable[[Route], None]) -> Callable[[], None]:
         """Call `watcher` with each service whose nodes change. Returns the way to stop it."""

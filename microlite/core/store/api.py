@@ -11,6 +11,9 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from microlite.core import errors
+from microlite.core.context import Failure
+
 DEFAULT_DATABASE: Final = "default"
 """The database of callers that are no service."""
 
@@ -97,6 +100,24 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     revision: int
+
+
+class WriteOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one of several writes that were made each for itself.
+
+    Attributes:
+        written: the write, if it is on disk.
+        error: why it is not.
+    """
+
+    written: Written | None = None
+    error: Failure | None = None
+
+    def failure(self) -> errors.Error:
+        """The error as what the writer of this record alone would have got."""
+        if self.error is None:
+            return errors.InternalServerError("the platform said nothing about the write")
+        return self.error.restore()
 
 
 class Count(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from microlite.core import errors
+from microlite.core.context import Failure
 from microlite.core.description.structs import Encoding
 from microlite.core.engine import api as engine_api
 from microlite.core.store import api, places, values
@@ -91,6 +92,39 @@ class Records:
             Conflict: a record is not as expected.
         """
         return api.Written(revision=(await self.engine.commit(engine_api.Batch(namespace, operations))).revision)
+
+    async def write_each(self, origin: Origin, changes: Sequence[api.Write], asked: Encoding) -> list[api.WriteOutcome]:
+        """Carry out writes, each for itself; returns when all that can be are on disk."""
+        if len(changes) > api.MAX_LIMIT:
+            raise errors.BadRequest(f"changes: at most {api.MAX_LIMIT} at a time, not {len(changes)}")
+        outcomes: dict[int, api.WriteOutcome] = {}
+        together: dict[tuple[str, str], tuple[int, Operation]] = {}
+        alone: list[tuple[int, Operation]] = []
+        for number, change in enumerate(changes):
+            try:
+                put = self.operation(origin, change, asked)
+            except errors.Error as error:
+                outcomes[number] = api.WriteOutcome(error=Failure.of(error))
+                continue
+            place = (change.database + "/" + change.table, change.key)
+            if change.expect is None and place not in together:
+                together[place] = (number, put)
+            else:
+                alone.append((number, put))
+        try:
+            if together:
+                written = await self.commit(origin.namespace, tuple([put for _, put in together.values()]))
+                outcomes.update((number, api.WriteOutcome(written=written)) for number, _ in together.values())
+        except (errors.BadRequest, errors.PayloadTooLarge):
+            alone = sorted([*together.values(), *alone], key=lambda one: one[0])  # the fault of one is not that of all
+        except errors.Error as error:
+            outcomes.update((number, api.WriteOutcome(error=Failure.of(error))) for number, _ in together.values())
+        for number, put in alone:
+            try:
+                outcomes[number] = api.WriteOutcome(written=await self.commit(origin.namespace, (put,)))
+            except errors.Error as error:
+                outcomes[number] = api.WriteOutcome(error=Failure.of(error))
+        return [outcomes[number] for number in range(len(changes))]
 
     def expiry(self, ttl: float | None, expires_at: float | None) -> float | None:
         """The time at which a record expires, in seconds since the Unix epoch.

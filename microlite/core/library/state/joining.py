@@ -36,7 +36,7 @@ class Joined(Generic[A]):
         together: makes one call of several items, and gives for each its answer or its error.
     """
 
-    __slots__ = ("_alone", "_keep", "_key", "_size", "_together", "_turns", "_waiting")
+    __slots__ = ("_alone", "_keep", "_key", "_marks", "_size", "_together", "_turns", "_waiting")
 
     def __init__(
         self,
@@ -52,10 +52,20 @@ class Joined(Generic[A]):
         self._alone = alone
         self._together = together
         self._waiting: list[tuple[Any, asyncio.Future[A]]] = []
+        self._marks: set[object] = set()
         self._size = 0
 
-    def add(self, item: Any, size: int, loop: asyncio.AbstractEventLoop) -> asyncio.Future[A]:
+    def takes(self, mark: object) -> bool:
+        """Whether an item of this mark can come; if not, nobody comes any more, and the next begins another."""
+        if mark is None or mark not in self._marks:
+            return True
+        self._close()
+        return False
+
+    def add(self, item: Any, size: int, mark: object, loop: asyncio.AbstractEventLoop) -> asyncio.Future[A]:
         """Put an item in; the future has what becomes of it."""
+        if mark is not None:
+            self._marks.add(mark)
         future: asyncio.Future[A] = loop.create_future()
         if not self._waiting:
             loop.call_soon(self._leave)
@@ -103,21 +113,23 @@ _turns: Final[WeakKeyDictionary[Transport, dict[object, Joined[Any]]]] = WeakKey
 
 def join(
     caller: Caller,
-    endpoint: str,
+    endpoint: object,
     item: Any,
     size: int,
     alone: Callable[[Any], Awaitable[A]],
     together: Callable[[list[Any]], Awaitable[list[A | errors.Error]]],
+    mark: object = None,
 ) -> asyncio.Future[A]:
     """Make a call together with the others of this turn.
 
     Args:
         caller: who calls.
-        endpoint: which endpoint, for short.
+        endpoint: which endpoint, for short, and what else has to be the same.
         item: what `alone` and `together` get of this call.
         size: bytes that it has, about.
         alone: see `Joined`.
         together: see `Joined`.
+        mark: of two items with the same one, the second travels behind the first, so that they stay in their order.
     """
     transport, loop, terms, keep = caller.terms()
     turns = _turns.get(transport)
@@ -125,6 +137,6 @@ def join(
         turns = _turns[transport] = {}
     key = (endpoint, terms)
     joined = turns.get(key)
-    if joined is None:
+    if joined is None or not joined.takes(mark):
         joined = turns[key] = Joined(turns, key, keep, alone, together)
-    return joined.add(item, size, loop)
+    return joined.add(item, size, mark, loop)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, overload
 
@@ -11,6 +12,7 @@ from microlite.core import errors
 from microlite.core.description.codec import encode_msgpack
 from microlite.core.library.state import values
 from microlite.core.library.state.following import follow
+from microlite.core.library.state.joining import MOST_BYTES, join
 from microlite.core.library.state.lives import Expiry, Ttl, life
 from microlite.core.store import api
 from microlite.core.store.api import ChangeKind
@@ -37,6 +39,7 @@ _read_records: Final = msgspec.msgpack.Decoder(list[api.Record | None]).decode
 _read_page: Final = msgspec.msgpack.Decoder(api.Page).decode
 _read_keys: Final = msgspec.msgpack.Decoder(api.Keys).decode
 _read_written: Final = msgspec.msgpack.Decoder(api.Written).decode
+_read_outcomes: Final = msgspec.msgpack.Decoder(list[api.WriteOutcome]).decode
 _read_count: Final = msgspec.msgpack.Decoder(api.Count).decode
 _read_change: Final = msgspec.msgpack.Decoder(api.Change).decode
 _read_names: Final = msgspec.msgpack.Decoder(list[str]).decode
@@ -154,13 +157,30 @@ class Table:
         Raises:
             Unprocessable: the value is not of that type.
         """
+        place = ("store.read", *self._place.items())
+        record = await join(self._caller, place, key, len(key), self._get_alone, self._get_together)
+        return None if record is None else _typed(record, of)
+
+    async def _get_alone(self, key: str) -> api.Record | None:
         try:
-            payload = await self._read("read", key=key)
+            return _read_record(await self._read("read", key=key))
         except errors.NotFound as error:
             if isinstance(error, errors.ServiceNotFound | errors.EndpointNotFound):
                 raise
             return None
-        return _typed(_read_record(payload), of)
+
+    async def _get_together(self, keys: list[str]) -> list[api.Record | errors.Error | None]:
+        try:
+            return [*_read_records(await self._read("read-many", keys=keys))]
+        except (errors.BadRequest, errors.PayloadTooLarge):
+            # One of them cannot be a key, or they are too large together.
+            return await asyncio.gather(*map(self._get_or_error, keys))
+
+    async def _get_or_error(self, key: str) -> api.Record | errors.Error | None:
+        try:
+            return await self._get_alone(key)
+        except errors.Error as error:
+            return error
 
     async def write(
         self, key: str, value: object, *, ttl: Ttl = None, expires_at: Expiry = None, expect: int | str | None = None
@@ -178,12 +198,32 @@ class Table:
             Conflict: what was expected does not hold.
             PayloadTooLarge: the value is larger than 1 MiB.
         """
-        fields: dict[str, object] = {"key": key, "value": value}
+        encoded = encode_msgpack(value)
+        fields: dict[str, object] = {"key": key, "value": msgspec.Raw(encoded)}
         if ttl is not None or expires_at is not None:
             fields.update(life(ttl, expires_at))
         if expect is not None:
             fields["expect"] = expect
+            return await self._write_alone(fields)
+        if len(encoded) > MOST_BYTES:
+            return await self._write_alone(fields)
+        fields.update(self._place)
+        mark = (key, *self._place.values())
+        return await join(
+            self._caller, "store.write", fields, len(encoded), self._write_alone, self._write_together, mark
+        )
+
+    async def _write_alone(self, fields: dict[str, object]) -> int:
         return _read_written(await self._change("write", fields)).revision
+
+    async def _write_together(self, writes: list[dict[str, object]]) -> list[int | errors.Error]:
+        for fields in writes:
+            fields["type"] = "write"
+        payload = await self._caller.call_raw("store", "write-each", encode_msgpack({"changes": writes}))
+        return [
+            outcome.written.revision if outcome.written is not None else outcome.failure()
+            for outcome in _read_outcomes(payload)
+        ]
 
     async def write_if_absent(self, key: str, value: object, *, ttl: Ttl = None, expires_at: Expiry = None) -> bool:
         """Store a value where nothing is; returns whether it was so. Of several who try at once, one succeeds."""

@@ -93,6 +93,15 @@ def serve_changes(service: Service, records: Records) -> None:
         """
         return await records.commit(ctx.namespace, await records.operations(ctx.origin, changes, ctx.asked))
 
+    @service.endpoint(role=Role.ACCOUNT)
+    async def write_each(ctx: Context, changes: list[api.Write]) -> list[api.WriteOutcome]:
+        """Store several values, each for itself: what is wrong with one does not stop the others.
+
+        Args:
+            changes: at most 1,000, each with `"type": "write"`.
+        """
+        return await records.write_each(ctx.origin, changes, ctx.asked)
+
     @service.endpoint(role=Role.ACCOUNT, etag="revision")
     async def increment(
         ctx: Context,
