@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from microlite.core import app
+from microlite.core.assembly.environments import LIBRARY_NEEDS
 from microlite.core.description import Role
 from microlite.core.library.service import Service
 
@@ -54,5 +54,5 @@ def test_every_built_in_service_has_its_rooms(services: list[Service]) -> None:
 def test_the_least_versions_of_the_library_are_those_of_the_project() -> None:
     """An environment's check and the project's own dependencies agree."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for name, least in app.LIBRARY_NEEDS.items():
+    for name, least in LIBRARY_NEEDS.items():
         assert any(line.startswith(f"{name}>={least}") for line in project["dependencies"])

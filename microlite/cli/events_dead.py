@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +12,7 @@ from microlite.cli.calling import read_json
 from microlite.cli.completes import completes
 from microlite.cli.events_topics import confirm
 from microlite.cli.link import connect
+from microlite.cli.moments import write_time
 from microlite.cli.options import Options, output_option
 from microlite.cli.output import print_document, print_json, print_table
 from microlite.cli.subcommands import Subcommands
@@ -106,8 +106,8 @@ def show(options: Options, topic: str, group: str, id: str, output: str) -> None
     for name, value in (
         ("id", letter["id"]),
         ("error", letter["error"]),
-        ("died", _at(letter["died"])),
-        ("event", f"{event['id']}, position {event['position']}, of {_at(event['timestamp'])}"),
+        ("died", write_time(letter["died"])),
+        ("event", f"{event['id']}, position {event['position']}, of {write_time(event['timestamp'])}"),
         *([("key", event["key"])] if event["key"] else []),
         *([("edited", "yes")] if letter["edited"] else []),
         ("tried", f"{letter['deliveries']} times"),
@@ -115,7 +115,7 @@ def show(options: Options, topic: str, group: str, id: str, output: str) -> None
         click.echo(f"{name:7}  {value}")
     for attempt in letter["attempts"]:
         node = f"  {attempt['node']}" if attempt["node"] else ""
-        click.echo(f"         {_at(attempt['at'])}{node}  {attempt['error']}")
+        click.echo(f"         {write_time(attempt['at'])}{node}  {attempt['error']}")
     for name, value in event["metadata"].items():
         click.echo(f"         {name}: {value}")
     click.echo()
@@ -193,7 +193,7 @@ def _print_letters(letters: list[dict[str, Any]], output: str) -> None:
             (
                 one["id"],
                 one["group"] or QUARANTINE,
-                _at(one["died"]),
+                write_time(one["died"]),
                 str(one["deliveries"]),
                 one["event"]["key"],
                 one["error"].partition("\n")[0],
@@ -201,7 +201,3 @@ def _print_letters(letters: list[dict[str, Any]], output: str) -> None:
             for one in letters
         ],
     )
-
-
-def _at(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds).astimezone().isoformat(sep=" ", timespec="seconds")[:19]

@@ -12,10 +12,11 @@ from microlite.cli.completes import completes
 from microlite.cli.described import read_target
 from microlite.cli.failure import CommandError
 from microlite.cli.link import connect
+from microlite.cli.moments import read_seconds, read_time, write_time
 from microlite.cli.options import Options, output_option
 from microlite.cli.output import plain, print_document, print_table
 from microlite.cli.subcommands import Subcommands
-from microlite.core.durations import parse_duration, write_duration
+from microlite.core.durations import write_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -129,17 +130,17 @@ def add(
         "zone": zone,
         "missed": missed,
         "overlap": overlap,
-        "timeout": _seconds(timeout, "--timeout"),
+        "timeout": read_seconds(timeout, "--timeout"),
         "retries": retries,
-        "backoff": _seconds(backoff, "--backoff"),
+        "backoff": read_seconds(backoff, "--backoff"),
         "replace": replace,
     }
     if every is not None:
-        schedule["every"] = _seconds(every, "--every")
+        schedule["every"] = read_seconds(every, "--every")
     if delay is not None:
-        schedule["delay"] = _seconds(delay, "--in")
+        schedule["delay"] = read_seconds(delay, "--in")
     if at is not None:
-        schedule["at"] = _moment(at)
+        schedule["at"] = read_time(at, "--at")
     with connect(options) as link:
         link.ask("schedules", "add", schedule=schedule)
 
@@ -203,7 +204,7 @@ def history(options: Options, name: str, limit: int, output: str) -> None:
     rows = [
         (
             *([] if name else [one["schedule"]]),
-            _time(one["due"]),
+            write_time(one["due"]),
             one["outcome"],
             _took(one),
             str(one.get("attempt", 0)),
@@ -251,30 +252,6 @@ def _state(one: Mapping[str, Any]) -> str:
     return ", ".join(words) or "ready"
 
 
-def _time(seconds: float) -> str:
-    from datetime import datetime
-
-    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
 def _took(one: Mapping[str, Any]) -> str:
     started, ended = one.get("started", 0), one.get("ended", 0)
     return f"{ended - started:.3f}s" if started and ended else ""
-
-
-def _seconds(text: str, option: str) -> float:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint=option) from None
-
-
-def _moment(text: str) -> float:
-    from datetime import datetime
-
-    try:
-        return datetime.fromisoformat(text).astimezone().timestamp()
-    except ValueError:
-        raise click.BadParameter(
-            f"{text!r} is no time; write 2026-12-24T18:00, or 2026-12-24T18:00+01:00", param_hint="--at"
-        ) from None

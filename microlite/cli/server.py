@@ -99,7 +99,7 @@ def server(
 
     A second Ctrl-C ends it at once. What was started with `run --detach` runs again when the platform does.
     """
-    from microlite.core.app import run_server
+    from microlite.core.serving import run_server
     from microlite.core.settings import ServerOptions
 
     if namespace_by_host and not any(name.startswith("*.") for name in allowed_hosts):

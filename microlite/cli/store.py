@@ -10,6 +10,7 @@ import msgspec
 
 from microlite.cli.failure import FAILED, CommandError
 from microlite.cli.link import connect
+from microlite.cli.moments import read_seconds
 from microlite.cli.options import Options, long_output_option
 from microlite.cli.output import print_json, print_table
 from microlite.cli.store_blobs import blobs
@@ -18,7 +19,6 @@ from microlite.cli.store_words import (
     COLUMNS,
     as_document,
     database_option,
-    duration,
     pages,
     place,
     place_options,
@@ -118,7 +118,7 @@ def write(
     else:
         fields["value"] = _read_json(" ".join(value)) if is_json else " ".join(value)
     if expiry is not None:
-        fields["ttl"] = duration(expiry)
+        fields["ttl"] = read_seconds(expiry, "--expiry")
     if absent or revision is not None:
         fields["expect"] = revision or "absent"
     with connect(options) as link:
@@ -199,7 +199,7 @@ def increment(options: Options, key: str, by: str, expiry: str | None, table: st
     """Add to the number under KEY, and print the sum. A record that is not there counts as 0."""
     fields: dict[str, Any] = {"key": key, "by": _number(by), **place(table, database)}
     if expiry is not None:
-        fields["ttl"] = duration(expiry)
+        fields["ttl"] = read_seconds(expiry, "--expiry")
     with connect(options) as link:
         done = link.ask("store", "increment", Count, **fields)
     if output == "json":

@@ -15,9 +15,10 @@ import msgspec
 
 from microlite.cli.failure import FAILED, CommandError
 from microlite.cli.link import connect
+from microlite.cli.moments import read_seconds
 from microlite.cli.options import Options, output_option, pairs
 from microlite.cli.output import print_json, print_table
-from microlite.cli.store_words import database_option, duration, moment
+from microlite.cli.store_words import database_option, moment
 from microlite.cli.subcommands import Subcommands
 from microlite.core.store.blob_api import Blob, BlobPage
 
@@ -69,7 +70,7 @@ def write(
         "database": database,
     }
     if expiry is not None:
-        fields["ttl"] = duration(expiry)
+        fields["ttl"] = read_seconds(expiry, "--expiry")
     if absent or revision is not None:
         fields["expect"] = revision or "absent"
     with connect(options) as link, _source(file) as (source, size):

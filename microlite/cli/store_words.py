@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 import msgspec
 
 from microlite.cli.completes import completes
+from microlite.cli.moments import write_time
 from microlite.core.description.structs import Encoding
 from microlite.core.store import values
 from microlite.core.store.api import KeyOrder, Record
@@ -103,17 +103,7 @@ def row(record: Record) -> tuple[str, str, str, str]:
 
 def moment(at: float | None) -> str:
     """When a record expires; micro's word where it never does."""
-    return "None" if at is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
-
-
-def duration(text: str) -> float:
-    """Seconds of an `--expiry`."""
-    from microlite.core.durations import parse_duration
-
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--expiry") from None
+    return "None" if at is None else write_time(at)
 
 
 def as_document(record: Any) -> bytes:

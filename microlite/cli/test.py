@@ -107,7 +107,7 @@ def _environment(options: Options, wanted: Requirements) -> str:
     import asyncio
 
     from microlite import onefile
-    from microlite.core.app import make_environments
+    from microlite.core.assembly.environments import make_environments
     from microlite.core.clock import SystemClock
 
     environments = make_environments(options.home, onefile.library_path(), SystemClock())

@@ -6,12 +6,12 @@ import contextlib
 import difflib
 import os
 import re
-import stat
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
 from microlite.core import errors
+from microlite.core.private_files import read_private
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,16 +74,11 @@ class UserConfig:
             Forbidden: others can read the file.
             BadRequest: it does not hold what this class writes.
         """
-        try:
-            found = self._path.lstat()
-        except FileNotFoundError:
+        written = read_private(self._path)
+        if written is None:
             return {}
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-            raise errors.Forbidden(
-                f"{self._path} must be a file that only its owner can read; mend it with: chmod 600 {self._path}"
-            )
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=dict[str, str])
+            return msgspec.json.decode(written, type=dict[str, str])
         except msgspec.DecodeError as error:
             raise errors.BadRequest(f"{self._path}: is not what `microlite user config` writes: {error}") from None
 

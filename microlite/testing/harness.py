@@ -152,7 +152,7 @@ class RunningPlatform:
                 await new.cancel()
             raise
         links = {link.node: link for link in self._activate(fresh)}
-        await self._booted.scheduler.settled()
+        await self._booted.state.scheduler.settled()
         for old in replaced:
             self._served.remove(old)
             drain = asyncio.get_running_loop().create_task(
@@ -227,7 +227,7 @@ class RunningPlatform:
         served = Served(service, placement, self.clock, lambda target: self.faults.front(target, placement.node))
         await served.start()
         self._served.append(served)
-        await self._booted.scheduler.settled()
+        await self._booted.state.scheduler.settled()
         return served
 
     def _activate(self, nodes: list[Served]) -> list[Link]:

@@ -25,7 +25,7 @@ async def p() -> AsyncIterator[RunningPlatform]:
 @pytest.fixture
 def engine(p: RunningPlatform) -> SQLiteEngine:
     """The one of the platform, to fill it without the help of a service."""
-    return p._booted.engine
+    return p._booted.state.engine
 
 
 class Said(NamedTuple):

@@ -68,13 +68,13 @@ async def test_a_service_that_declares_nothing_reads_at_the_first_use(bench: Ben
     await bench.run("plain")
     await bench.call("config.set", path="a", value={"b": 1})
     assert await bench.call("plain.loaded") == []
-    assert not bench.platform.configuration_views.followed
+    assert not bench.platform.state.configuration_views.followed
     assert await bench.call("plain.read", path="a") == {"b": 1}
     assert await bench.call("plain.loaded") == ["microlite.core.config.api", "microlite.core.library.state.config"]
     await bench.call("config.set", path="a.b", value=2)
     await _becomes(bench, "plain.read", 2, path="a.b")
     assert await bench.call("plain.blocking", path="a.b") == 2
-    assert bench.platform.configuration_views.followed == ("default",)
+    assert bench.platform.state.configuration_views.followed == ("default",)
 
 
 async def test_a_script_reads_sets_and_watches(bench: Bench) -> None:

@@ -74,7 +74,7 @@ async def test_a_watch_tells_leaf_by_leaf_and_nothing_of_elsewhere(p: RunningPla
 
 async def test_plans_that_meet_do_not_mix(p: RunningPlatform) -> None:
     """Of two that were made from the same state, the second commit is refused: never a leaf below a leaf."""
-    configuration = p._booted.configuration
+    configuration = p._booted.state.configuration
     one = await configuration.plan(ORIGIN, Set(path="a", value=1))
     other = await configuration.plan(ORIGIN, Set(path="a.b", value=1))
     await configuration.engine.commit(Batch("default", one))
@@ -141,7 +141,7 @@ async def test_a_large_document_is_imported_in_several_changes(p: RunningPlatfor
 
 async def test_a_transaction_may_set_and_unset_what_overlaps(p: RunningPlatform) -> None:
     """Several changes are one plan, with each key in it once."""
-    configuration = p._booted.configuration
+    configuration = p._booted.state.configuration
     await p.call("config.set", path="a", value={"x": 1})
     operations = await configuration.plan_all(
         ORIGIN, (Set(path="a.b", value={"c": 1}), Set(path="a", value={"b": 5}), Unset(path="a.x"))

@@ -120,7 +120,7 @@ async def test_errors_say_what_becomes_of_an_event(p: RunningPlatform) -> None:
 
 async def until_saved(p: RunningPlatform) -> None:
     """Return when what is known of deliveries is on disk."""
-    leaders = p._booted.events.leaders
+    leaders = p._booted.state.events.leaders
     await until(lambda: all(leader.group.idle for leader in leaders.all()))
 
 
@@ -239,7 +239,7 @@ async def test_a_delivery_that_takes_too_long_is_given_up_unless_it_is_extended(
 async def test_an_endpoint_that_acknowledges_by_a_transaction_goes_on_behind_it(p: RunningPlatform) -> None:
     log: list[str] = []
     service = Service("mailer")
-    events, engine = p._booted.events, p._booted.engine
+    events, engine = p._booted.state.events, p._booted.state.engine
 
     @service.consume("orders", group="mail")
     async def mail(ctx: Context) -> None:

@@ -248,7 +248,7 @@ async def test_a_call_is_not_sent_where_the_key_cannot_be_written(
     async def full(batch: object) -> None:
         raise errors.InsufficientStorage("the disk is full")
 
-    monkeypatch.setattr(running._booted.engine, "commit", full)
+    monkeypatch.setattr(running._booted.state.engine, "commit", full)
     assert (await post(wires[0], "order")).status == 507
     assert shop.done == 0
 
@@ -257,7 +257,7 @@ async def test_the_answer_is_on_disk_before_it_goes_out(
     running: RunningPlatform, shop: Shop, wires: list[Wire], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What cannot be kept is answered all the same, and never done twice."""
-    engine = running._booted.engine
+    engine = running._booted.state.engine
     commit = engine.commit
     written = []
 

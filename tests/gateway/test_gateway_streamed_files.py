@@ -254,11 +254,11 @@ async def test_an_upload_whose_client_goes_away_leaves_nothing(running: RunningP
         f"Content-Type: a/b\r\nContent-Length: 100000000\r\n\r\n".encode()
         + CONTENT * 4
     )
-    engine = running._booted.engine
+    engine = running._booted.state.engine
     async with engine.watch("default", "blobs/chunks") as changes:
         await anext(changes)
     async with engine.watch("default", "blobs/uploading") as changes:
         await wire.close()
         await anext(changes)
-    await running._booted.blobs.sweeper.settled()
+    await running._booted.state.blobs.sweeper.settled()
     assert await engine.buckets("default") == ()

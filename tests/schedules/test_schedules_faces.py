@@ -69,7 +69,7 @@ async def test_an_endpoint_with_a_schedule_is_no_path_and_still_an_endpoint(
 async def test_a_plan_is_all_or_nothing_with_what_else_is_committed(platform: RunningPlatform) -> None:
     """And nobody has to be told: who runs schedules watches."""
     booted = platform._booted
-    planner, engine = booted.scheduler.planner, booted.engine
+    planner, engine = booted.state.scheduler.planner, booted.state.engine
     origin = Origin("default", "shop", "shop-1")
     add = await planner.plan(origin, Add(target="shop.pay", id="due", delay=60.0))
     refused = Batch("default", (*add, Put("other", "key", b"", expect=Presence.PRESENT)))
@@ -94,17 +94,19 @@ async def test_a_plan_is_all_or_nothing_with_what_else_is_committed(platform: Ru
 async def test_of_two_plans_for_one_name_the_second_is_refused(platform: RunningPlatform) -> None:
     booted = platform._booted
     origin = Origin("default")
-    plans = [await booted.scheduler.planner.plan(origin, Add(target="shop.pay", id="x", delay=60.0)) for _ in range(2)]
-    await booted.engine.commit(Batch("default", plans[0]))
+    plans = [
+        await booted.state.scheduler.planner.plan(origin, Add(target="shop.pay", id="x", delay=60.0)) for _ in range(2)
+    ]
+    await booted.state.engine.commit(Batch("default", plans[0]))
     with pytest.raises(errors.Conflict):
-        await booted.engine.commit(Batch("default", plans[1]))
+        await booted.state.engine.commit(Batch("default", plans[1]))
 
 
 async def test_what_is_planned_without_an_account_has_no_rights(platform: RunningPlatform) -> None:
     booted = platform._booted
-    plan = await booted.scheduler.planner.plan(
+    plan = await booted.state.scheduler.planner.plan(
         Origin("default", "", "eve"), Add(target="runtime.status", id="x", every=60.0)
     )
-    await booted.engine.commit(Batch("default", plan))
+    await booted.state.engine.commit(Batch("default", plan))
     run = await platform.call("schedules.run", name="x", wait=True)
     assert (run["outcome"], run["error"]) == ("failed", "runtime.status is for admins, and eve is none")

@@ -72,16 +72,21 @@ async def make_backup(source: Source) -> AsyncGenerator[Progress | Chunk | Finis
             async for data in chunks:
                 digest.update(data)
                 yield Chunk(data=data)
-        yield Finished(
-            size=snapshot.size,
-            digest=digest.hexdigest(),
-            version=snapshot.version,
-            revision=snapshot.revision,
-            log_growth=snapshot.log_growth,
-            seconds=snapshot.seconds,
-        )
+        yield finished(snapshot, digest.hexdigest())
     finally:
         await context.__aexit__(None, None, None)
+
+
+def finished(snapshot: Snapshot, digest: str) -> Finished:
+    """What a backup was: that of a copy, with the digest of its bytes."""
+    return Finished(
+        size=snapshot.size,
+        digest=digest,
+        version=snapshot.version,
+        revision=snapshot.revision,
+        log_growth=snapshot.log_growth,
+        seconds=snapshot.seconds,
+    )
 
 
 async def read_file(path: Path) -> AsyncGenerator[bytes]:

@@ -7,6 +7,7 @@ import secrets
 from typing import TYPE_CHECKING, Final
 
 from microlite.core.backup.api import Chunk, Finished, Progress, Stage
+from microlite.core.backup.making import finished
 from microlite.core.engine.copy import Copy, Phase, remove_gently
 from microlite.core.engine.lock import FileLock
 
@@ -44,14 +45,7 @@ def back_up_file(database: Path, tell: Callable[[Progress], None]) -> Iterator[C
             while data := file.read(_READ_BYTES):
                 digest.update(data)
                 yield Chunk(data=data)
-        yield Finished(
-            size=snapshot.size,
-            digest=digest.hexdigest(),
-            version=snapshot.version,
-            revision=snapshot.revision,
-            log_growth=snapshot.log_growth,
-            seconds=snapshot.seconds,
-        )
+        yield finished(snapshot, digest.hexdigest())
     finally:
         remove_gently(target)
         lock.release()

@@ -6,19 +6,17 @@ import base64
 import contextlib
 import os
 import secrets
-import stat
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from microlite.core import errors
 from microlite.core.config.records import Sealed
+from microlite.core.private_files import read_private
+from microlite.core.settings import CONFIG_KEYS
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-FILE: Final = "config.keys"
-"""The file in the home."""
 
 _NONCE: Final = 12
 
@@ -41,7 +39,7 @@ class Keys:
     """
 
     def __init__(self, home: Path) -> None:
-        self._path = home / FILE
+        self._path = home / CONFIG_KEYS
         self._rings: dict[str, _Ring] | None = None
         self._ciphers: dict[tuple[str, str], Any] = {}
 
@@ -121,16 +119,11 @@ class Keys:
         return self._rings
 
     def _read(self) -> dict[str, _Ring]:
-        try:
-            found = self._path.lstat()
-        except FileNotFoundError:
+        written = read_private(self._path)
+        if written is None:
             return {}
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-            raise errors.Forbidden(
-                f"{self._path} must be a file that only its owner can read; mend it with: chmod 600 {self._path}"
-            )
         try:
-            rings = msgspec.json.decode(self._path.read_bytes(), type=dict[str, _Ring])
+            rings = msgspec.json.decode(written, type=dict[str, _Ring])
             if all(
                 ring.current in ring.keys and all(len(base64.b64decode(key)) == 32 for key in ring.keys.values())
                 for ring in rings.values()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
@@ -11,35 +10,30 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from microlite.core import errors
-from microlite.core.engine.api import Batch, Check, Delete, Presence, Put, Resync
+from microlite.core.engine.api import Resync
 from microlite.core.events import records
 from microlite.core.events.envelope import Envelope, decode_envelope
-from microlite.core.events.group import COMMIT_CHANGES, Changes, Group
-from microlite.core.events.records import ACKS, CURSORS, DEAD, FAILED, GROUPS, entry_key, group_key, stream_of
+from microlite.core.events.group import Changes, Group
+from microlite.core.events.kept import Kept
+from microlite.core.events.reading import Reader
+from microlite.core.events.records import ACKS, group_key, stream_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from microlite.core.clock import Clock, Timer
-    from microlite.core.engine.api import Engine, Entry, Operation
+    from microlite.core.engine.api import Engine, Operation
     from microlite.core.events.api import GroupSettings
     from microlite.core.events.group import Delivery
 
-READ_AHEAD: Final = 100
-"""Entries that are read at once."""
-
-MERGED_ACKS: Final = 600.0
-"""Seconds for which an ack of a transaction is kept once the cursor has it: far longer than a commit takes that was planned
-before, whose precondition it is that there is none."""
+MAX_ERROR: Final = 2_000
+"""Characters of an error that are kept."""
 
 LINGER: Final = 0.005
 """Seconds after which an ack goes to disk that nobody waits for."""
 
 SETTLED_AT_ONCE: Final = 100
 """Such acks that go at once."""
-
-MAX_ERROR: Final = 2_000
-"""Characters of an error that are kept."""
 
 LATER: Final = 0.2
 """Seconds after which a commit that failed is tried again; each further time it is twice as long, up to `LATEST`."""
@@ -101,9 +95,19 @@ class Leader:
         self.topic = topic
         self.name = name
         self.epoch = epoch
-        self.revision = revision
         self.durable = durable
         self.group = Group(settings, cursor.head, cursor.open)
+        self.kept = Kept(
+            engine,
+            clock,
+            namespace,
+            topic,
+            name,
+            epoch=epoch,
+            revision=revision,
+            cursor_revision=cursor_revision,
+            durable=durable,
+        )
         self.used = clock.monotonic()
         """When somebody last wanted something of it."""
         self.pump: Callable[[], None] | None = None
@@ -113,14 +117,7 @@ class Leader:
         self.closed = False
         self._engine = engine
         self._clock = clock
-        self._cursor_revision = cursor_revision
-        self._acked: set[int] = set()  # by transactions, before the entries were read
-        self._orphans: set[int] = set()  # positions of which failures are kept, and which are gone
-        self._merge: set[int] = set()  # acks of transactions to be marked as merged
-        self._planned: set[int] = set()  # positions whose ack may come with a transaction
-        self._failed_revisions: dict[int, int] = {}
-        self._failures: dict[int, bytes] = {}
-        self._published: dict[int, float] = {}
+        self._reader = Reader(engine, namespace, topic, name, self.group, self.kept)
         self._waiters: deque[Waiter] = deque()
         self._owners: dict[int, Callable[[bool], None]] = {}
         self._saved: dict[int, asyncio.Future[None]] = {}
@@ -137,21 +134,12 @@ class Leader:
 
     async def open(self) -> None:
         """Read what was kept, and begin."""
-        if self.durable:
-            prefix = group_key(self.topic, self.name) + "/"
-            async for record in records.scan_all(self._engine, self.namespace, FAILED, prefix):
-                position = records.position_of(record.key)
-                self._failures[position] = record.value
-                self._failed_revisions[position] = record.revision
-            async for record in records.scan_all(self._engine, self.namespace, ACKS, prefix):
-                if record.expires_at is None:
-                    self._acked.add(records.position_of(record.key))
-            if self._acked:
-                await self._watch_acks()
+        if await self.kept.load():
+            await self._watch_acks()
         while self.group.missing and self.group.room:
-            await self._fill()
-        await self._fill()
-        self._look_for_orphans()
+            await self._reader.fill()
+        await self._reader.fill()
+        self._drop_trimmed()
         self._spawn(self._read_ahead(), "read")
         self._committing = self._spawn(self._keep_committing(), "commit")
 
@@ -203,7 +191,7 @@ class Leader:
     @property
     def idle(self) -> bool:
         """Whether nobody would miss it."""
-        return self.group.idle and not (self._waiters or self._planned or self.pump or self._merge or self._owners)
+        return self.group.idle and not (self._waiters or self.kept.is_awaited or self.pump or self._owners)
 
     # -- handing out ---------------------------------------------------------------------------------------------------
 
@@ -220,7 +208,7 @@ class Leader:
         if landed is not None:
             self._owners[delivery.number] = landed
         self._arm()
-        return Handed(delivery, decode_envelope(delivery.payload), self._published.get(delivery.position, 0.0))
+        return Handed(delivery, decode_envelope(delivery.payload), self.kept.published.get(delivery.position, 0.0))
 
     async def wait(self, timeout: float | None, ack_wait: float | None = None) -> Handed | None:
         """The next entry, as soon as there is one; None when the time is up.
@@ -352,13 +340,7 @@ class Leader:
             await self._watch_acks()
             if not self.group.holds(number):
                 raise stale(self.delivery_id(number))
-        self._planned.add(position)
-        key = entry_key(self.topic, self.name, position)
-        return (
-            Put(ACKS, key, records.encode(records.AckRecord(self.epoch, self._clock.now())), expect=Presence.ABSENT),
-            Check(FAILED, key, self._failed_revisions.get(position, Presence.ABSENT)),
-            Check(GROUPS, group_key(self.topic, self.name), self.revision),
-        )
+        return self.kept.plan_ack(position)
 
     def delivery_id(self, number: int) -> str:
         """The id of a delivery, as its event carries it."""
@@ -411,67 +393,17 @@ class Leader:
                 if not group.room:
                     self._roomy.clear()
                     await self._roomy.wait()
-                elif await self._fill():
-                    self._look_for_orphans()
+                elif await self._reader.fill():
+                    self._drop_trimmed()
                     self.tell()
                     if group.dirty:
                         self._dirty.set()
                 else:
                     await tail.moved(group.read_to)
 
-    async def _fill(self) -> bool:
-        """Read some entries, if there is room. Returns whether there was one."""
-        group, stream = self.group, stream_of(self.topic)
-        if not (room := group.room):
-            return False
-        if missing := group.missing:
-            await self._read_missing(missing[0])
-            return True
-        after = group.read_to
-        page = await self._engine.read(self.namespace, stream, after=after, limit=min(room, READ_AHEAD))
-        for entry in page.entries:
-            self._add(entry)
-        if page.entries:
-            return True
-        state = await self._engine.stream_state(self.namespace, stream)
-        if state.first > after + 1 and state.last > after:
-            group.skip(min(state.first - 1, state.last))  # all of it was trimmed
-            return True
-        return False
-
-    def _look_for_orphans(self) -> None:
-        """What was kept of entries that were trimmed is of no use any more."""
-        if not (self._failures or self._acked):
-            return
-        passed = {p for p in (*self._failures, *self._acked) if p <= self.group.read_to}.difference(self.group.missing)
-        self._merge.update(passed & self._acked)
-        self._acked -= passed
-        self._orphans.update(passed & self._failures.keys())
-        for position in passed & self._failures.keys():
-            del self._failures[position]
-        self._dirty.set()
-
-    async def _read_missing(self, position: int) -> None:
-        page = await self._engine.read(self.namespace, stream_of(self.topic), after=position - 1, limit=1)
-        if page.entries and page.entries[0].position == position:
-            self._add(page.entries[0])
-        else:
-            self.group.skip(position)  # trimmed meanwhile
-
-    def _add(self, entry: Entry) -> None:
-        position = entry.position
-        envelope = decode_envelope(entry.value)
-        if position in self._acked:
-            self._acked.discard(position)
-            self._merge.add(position)
-            self.group.skip(position)
-        elif envelope.only and envelope.only != self.name:
-            self.group.skip(position)
-        else:
-            kept = self._failures.pop(position, None)
-            failures = records.decode_failures(kept) if kept is not None else None
-            self._published[position] = entry.at
-            self.group.add(position, envelope.key, entry.value, failures)
+    def _drop_trimmed(self) -> None:
+        if self.kept.drop_trimmed(self.group.read_to, self.group.missing):
+            self._dirty.set()
 
     # -- acks of transactions ------------------------------------------------------------------------------------------
 
@@ -495,10 +427,8 @@ class Leader:
 
     def _on_acked(self, position: int) -> None:
         number = self.group.number_of(position)
-        if not self.group.acked(position) and (position > self.group.read_to or position in self.group.missing):
-            self._acked.add(position)  # until its entry is read
-        else:
-            self._merge.add(position)
+        is_read = self.group.acked(position) or (position <= self.group.read_to and position not in self.group.missing)
+        self.kept.note_ack(position, is_read=is_read)
         if number is not None:
             self._landed(number, acked=True)
         self._dirty.set()
@@ -515,10 +445,8 @@ class Leader:
                 await self._dirty.wait()
                 continue
             changes = self.group.begin_commit()
-            merged = self._mergeable(changes)
-            orphans = list(self._orphans)[:COMMIT_CHANGES]
             try:
-                await self._commit(changes, merged, orphans)
+                await self.kept.commit(changes)
             except errors.Conflict:
                 self.group.abort_commit()
                 await self._look_again(changes)
@@ -536,78 +464,16 @@ class Leader:
                 await self._look_again(changes)
                 continue
             delay = LATER
-            self._merge.difference_update(merged)
-            self._orphans.difference_update(orphans)
             self._end_commit(changes)
 
     @property
     def _has_work(self) -> bool:
-        group = self.group
-        return group.dirty or bool(self._orphans) or any(position <= group.head for position in self._merge)
-
-    def _mergeable(self, changes: Changes) -> list[int]:
-        """Acks of transactions that this commit makes superfluous: the cursor has them."""
-        if not self._merge:
-            return []
-        still_open = set(changes.open)
-        found = (position for position in self._merge if position <= changes.head and position not in still_open)
-        return list(itertools.islice(found, COMMIT_CHANGES))
-
-    async def _commit(self, changes: Changes, merged: list[int], orphans: list[int]) -> None:
-        if not self.durable:
-            for dead in changes.dead:
-                log.warning("an event of %s failed %d times, and is given up", self.topic, dead.failures.count)
-            return
-        operations = self._operations(changes, merged)
-        operations += [Delete(FAILED, entry_key(self.topic, self.name, position)) for position in orphans]
-        committed = await self._engine.commit(Batch(self.namespace, tuple(operations)))
-        self._cursor_revision = committed.revision
-        for position, _ in changes.failed:
-            self._failed_revisions[position] = committed.revision
-
-    def _operations(self, changes: Changes, merged: list[int]) -> list[Operation]:
-        now = self._clock.now()
-        cursor = records.CursorRecord(changes.head, changes.open)
-        expect = self._cursor_revision or Presence.ABSENT
-        name = group_key(self.topic, self.name)
-        operations: list[Operation] = [
-            Check(GROUPS, name, self.revision),  # there is no other leader
-            Put(CURSORS, name, records.encode(cursor), expect=expect),
-        ]
-        for position, failures in changes.failed:
-            key = entry_key(self.topic, self.name, position)
-            operations.append(Put(FAILED, key, records.encode(failures)))
-            if position in self._planned:
-                operations.append(Check(ACKS, key, Presence.ABSENT))
-        operations += [Delete(FAILED, entry_key(self.topic, self.name, position)) for position in changes.cleared]
-        for dead in changes.dead:
-            key = entry_key(self.topic, self.name, dead.position)
-            last = dead.failures.attempts[-1]
-            record = records.DeadRecord(
-                envelope=dead.payload,
-                position=dead.position,
-                error=last.error,
-                kind=records.kind_of(last.error),
-                died=last.at,
-                published=self._published.get(dead.position, 0.0),
-                attempts=dead.failures.attempts,
-                deliveries=dead.failures.count,
-            )
-            operations.append(Put(DEAD, key, records.encode(record)))
-            if dead.position in self._planned:
-                operations.append(Check(ACKS, key, Presence.ABSENT))
-        for position in merged:
-            key = entry_key(self.topic, self.name, position)
-            value = records.encode(records.AckRecord(self.epoch, now))
-            operations.append(Put(ACKS, key, value, expires_at=now + MERGED_ACKS))
-        return operations
+        return self.group.dirty or self.kept.has_work(self.group.head)
 
     def _end_commit(self, changes: Changes) -> None:
         self.group.end_commit(changes)
         for position in changes.settled:
-            self._published.pop(position, None)
-            self._planned.discard(position)
-            self._failed_revisions.pop(position, None)
+            self.kept.forget(position)
             self._resolve(position)
         for position, _ in changes.failed:
             self._resolve(position)
@@ -627,20 +493,8 @@ class Leader:
                 future.exception()  # the one who waited may be gone
 
     async def _look_again(self, changes: Changes) -> None:
-        """After a commit that did not go as it should: what is on disk, as others may have changed it."""
-        key = group_key(self.topic, self.name)
-        group = await records.read_as(self._engine, self.namespace, GROUPS, key, records.decode_group)
-        if group is None or group[0].epoch != self.epoch:
-            raise errors.ServiceUnavailable("the group has another leader")
-        self.revision = group[1]
-        record = await self._engine.get(self.namespace, CURSORS, key)
-        self._cursor_revision = record.revision if record is not None else 0
-        failed = [position for position, _ in changes.failed]
-        for position in (*failed, *(dead.position for dead in changes.dead)):
-            if position in self._planned:
-                ack = await self._engine.get(self.namespace, ACKS, entry_key(self.topic, self.name, position))
-                if ack is not None:
-                    self._on_acked(position)
+        for position in await self.kept.look_again(changes):
+            self._on_acked(position)
 
 
 def stale(delivery: str) -> errors.Conflict:

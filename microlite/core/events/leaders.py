@@ -278,7 +278,7 @@ class Leaders:
             raise no_group(leader.topic, leader.name)
         record, revision = found
         fresh = records.GroupRecord(settings, record.epoch, record.created)
-        leader.revision = await self._commit(
+        leader.kept.revision = await self._commit(
             leader.namespace, Put(GROUPS, place, records.encode(fresh), expect=revision)
         )
         leader.group.settings = settings

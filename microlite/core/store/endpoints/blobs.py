@@ -1,4 +1,4 @@
-"""The endpoints of blobs, as a part of the service `store`."""
+"""The endpoints of blobs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from microlite.core.description.file_head import FileHead
 from microlite.core.library.context import Context
 from microlite.core.store.api import Expectation, Presence
 from microlite.core.store.blob_api import Blob, BlobNews, BlobPage, DeleteBlob, PublishBlob, StagedBlob
-from microlite.core.store.conditions import last_event
+from microlite.core.store.endpoints.conditions import last_event
 
 if TYPE_CHECKING:
     from microlite.core.library.service import Service

@@ -1,0 +1,1 @@
+"""Parts of the composition root that take more than a line each."""

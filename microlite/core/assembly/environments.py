@@ -1,0 +1,48 @@
+"""What this installation of microlite gives to the environments of projects."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from typing import TYPE_CHECKING, Final
+
+from microlite import onefile
+from microlite.core.runtime.environments import Environments
+from microlite.core.runtime.installer import Installer
+from microlite.version import __version__
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from microlite.core.clock import Clock
+
+LIBRARY_NEEDS: Final = {"msgspec": "0.22", "uvloop": "0.23"}
+"""The least versions of what the service library imports, as pyproject.toml has them; a test holds the two together."""
+
+
+def make_environments(home: Path, library: Path, clock: Clock) -> Environments:
+    """The environments of a home, for projects with dependencies of their own.
+
+    Args:
+        home: the folder of the platform.
+        library: the folder that holds microlite and what a service imports of it, and nothing else.
+        clock: for waiting, and for the age of environments.
+    """
+    installer = Installer(pip=_pip_command(), uv=shutil.which("uv") or "", environ=dict(os.environ))
+    return Environments(
+        home / "environments",
+        library=library,
+        version=__version__,
+        needs=LIBRARY_NEEDS,
+        installer=installer,
+        clock=clock,
+    )
+
+
+def _pip_command() -> list[str]:
+    """The installer for environments: the one that the one file carries, else that of the running Python."""
+    bundle = onefile.extraction()
+    if bundle is not None:
+        return [sys.executable, str(bundle / "site-packages" / "pip")]
+    return [sys.executable, "-m", "pip"]

@@ -1,0 +1,27 @@
+"""Files that nobody but their owner may read: they hold secrets."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from microlite.core import errors
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def read_private(path: Path) -> bytes | None:
+    """What such a file holds; None where there is none.
+
+    Raises:
+        Forbidden: it is no plain file of this user, or others can read it.
+    """
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise errors.Forbidden(f"{path} must be a file that only its owner can read; mend it with: chmod 600 {path}")
+    return path.read_bytes()
