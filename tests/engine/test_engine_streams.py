@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
@@ -13,6 +13,7 @@ from microlite.core.engine.api import (
     MAX_BATCH_OPERATIONS,
     MAX_VALUE_BYTES,
     Append,
+    Batch,
     Check,
     Engine,
     Entries,
@@ -391,3 +392,29 @@ async def test_what_is_malformed_is_refused_before_anything_happens(engine: Engi
         await engine.find_position("default", "s", float("nan"))
     assert await engine.streams("default") == ()
     await engine.commit(batch(*(Append("s" * 128, b"") for _ in range(MAX_BATCH_OPERATIONS))))
+
+
+async def test_a_tail_is_told_the_entries_of_each_commit_before_who_made_it_goes_on(engine: Engine) -> None:
+    told: list[tuple[int, list[tuple[int, bytes]]]] = []
+
+    def on_entries(before: int, entries: Sequence[Entry]) -> None:
+        told.append((before, [(entry.position, entry.value) for entry in entries]))
+
+    await engine.commit(Batch("n", (Append("s", b"0"),)))
+    async with engine.tail("n", "s", on_entries):
+        committed = await engine.commit(Batch("n", (Append("s", b"1"), Append("other", b"x"), Append("s", b"2"))))
+        assert told == [(1, [(committed.positions[0], b"1"), (committed.positions[2], b"2")])]
+        page = await engine.read("n", "s", after=1)
+        assert [(entry.position, entry.value) for entry in page.entries] == told[0][1]
+    await engine.commit(Batch("n", (Append("s", b"3"),)))
+    assert len(told) == 1
+
+
+async def test_a_follower_that_fails_harms_nobody(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    def on_entries(before: int, entries: Sequence[Entry]) -> None:
+        raise ValueError("a fault")
+
+    async with engine.tail("n", "s", on_entries) as tail:
+        await engine.commit(Batch("n", (Append("s", b"1"),)))
+        assert await tail.moved(0) == 1
+    assert "following n/s failed" in caplog.text

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol, Self
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
 MAX_KEY_BYTES: Final = 512
@@ -326,8 +326,16 @@ class StreamVerbs(Protocol):
         """Remove a stream with all its entries. One of that name that comes later goes on behind its last position."""
         ...
 
-    def tail(self, namespace: str, stream: str) -> Tail:
-        """Wait for entries; see `Tail`."""
+    def tail(
+        self, namespace: str, stream: str, on_entries: Callable[[int, Sequence[Entry]], None] | None = None
+    ) -> Tail:
+        """Wait for entries; see `Tail`.
+
+        Args:
+            on_entries: called on the event loop, inside the tail's context, with the entries of each commit as soon as it
+                is on disk, and before whoever made it goes on. First comes the last position before them: who has read
+                as far as there need not read them again. It must be quick.
+        """
         ...
 
 

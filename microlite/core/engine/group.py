@@ -37,7 +37,7 @@ class Job:
         size: bytes that it holds in memory, about.
         trim: what it is about when its batch is empty, if anything.
         changed: the operations that changed a record, in order; set with `committed`.
-        appended: the last position of each stream that it added to; none when it added to none.
+        appended: when its entries were added, of each stream that it added to; none when it added to none.
     """
 
     batch: Batch
@@ -46,7 +46,7 @@ class Job:
     trim: Trim | None = None
     committed: Committed | None = None
     changed: Sequence[Put | Delete] = ()
-    appended: Mapping[str, int] | None = None
+    appended: Mapping[str, float] | None = None
     error: errors.Error | None = None
 
     def reset(self) -> None:
@@ -125,9 +125,7 @@ class Group:
             positions: tuple[int, ...] = ()
             if steps.entries:
                 positions = tuple([additions.append(stream, append.value) for stream, append in steps.entries])
-                job.appended = {
-                    append.stream: position for (_, append), position in zip(steps.entries, positions, strict=True)
-                }
+                job.appended = {append.stream: heads[stream].at for stream, append in steps.entries}
             if steps.trimmed and job.trim is not None:
                 additions.trim(steps.trimmed, job.trim)
             job.committed = Committed(writes.revision, positions)

@@ -10,7 +10,7 @@ import apsw
 
 from microlite.core import errors
 from microlite.core.engine import limits, stream_reads
-from microlite.core.engine.api import MAX_PAGE_BYTES, Batch
+from microlite.core.engine.api import MAX_PAGE_BYTES, Append, Batch, Entry
 from microlite.core.engine.copying import Copies
 from microlite.core.engine.creation import create
 from microlite.core.engine.failures import translate
@@ -28,7 +28,7 @@ from microlite.core.engine.writer import Settled, Writer
 if TYPE_CHECKING:
     import contextlib
     import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     from microlite.core.clock import Clock
@@ -270,10 +270,12 @@ class SQLiteEngine:
         self._check_stream(namespace, stream)
         await self._trim(namespace, Trim(stream, 0, drop=True))
 
-    def tail(self, namespace: str, stream: str) -> Follower:
+    def tail(
+        self, namespace: str, stream: str, on_entries: Callable[[int, Sequence[Entry]], None] | None = None
+    ) -> Follower:
         """See `api.StreamVerbs`."""
         self._check_stream(namespace, stream)
-        return Follower(self._tails, namespace, stream)
+        return Follower(self._tails, namespace, stream, on_entries)
 
     def snapshot(self, tell: Tell) -> contextlib.AbstractAsyncContextManager[Snapshot]:
         """A whole and checked copy of the database as of now; see `Copies.make`. Reads and writes go on meanwhile."""
@@ -303,8 +305,7 @@ class SQLiteEngine:
             if job.error is None and job.committed is not None:
                 self._hub.publish(job.batch.namespace, job.committed.revision, job.changed)
                 if job.appended is not None:
-                    for stream, last in job.appended.items():
-                        self._tails.publish(job.batch.namespace, stream, last)
+                    self._tell_tails(job.batch, job.appended, job.committed.positions)
             if job.future.done():
                 continue  # its caller was cancelled
             if job.error is not None:
@@ -315,6 +316,18 @@ class SQLiteEngine:
             for expired in settled.upkeep.expired:
                 self._hub.expire(settled.upkeep.revision, expired)
         self._timetable.update(settled)
+
+    def _tell_tails(self, batch: Batch, appended: Mapping[str, float], positions: tuple[int, ...]) -> None:
+        namespace = batch.namespace
+        for stream, at in appended.items():
+            if self._tails.has(namespace, stream):
+                appends = [operation for operation in batch.operations if type(operation) is Append]
+                entries = [
+                    Entry(position, at, append.value)
+                    for append, position in zip(appends, positions, strict=True)
+                    if append.stream == stream
+                ]
+                self._tails.publish(namespace, stream, entries)
 
     def _check_open(self) -> None:
         if not self._opened:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
 from microlite.core import errors
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
+
+    from microlite.core.engine.api import Entry
+
+_logger = logging.getLogger("microlite.engine")
 
 LastOf = Callable[[str, str], int]
 """Reads the last position of a stream, by namespace and name."""
@@ -39,10 +45,14 @@ class Tails:
             if not followers:
                 del self._followers[follower.place]
 
-    def publish(self, namespace: str, stream: str, last: int) -> None:
-        """Tell who waits how far a stream goes now."""
-        for follower in self._followers.get((namespace, stream), ()):
-            follower.advance(last)
+    def has(self, namespace: str, stream: str) -> bool:
+        """Whether anybody waits for entries of a stream."""
+        return (namespace, stream) in self._followers
+
+    def publish(self, namespace: str, stream: str, entries: Sequence[Entry]) -> None:
+        """Tell who waits what was added to a stream."""
+        for follower in tuple(self._followers.get((namespace, stream), ())):
+            follower.advance(entries)
 
     def close(self) -> None:
         """End all waiting, with `errors.ServiceUnavailable`."""
@@ -56,8 +66,15 @@ class Tails:
 class Follower:
     """One tail; see `api.Tail`. Several tasks may wait on it."""
 
-    def __init__(self, tails: Tails, namespace: str, stream: str) -> None:
+    def __init__(
+        self,
+        tails: Tails,
+        namespace: str,
+        stream: str,
+        on_entries: Callable[[int, Sequence[Entry]], None] | None = None,
+    ) -> None:
         self.place = (namespace, stream)
+        self._on_entries = on_entries
         self._tails = tails
         self._last = 0
         self._entered = False
@@ -97,11 +114,19 @@ class Follower:
                 self._waiters.discard(waiter)
         return self._last
 
-    def advance(self, last: int) -> None:
-        """Take note of how far the stream goes."""
-        if last > self._last:
-            self._last = last
-            self.wake()
+    def advance(self, entries: Sequence[Entry]) -> None:
+        """Take note of what was added to the stream."""
+        before, last = self._last, entries[-1].position
+        if last <= before:
+            return
+        self._last = last
+        if self._on_entries is not None:
+            try:
+                self._on_entries(before, entries)
+            except Exception:  # whoever committed, and all others who wait, must not suffer from it
+                self._on_entries = None
+                _logger.exception("following %s/%s failed in an unforeseen way; it is read instead", *self.place)
+        self.wake()
 
     def wake(self) -> None:
         """Have those who wait look again."""

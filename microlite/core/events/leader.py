@@ -19,10 +19,10 @@ from microlite.core.events.reading import Reader
 from microlite.core.events.records import ACKS, group_key, stream_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from microlite.core.clock import Clock, Timer
-    from microlite.core.engine.api import Engine, Operation
+    from microlite.core.engine.api import Engine, Entry, Operation
     from microlite.core.events.api import GroupSettings
     from microlite.core.events.group import Delivery
 
@@ -388,18 +388,27 @@ class Leader:
 
     async def _read_ahead(self) -> None:
         group = self.group
-        async with self._engine.tail(self.namespace, stream_of(self.topic)) as tail:
+        async with self._engine.tail(self.namespace, stream_of(self.topic), self._take_in) as tail:
             while True:
                 if not group.room:
                     self._roomy.clear()
                     await self._roomy.wait()
                 elif await self._reader.fill():
-                    self._drop_trimmed()
-                    self.tell()
-                    if group.dirty:
-                        self._dirty.set()
+                    self._added()
                 else:
-                    await tail.moved(group.read_to)
+                    while await tail.moved(group.read_to) <= group.read_to:
+                        pass  # taken in already
+
+    def _take_in(self, before: int, entries: Sequence[Entry]) -> None:
+        """Entries that were committed just now: they are on their way to their handlers before they could be read."""
+        if not self.closed and self._reader.take_in(before, entries):
+            self._added()
+
+    def _added(self) -> None:
+        self._drop_trimmed()
+        self.tell()
+        if self.group.dirty:
+            self._dirty.set()
 
     def _drop_trimmed(self) -> None:
         if self.kept.drop_trimmed(self.group.read_to, self.group.missing):

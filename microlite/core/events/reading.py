@@ -8,6 +8,8 @@ from microlite.core.events.envelope import decode_envelope
 from microlite.core.events.records import stream_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from microlite.core.engine.api import Engine, Entry
     from microlite.core.events.group import Group
     from microlite.core.events.kept import Kept
@@ -35,9 +37,31 @@ class Reader:
         self._name = name
         self._group = group
         self._kept = kept
+        self._busy = False
+
+    def take_in(self, before: int, entries: Sequence[Entry]) -> bool:
+        """Take entries that are at hand, if they follow what was read. Returns whether they were taken.
+
+        Args:
+            before: the last position before them.
+            entries: in their order.
+        """
+        group = self._group
+        if self._busy or group.missing or group.read_to != before or group.room < len(entries):
+            return False  # they will be read
+        for entry in entries:
+            self._add(entry)
+        return True
 
     async def fill(self) -> bool:
         """Read some entries, if there is room. Returns whether there was one."""
+        self._busy = True
+        try:
+            return await self._fill()
+        finally:
+            self._busy = False
+
+    async def _fill(self) -> bool:
         group = self._group
         if not (room := group.room):
             return False
