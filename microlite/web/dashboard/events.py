@@ -27,7 +27,7 @@ from microlite.web.dashboard.acting import done, json_of, long_json, short_json,
 from microlite.web.dashboard.events_dead import dead_pages
 from microlite.web.dashboard.frame import csrf_token, secret_of, session_of
 from microlite.web.dashboard.live import live
-from microlite.web.dashboard.words import clock_time, moment
+from microlite.web.dashboard.words import clock_time
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -145,7 +145,6 @@ def events_pages(frame: Frame) -> list[HTTPRouteHandler]:
             choices=SINCE,
             age=_span(found["topic"].settings.retention.age),
             schema=long_json(found["topic"].settings.schema) if found["topic"].settings.schema else "",
-            moment=moment,
             **found,
         )
 
