@@ -62,7 +62,13 @@ broker.add_command(publish)
 @click.argument("topic", shell_complete=completes("broker_topics"))
 @click.option("--queue", default="", metavar="NAME", help="Share the messages with all who name this queue group.")
 @click.option(
-    "--limit", type=click.IntRange(1, 100_000), default=1_000, show_default=True, help="So many may wait here."
+    "--buffer",
+    "limit",
+    metavar="N",
+    type=click.IntRange(1, 100_000),
+    default=1_000,
+    show_default=True,
+    help="So many messages may wait here.",
 )
 @click.option(
     "--overflow",
@@ -71,7 +77,7 @@ broker.add_command(publish)
     show_default=True,
     help="What happens to more.",
 )
-@click.option("-n", "--count", type=click.IntRange(1), help="End after so many messages.")
+@click.option("-n", "--limit", "count", metavar="N", type=click.IntRange(1), help="End after so many.")
 @output_option
 @click.pass_obj
 def subscribe(

@@ -34,7 +34,12 @@ def config() -> None:
     """Settings that services follow while they run; secrets and history.
 
     They are typed, and in layers: what is set hides the environment, files, and what services declare in their code.
-    """
+
+    \b
+        microlite config set shop.limits.max 10
+        microlite config get shop.limits.max --explain
+        microlite config set shop.mail.password --secret
+    """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
 
 
 @config.command
@@ -119,14 +124,16 @@ def delete(options: Options, key: str) -> None:
 
 @config.command
 @optional_key
-@click.option("-n", "--lines", type=click.IntRange(1, 200), default=20, show_default=True, help="So many changes.")
+@click.option(
+    "-n", "--limit", metavar="N", type=click.IntRange(1, 200), default=20, show_default=True, help="At most so many."
+)
 @click.option("--before", type=int, default=0, help="Only changes before this revision.")
 @output_option
 @click.pass_obj
-def history(options: Options, key: str | None, lines: int, before: int, output: str) -> None:
+def history(options: Options, key: str | None, limit: int, before: int, output: str) -> None:
     """List the last changes, the newest first: who, when, what. Secrets are never shown."""
     with connect(options) as link:
-        entries = link.ask("config", "history", path=key or "", limit=lines, before=before)
+        entries = link.ask("config", "history", path=key or "", limit=limit, before=before)
     if output == "json":
         print_json(entries)
     else:

@@ -18,6 +18,7 @@ _COLOURS: Final = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.BROKE
 @click.command
 @click.option(
     "--port",
+    metavar="N",
     type=click.IntRange(1, 65535),
     default=8080,
     show_default=True,

@@ -119,9 +119,11 @@ def _from(topic: str, after: int | None, since: str | None) -> dict[str, object]
 
 @events.command
 @click.argument("topic", shell_complete=completes("event_topics"))
-@click.option("--after", type=click.IntRange(0), help="Begin behind this position.")
+@click.option("--after", metavar="N", type=click.IntRange(0), help="Begin behind this position.")
 @click.option("--since", metavar="TIME", help="Begin there: 10m (ago), or 2026-01-31T12:00.")
-@click.option("-n", "--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many.")
+@click.option(
+    "-n", "--limit", metavar="N", type=click.IntRange(1), default=100, show_default=True, help="At most so many."
+)
 @click.option("-r", "--reverse", is_flag=True, help="The latest first.")
 @output_option
 @click.pass_obj
@@ -150,9 +152,9 @@ def _pages(link: Link, request: dict[str, object], limit: int) -> Iterator[bytes
 
 @events.command
 @click.argument("topic", shell_complete=completes("event_topics"))
-@click.option("--after", type=click.IntRange(0), help="Begin behind this position; 0 is the beginning.")
+@click.option("--after", metavar="N", type=click.IntRange(0), help="Begin behind this position; 0 is the beginning.")
 @click.option("--since", metavar="TIME", help="Begin there: 10m (ago), or 2026-01-31T12:00.")
-@click.option("-n", "--count", type=click.IntRange(1), help="End after so many.")
+@click.option("-n", "--limit", "count", metavar="N", type=click.IntRange(1), help="End after so many.")
 @output_option
 @click.pass_obj
 def follow(options: Options, topic: str, after: int | None, since: str | None, count: int | None, output: str) -> None:
@@ -168,7 +170,7 @@ def follow(options: Options, topic: str, after: int | None, since: str | None, c
 @click.option(
     "--ack", is_flag=True, help="Acknowledge each when it is printed; else its delivery waits for `events ack`."
 )
-@click.option("-n", "--count", type=click.IntRange(1), help="End after so many.")
+@click.option("-n", "--limit", "count", metavar="N", type=click.IntRange(1), help="End after so many.")
 @click.option("--wait/--no-wait", default=True, help="Whether to wait for more, or to end when there is none.")
 @click.option("--ack-wait", metavar="DURATION", help="Time for the ack, in place of the group's.")
 @click.option("--start", default="beginning", show_default=True, help="Of a new group: beginning, new, or a time.")

@@ -17,7 +17,7 @@ from microlite.cli.moments import read_moment, read_seconds
 from microlite.cli.options import Options, output_option
 from microlite.cli.output import print_document, print_table
 from microlite.cli.subcommands import Subcommands
-from microlite.core.durations import format_duration
+from microlite.core.durations import write_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,7 @@ def groups() -> None:
 def _settings(command: Callable[..., None]) -> Callable[..., None]:
     options: tuple[Callable[[Any], Any], ...] = (
         click.option("--age", metavar="DURATION", help="Keep events so long: 7d, 12h; 0 for no limit."),
-        click.option("--events", type=click.IntRange(0), metavar="N", help="Keep so many events; 0 for no limit."),
+        click.option("--events", metavar="N", type=click.IntRange(0), help="Keep so many events; 0 for no limit."),
         click.option("--size", metavar="SIZE", help="Keep so many bytes: 500MB, 2GB; 0 for no limit."),
         click.option(
             "--schema", metavar="FILE", help="A JSON Schema that payloads have to fit; - for stdin, {} for any."
@@ -224,7 +224,7 @@ def lag(options: Options, topic: str, group: str) -> None:
 @click.argument("topic", shell_complete=completes("event_topics"))
 @click.argument("group", shell_complete=completes("event_groups"))
 @click.option("--to", default=None, metavar="WHERE", help="beginning, new, or a time: 10m (ago), 2026-01-31T12:00.")
-@click.option("--position", type=click.IntRange(1), help="The position of the first event to handle.")
+@click.option("--position", metavar="N", type=click.IntRange(1), help="The position of the first event to handle.")
 @click.pass_obj
 def reset(options: Options, topic: str, group: str, to: str | None, position: int | None) -> None:
     """Let a group begin anew somewhere: it handles all events from there on, also those that it has handled before."""
@@ -240,11 +240,18 @@ def reset(options: Options, topic: str, group: str, to: str | None, position: in
 @groups.command("settings")
 @click.argument("topic", shell_complete=completes("event_topics"))
 @click.argument("group", shell_complete=completes("event_groups"))
-@click.option("--retries", type=click.IntRange(-1), help="Further deliveries of an event that failed; -1 for no limit.")
+@click.option(
+    "--retries",
+    metavar="N",
+    type=click.IntRange(-1),
+    help="Further deliveries of an event that failed; -1 for no limit.",
+)
 @click.option("--ack-wait", metavar="DURATION", help="How long one delivery may take.")
 @click.option("--backoff", metavar="DURATION", help="Before the first further delivery; each next one twice as long.")
 @click.option("--max-backoff", metavar="DURATION", help="The longest such wait.")
-@click.option("--concurrency", type=click.IntRange(1), help="Most events that are handled at the same time.")
+@click.option(
+    "--concurrency", metavar="N", type=click.IntRange(1), help="Most events that are handled at the same time."
+)
 @click.pass_obj
 def set_group(options: Options, /, topic: str, group: str, **said: Any) -> None:
     """Make a group, or change what is set for it; what is not named stays."""
@@ -309,7 +316,7 @@ def _print_groups(found: list[dict[str, Any]]) -> None:
 def _settings_lines(settings: dict[str, Any]) -> list[tuple[str, str]]:
     retention = settings["retention"]
     return [
-        ("age", format_duration(retention["age"]) if retention["age"] else "no limit"),
+        ("age", write_duration(retention["age"]) if retention["age"] else "no limit"),
         ("most", f"{retention['count']} events" if retention["count"] else "no limit"),
         ("size", _size(retention["size"]) if retention["size"] else "no limit"),
         ("schema", msgspec.json.encode(settings["schema"]).decode() if settings["schema"] else "none"),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.command
 @click.argument("service", metavar="NAME", shell_complete=completes("managed"))
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
-@click.option("-n", "--lines", type=click.IntRange(0), help="So many of the last lines.  [default: 15]")
+@click.option("-n", "--lines", metavar="N", type=click.IntRange(0), help="So many of the last lines.  [default: 15]")
 @click.option("--since", metavar="TIME", help="Nothing older: 10m, 2h, or 2026-01-31T12:00.")
 @click.option("--node", default="", help="Only the lines of this node.", shell_complete=completes("nodes"))
 @output_option

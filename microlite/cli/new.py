@@ -32,10 +32,8 @@ KINDS: Final = {
     "service": Kind("a service with an endpoint (the default)", "A service that greets."),
     "handler": Kind("a service made of a class: each public method is an endpoint", "A service that keeps notes."),
     "stream": Kind("endpoints that stream to the caller, from the caller, and both", "A service that streams."),
-    "consumer": Kind(
-        "follows the stream of another service in the background, and reconnects",
-        "A service that follows the stream of another one.",
-    ),
+    "consumer": Kind("handles each event of a topic, with retries and dead letters", "A service that handles events."),
+    "schedule": Kind("does something at its times, by interval or cron", "A service that does something at its times."),
     "http": Kind("any program that speaks HTTP, here with Python's own server", "A program that speaks HTTP."),
 }
 """The kinds by what is typed; each is a folder of templates."""
@@ -141,7 +139,6 @@ def _words(name: str, kind: str) -> Mapping[str, str]:
     return {
         "name": name,
         "summary": KINDS[kind].summary,
-        "source": "numbers" if name != "numbers" else "ticker",
         "notes": notes,
         "spaced": notes.replace(".", " "),
         "path": notes.replace(".", "/"),

@@ -50,25 +50,18 @@ class Ports(NamedTuple):
 
 def output_option(command: Command) -> Command:
     """Give a command `-o`, `--output`; it gets `output`, which holds `text` or `json`."""
-    return _output("-o", "--output")(command)
 
-
-def long_output_option(command: Command) -> Command:
-    """The same for a command where `-o` means something else."""
-    return _output("--output")(command)
-
-
-def _output(*names: str) -> Callable[[Command], Command]:
     def choose(context: click.Context, _: click.Parameter, value: str | None) -> str:
         options = context.find_object(Options)
         return value or (options.output if options is not None else OUTPUTS[0])
 
     return click.option(
-        *names,
+        "-o",
+        "--output",
         type=click.Choice(OUTPUTS),
         callback=choose,
         help="How to print: text for people, json for programs.",
-    )
+    )(command)
 
 
 def pairs(texts: Iterable[str], option: str) -> dict[str, str]:

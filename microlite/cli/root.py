@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from microlite.cli.commands import COMMANDS, PROGRAM
+from microlite.cli.commands import COMMANDS, PROGRAM, SECTIONS
 from microlite.cli.options import OUTPUTS, read_options
 from microlite.version import __version__
 
@@ -49,8 +49,10 @@ class Root(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """See `click.Group`; importing no command for its text."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, entry.text) for name, entry in COMMANDS.items()])
+        width = max(map(len, COMMANDS))
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), entry.text) for name, entry in commands.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """See `click.Group`: commands, then the services that run here."""

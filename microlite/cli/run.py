@@ -21,22 +21,29 @@ if TYPE_CHECKING:
 @click.argument("sources", nargs=-1, metavar="[FOLDER | FILE | GIT-ADDRESS]...", shell_complete=completes("places"))
 @click.option("--name", default="", help="Name of the service, in place of the one that is found.")
 @click.option("--version", default="", help="Version, in place of the one that the code says.")
-@click.option("-i", "--instances", type=click.IntRange(1), help="How many nodes of each service.")
+@click.option("-i", "--instances", metavar="N", type=click.IntRange(1), help="How many nodes of each service.")
 @click.option("--env", multiple=True, metavar="KEY=VALUE", help="A variable that the nodes see. Can be repeated.")
 @click.option("--metadata", multiple=True, metavar="KEY=VALUE", help="Added to the service's. Can be repeated.")
 @click.option("--command", default="", help="Run this program, which listens on PORT and speaks HTTP.")
 @click.option("--no-watch", is_flag=True, help="Do not swap in new code when a file is saved.")
 @click.option("--debug", is_flag=True, help="Let each node listen for a debugger (debugpy), and say where.")
 @click.option(
-    "--debug-port", type=click.IntRange(1024, 65535), help="Port for the debugger.  [default: 5678 or the next]"
+    "--debug-port",
+    metavar="N",
+    type=click.IntRange(1024, 65535),
+    help="Port for the debugger.  [default: 5678 or the next]",
 )
 @click.option("--debug-wait", is_flag=True, help="Run nothing before the debugger has attached.")
 @click.option("--detach", is_flag=True, help="Return when it runs, and keep it running until it is killed.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), help="Port of the gateway, if a platform is started. 0 takes any."
+    "--port",
+    metavar="N",
+    type=click.IntRange(0, 65535),
+    help="Port of the gateway, if a platform is started. 0 takes any.",
 )
 @click.option(
     "--dashboard-port",
+    metavar="N",
     type=click.IntRange(0, 65535),
     help="Port of its dashboard, which else is two above that of the gateway. 0 takes any.",
 )

@@ -187,7 +187,7 @@ def run(options: Options, name: str, no_wait: bool) -> None:
 @schedules.command
 @click.argument("name", required=False, default="", shell_complete=completes("schedules"))
 @click.option(
-    "-n", "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="So many runs at most."
+    "-n", "--limit", metavar="N", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most so many."
 )
 @output_option
 @click.pass_obj

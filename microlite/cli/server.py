@@ -34,6 +34,7 @@ def _check_origins(_: click.Context, __: click.Parameter, origins: tuple[str, ..
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address of the gateway and the dashboard.")
 @click.option(
     "--port",
+    metavar="N",
     type=click.IntRange(0, 65535),
     show_default="8080",
     help="Port of the gateway; 0 takes any free one.",
@@ -69,6 +70,7 @@ def _check_origins(_: click.Context, __: click.Parameter, origins: tuple[str, ..
 @click.option("--access-log", is_flag=True, help="Write a line for each answer to stderr.")
 @click.option(
     "--dashboard-port",
+    metavar="N",
     type=click.IntRange(0, 65535),
     show_default="two above the gateway's",
     help="Port of the dashboard; 0 takes any free one.",

@@ -11,7 +11,7 @@ import msgspec
 from microlite.cli.failure import FAILED, CommandError
 from microlite.cli.link import connect
 from microlite.cli.moments import read_seconds
-from microlite.cli.options import Options, long_output_option
+from microlite.cli.options import Options, output_option
 from microlite.cli.output import print_json, print_table
 from microlite.cli.store_blobs import blobs
 from microlite.cli.store_transfer import export, import_
@@ -36,7 +36,13 @@ if TYPE_CHECKING:
 
 @click.group(cls=Subcommands, no_args_is_help=True)
 def store() -> None:
-    """Read and change the records that services keep."""
+    """Read and change the records that services keep.
+
+    \b
+        microlite store write ann --json '{"balance": 12}' --table customers
+        microlite store read ann --table customers
+        microlite store list --database shop
+    """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
 
 
 store.add_command(blobs)
@@ -49,7 +55,7 @@ store.add_command(blobs)
 @click.option("-v", "--verbose", is_flag=True, help="Show key, expiry and revision too.")
 @range_options
 @place_options
-@long_output_option
+@output_option
 @click.pass_obj
 def read(
     options: Options,
@@ -90,9 +96,9 @@ def read(
 @click.argument("value", nargs=-1)
 @click.option("--json", "is_json", is_flag=True, help="VALUE is JSON, not text.")
 @click.option("-f", "--file", type=click.File("rb"), help="Write the bytes of a file; - reads them from stdin.")
-@click.option("-e", "--expiry", metavar="TIME", help="The record goes by itself after this time: 10s, 5m, 1h30m.")
+@click.option("-e", "--expiry", metavar="DURATION", help="The record goes by itself after this time: 10s, 5m, 1h30m.")
 @click.option("--absent", is_flag=True, help="Only if there is no record under KEY.")
-@click.option("--revision", type=click.IntRange(1), help="Only over this revision.")
+@click.option("--revision", metavar="N", type=click.IntRange(1), help="Only over this revision.")
 @place_options
 @click.pass_obj
 def write(
@@ -127,7 +133,7 @@ def write(
 
 @store.command
 @click.argument("keys", nargs=-1, required=True, metavar="KEY...")
-@click.option("--revision", type=click.IntRange(1), help="Only this revision; with a single KEY.")
+@click.option("--revision", metavar="N", type=click.IntRange(1), help="Only this revision; with a single KEY.")
 @place_options
 @click.pass_obj
 def delete(options: Options, keys: tuple[str, ...], revision: int | None, table: str, database: str) -> None:
@@ -147,7 +153,7 @@ def delete(options: Options, keys: tuple[str, ...], revision: int | None, table:
 @click.option("-s", "--suffix", default="", help="Only keys that end so.")
 @range_options
 @place_options
-@long_output_option
+@output_option
 @click.pass_obj
 def list_(
     options: Options,
@@ -176,7 +182,7 @@ def list_(
 @click.option("-p", "--prefix", default="", help="Only keys that begin so.")
 @click.option("-s", "--suffix", default="", help="Only keys that end so.")
 @place_options
-@long_output_option
+@output_option
 @click.pass_obj
 def count(options: Options, prefix: str, suffix: str, table: str, database: str, output: str) -> None:
     """Print how many records a table has."""
@@ -191,9 +197,11 @@ def count(options: Options, prefix: str, suffix: str, table: str, database: str,
 @store.command
 @click.argument("key")
 @click.option("--by", default="1", show_default=True, metavar="NUMBER", help="What to add; below 0 to subtract.")
-@click.option("-e", "--expiry", metavar="TIME", help="A record that begins with this goes by itself after this time.")
+@click.option(
+    "-e", "--expiry", metavar="DURATION", help="A record that begins with this goes by itself after this time."
+)
 @place_options
-@long_output_option
+@output_option
 @click.pass_obj
 def increment(options: Options, key: str, by: str, expiry: str | None, table: str, database: str, output: str) -> None:
     """Add to the number under KEY, and print the sum. A record that is not there counts as 0."""
@@ -209,7 +217,7 @@ def increment(options: Options, key: str, by: str, expiry: str | None, table: st
 
 
 @store.command
-@long_output_option
+@output_option
 @click.pass_obj
 def databases(options: Options, output: str) -> None:
     """Print the databases that hold a record, one a line."""
@@ -219,7 +227,7 @@ def databases(options: Options, output: str) -> None:
 
 @store.command
 @database_option
-@long_output_option
+@output_option
 @click.pass_obj
 def tables(options: Options, database: str, output: str) -> None:
     """Print the tables that hold a record, one a line."""
@@ -230,10 +238,10 @@ def tables(options: Options, database: str, output: str) -> None:
 @store.command
 @click.argument("key", default="")
 @click.option("-p", "--prefix", is_flag=True, help="All records whose keys begin with KEY.")
-@click.option("--since", type=click.IntRange(1), help="Begin behind this revision.")
+@click.option("--since", metavar="N", type=click.IntRange(1), help="Begin behind this revision.")
 @click.option("--state", is_flag=True, help="Begin with the records that are there.")
 @place_options
-@long_output_option
+@output_option
 @click.pass_obj
 def watch(
     options: Options,

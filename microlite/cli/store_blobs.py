@@ -43,10 +43,10 @@ def blobs() -> None:
 @click.argument("name")
 @click.argument("file", metavar="FILE|-")
 @click.option("--content-type", default="", help="The media type.  [default: what the end of the name says]")
-@click.option("-e", "--expiry", metavar="TIME", help="The blob goes by itself after this time: 10s, 5m, 1h30m.")
-@click.option("-m", "--metadata", multiple=True, metavar="KEY=VALUE", help="What to say about it; as often as needed.")
+@click.option("-e", "--expiry", metavar="DURATION", help="The blob goes by itself after this time: 10s, 5m, 1h30m.")
+@click.option("-m", "--metadata", multiple=True, metavar="KEY=VALUE", help="What to say about it; Can be repeated.")
 @click.option("--absent", is_flag=True, help="Only if there is no blob NAME.")
-@click.option("--revision", type=click.IntRange(1), help="Only over this revision.")
+@click.option("--revision", metavar="N", type=click.IntRange(1), help="Only over this revision.")
 @database_option
 @click.pass_obj
 def write(
@@ -135,7 +135,7 @@ def head(options: Options, name: str, output: str, database: str) -> None:
 
 @blobs.command(name="list")
 @click.option("-p", "--prefix", default="", help="Only names that begin so.")
-@click.option("-l", "--limit", type=click.IntRange(1), help="At most so many.  [default: all]")
+@click.option("-n", "-l", "--limit", metavar="N", type=click.IntRange(1), help="At most so many.  [default: all]")
 @output_option
 @database_option
 @click.pass_obj
@@ -166,7 +166,7 @@ def list_(options: Options, prefix: str, limit: int | None, output: str, databas
 
 @blobs.command
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("--revision", type=click.IntRange(1), help="Only this revision; with a single NAME.")
+@click.option("--revision", metavar="N", type=click.IntRange(1), help="Only this revision; with a single NAME.")
 @database_option
 @click.pass_obj
 def delete(options: Options, names: tuple[str, ...], revision: int | None, database: str) -> None:

@@ -71,7 +71,7 @@ def export(options: Options, file: str, prefix: str, table: str, database: str) 
 
 @click.command(name="import")
 @click.argument("file", default="-")
-@click.option("--from-line", type=click.IntRange(1), default=1, help="Go on where an import broke off.")
+@click.option("--from-line", metavar="N", type=click.IntRange(1), default=1, help="Go on where an import broke off.")
 @place_options
 @click.pass_obj
 def import_(options: Options, file: str, from_line: int, table: str, database: str) -> None:

@@ -58,8 +58,10 @@ def range_options(command: Command) -> Command:
             show_default=True,
             help="By key.",
         ),
-        click.option("-o", "--offset", type=click.IntRange(0), default=0, help="Leave out so many first."),
-        click.option("-l", "--limit", type=click.IntRange(1), help="At most so many.  [default: all]"),
+        click.option("--offset", metavar="N", type=click.IntRange(0), default=0, help="Leave out so many first."),
+        click.option(
+            "-n", "-l", "--limit", metavar="N", type=click.IntRange(1), help="At most so many.  [default: all]"
+        ),
     ):
         command = option(command)
     return command

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     metavar="NAME[@VERSION]... | FOLDER | GIT-ADDRESS",
     shell_complete=completes("managed_or_places"),
 )
-@click.option("-i", "--instances", type=click.IntRange(1), help="How many nodes it has from now on.")
+@click.option("-i", "--instances", metavar="N", type=click.IntRange(1), help="How many nodes it has from now on.")
 @click.pass_obj
 def update(options: Options, services: tuple[str, ...], instances: int | None) -> None:
     """Load the code of running services anew; the old nodes serve until the new ones do.

@@ -46,7 +46,8 @@ def run(*words: str | Path, cwd: Path) -> str:
         ("handler", "notes"),
         ("stream", "errors"),
         ("consumer", "x"),
-        ("consumer", "numbers"),
+        ("consumer", "orders"),
+        ("schedule", "my-2nd-service"),
         ("http", "a1-b2-c3"),
     ],
 )
@@ -70,19 +71,19 @@ def test_each_kind_runs_and_answers_as_its_readme_says(live: Live, tmp_path: Pat
         "my-2nd-service": "service",
         "notes": "handler",
         "numbers": "stream",
-        "follower": "consumer",
+        "sums": "consumer",
+        "reports": "schedule",
         "site": "http",
     }
     live.run(*(create(tmp_path, name, kind) for name, kind in kinds.items()))
     assert json.loads(live.call("my-2nd-service", "hello", "--name", "Ann")) == "Hello, Ann!"
     assert json.loads(live.call("notes", "create", "--text", "buy tea"))["text"] == "buy tea"
     assert live.microlite("numbers", "running-total", stdin="1\n2\n").stdout == "1.0\n3.0\n"
-    logs = [*PROGRAM, "logs", "follower", "-f"]
-    with subprocess.Popen(logs, env=live.environment, stdout=subprocess.PIPE, text=True) as following:
-        assert following.stdout is not None
-        assert any("tick 1" in line for line in following.stdout)
-        following.terminate()
-    assert json.loads(live.call("follower", "last")) >= 1
+    live.microlite("events", "publish", "orders.created", '{"id": "1", "customer": "Ann", "amount": 3}')
+    while json.loads(live.call("sums", "spent", "--customer", "Ann")) != 3:
+        pass
+    live.microlite("schedules", "run", "reports.report")
+    assert json.loads(live.call("reports", "latest"))["text"] == "0 records are kept"
     gateway = json.loads((live.home / "server.json").read_text())["gateway"]
     with urlopen(f"{gateway}/site/?name=Ann") as answer:
         assert json.load(answer) == {"greeting": "Hello, Ann!"}

@@ -39,7 +39,7 @@ async def test_a_file_is_uploaded_in_a_stream(m: Caller, browsing: Browsing, tmp
     await expect(page.get_by_text("No blob is kept in default")).to_be_visible()
     await page.get_by_label("File").set_input_files(path)
     await page.get_by_label("Name", exact=True).fill("films/")
-    await page.get_by_label("Goes after").fill("7d")
+    await page.get_by_label("Expires after").fill("7d")
     await page.get_by_role("button", name="Upload").click()
     await expect(page.locator("#blobs tbody tr")).to_have_count(1)
     row = page.locator("#blobs tbody tr").first
@@ -54,7 +54,7 @@ async def test_what_cannot_be_uploaded_says_why(m: Caller, browsing: Browsing, t
     path.write_bytes(b"1")
     await browsing.open("/store/blobs")
     await page.get_by_label("File").set_input_files(path)
-    await page.get_by_label("Goes after").fill("soon")
+    await page.get_by_label("Expires after").fill("soon")
     await page.get_by_role("button", name="Upload").click()
     await expect(page.get_by_role("alert")).to_contain_text("is no duration")
     browsing.errors.clear()  # the browser notes each answer that is an error

@@ -36,6 +36,19 @@ async def test_a_topic_is_made_and_the_list_is_live(desk: Desk, browsing: Browsi
     await expect(row.locator("td").nth(2)).to_have_text("0.0")
 
 
+async def test_the_list_of_topics_says_who_is_behind_and_what_has_failed(desk: Desk, browsing: Browsing) -> None:
+    await publish(desk, "behind", 3)
+    await kill(desk, "behind", "broken")
+    await browsing.open("/events")
+    cells = browsing.page.locator("#topic-behind td")
+    await expect(cells.nth(4)).to_have_text("2")
+    await expect(cells.nth(5)).to_have_text("1")
+    await browsing.live()
+    await kill(desk, "behind", "broken")
+    await expect(cells.nth(4)).to_have_text("1")
+    await expect(cells.nth(5)).to_have_text("2")
+
+
 async def test_events_are_published_browsed_and_followed(desk: Desk, browsing: Browsing) -> None:
     page = browsing.page
     await publish(desk, "shown", 120)

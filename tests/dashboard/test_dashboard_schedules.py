@@ -137,3 +137,26 @@ async def test_the_pages_are_accessible_in_every_dress(desk: Desk, enter: Enter,
         assert await browsing.complaints() == [], path
         too_wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
         assert not await browsing.page.evaluate(too_wide), path
+
+
+async def test_the_page_of_a_service_says_what_calls_its_endpoints(browsing: Browsing) -> None:
+    await browsing.open("/services/clockwork")
+    await expect(browsing.page.locator("#endpoint-tick")).to_contain_text("every 1h30m")
+    await expect(browsing.page.locator("#endpoint-chime")).to_contain_text("at 0 6 * * * Europe/Berlin")
+
+
+async def test_the_page_of_a_schedule_offers_to_pause_it_or_to_resume_it(browsing: Browsing) -> None:
+    page = browsing.page
+    await browsing.open("/schedules/clockwork.tick")
+    await browsing.live()
+    await page.get_by_role("button", name="Pause").click()
+    await expect(page.get_by_role("button", name="Resume")).to_be_visible()
+    await expect(page.get_by_role("button", name="Pause")).to_have_count(0)
+    await page.get_by_role("button", name="Resume").click()
+    await expect(page.get_by_role("button", name="Pause")).to_be_visible()
+
+
+async def test_on_a_narrow_screen_the_navigation_shows_where_one_is(enter: Enter) -> None:
+    browsing = await enter(width=400)
+    await browsing.open("/schedules")
+    await expect(browsing.page.get_by_role("link", name="Schedules", exact=True)).to_be_in_viewport(ratio=1)

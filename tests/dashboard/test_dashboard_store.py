@@ -46,7 +46,7 @@ def record(key: str) -> str:
 async def test_databases_and_tables_lead_to_their_records(browsing: Browsing) -> None:
     await browsing.open("/")
     page = browsing.page
-    await page.get_by_role("link", name="Store", exact=True).click()
+    await page.get_by_role("link", name="Records", exact=True).click()
     await page.locator("summary", has_text="tea").click()
     await page.locator("details", has=page.locator("summary", has_text="tea")).get_by_role("link").click()
     await expect(page.locator(".records tbody tr")).to_have_count(1)
@@ -98,14 +98,14 @@ async def test_a_record_is_changed_and_deleted(m: Caller, browsing: Browsing) ->
     await browsing.open(record("order/007"))
     await expect(page.get_by_label("Value", exact=True)).to_have_value('{\n  "id": 7,\n  "text": "<b>&"\n}')
     await page.get_by_label("Value", exact=True).fill('{"id": 8}')
-    await page.get_by_label("Goes after").fill("1h")
+    await page.get_by_label("Expires after").fill("1h")
     await page.get_by_role("button", name="Save").click()
     await expect(page.get_by_label("Value", exact=True)).to_have_value('{\n  "id": 8\n}')
     await expect(page.locator(".facts")).not_to_contain_text("never")
     assert await _value(m, "order/007") == {"id": 8}
     await page.get_by_role("button", name="Delete").click()
     await page.locator("#confirm-yes").click()
-    await expect(page.get_by_role("heading", name="Store")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Records", exact=True)).to_be_visible()
     assert await m.store.database("shop").table("open").get("order/007") is None
 
 
@@ -136,7 +136,7 @@ async def test_what_was_changed_meanwhile_is_not_deleted(m: Caller, browsing: Br
     assert await _value(m, "order/006") == {"theirs": True}
     await page.get_by_role("button", name="Delete").click()
     await page.locator("#confirm-yes").click()
-    await expect(page.get_by_role("heading", name="Store")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Records", exact=True)).to_be_visible()
 
 
 async def test_what_cannot_be_saved_is_said_and_kept(m: Caller, browsing: Browsing) -> None:
@@ -147,10 +147,10 @@ async def test_what_cannot_be_saved_is_said_and_kept(m: Caller, browsing: Browsi
     await expect(page.get_by_role("alert")).to_contain_text("the value is no JSON")
     await expect(page.get_by_label("Value", exact=True)).to_have_value("{nonsense")
     await page.get_by_label("Value, written as").select_option("Text")
-    await page.get_by_label("Goes after").fill("soon")
+    await page.get_by_label("Expires after").fill("soon")
     await page.get_by_role("button", name="Save").click()
     await expect(page.get_by_role("alert")).to_contain_text("no duration")
-    await page.get_by_label("Goes after").fill("")
+    await page.get_by_label("Expires after").fill("")
     await page.get_by_role("button", name="Save").click()
     await expect(page.get_by_role("alert")).to_have_count(0)
     assert await _value(m, "order/002") == "{nonsense"
@@ -205,7 +205,7 @@ async def test_records_are_changed_without_scripts(m: Caller, enter: Enter) -> N
     await expect(page.get_by_label("Value", exact=True)).to_have_value("plain")
     assert await _value(m, "order/004") == "plain"
     await page.get_by_role("button", name="Delete").click()
-    await expect(page.get_by_role("heading", name="Store")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Records", exact=True)).to_be_visible()
 
 
 @pytest.mark.parametrize("path", ["/store?database=shop&table=open", record("order/005"), "/store/record"])

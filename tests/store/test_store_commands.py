@@ -94,10 +94,10 @@ async def test_reading_by_prefix_and_suffix_is_as_in_micro(store: Store, m: Call
         (("-p", "a"), [1, 2, 3]),
         (("-s", "a"), [1, 3, 4]),
         (("-p", "-s", "a"), [1, 3]),
-        (("-p", "a", "-l", "1", "-o", "1"), [2]),
+        (("-p", "a", "-n", "1", "--offset", "1"), [2]),
         (("-p", "a", "--order", "desc"), [3, 2, 1]),
         (("-p", "x"), []),
-        (("-p", "a", "-o", "7"), []),
+        (("-p", "a", "--offset", "7"), []),
     ):
         assert (await store.done("read", *words)).split() == [str(value) for value in values]
     assert (await store.done("list", "-p", "a/")).split() == ["a/b", "a/b/a"]

@@ -259,12 +259,12 @@ class CommandLine:
         if prefix and suffix and prefix != suffix:
             raise AssertionError("the command takes one KEY for both")
         flags = [*(["-p"] if prefix or not suffix else []), *(["-s"] if suffix else [])]
-        words = (*(("-l", str(limit)) if limit else ()), "-o", str(offset), "--order", order, *flags)
+        words = (*(("-l", str(limit)) if limit else ()), "--offset", str(offset), "--order", order, *flags)
         found = json.loads(await self.run("read", "--output", "json", *words, "--", prefix or suffix))
         return [record["value"] for record in found]
 
     async def list(self, prefix: str, suffix: str, limit: int = 0, offset: int = 0, order: str = "asc") -> Any:
-        words = (*(("-l", str(limit)) if limit else ()), "-o", str(offset), "--order", order)
+        words = (*(("-l", str(limit)) if limit else ()), "--offset", str(offset), "--order", order)
         return json.loads(await self.run("list", "--output", "json", "-p", prefix, "-s", suffix, *words))
 
     async def count(self, prefix: str, suffix: str) -> Any:

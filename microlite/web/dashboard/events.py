@@ -27,10 +27,10 @@ from microlite.web.dashboard.acting import done, json_of, long_json, short_json,
 from microlite.web.dashboard.events_dead import dead_pages
 from microlite.web.dashboard.frame import csrf_token, secret_of, session_of
 from microlite.web.dashboard.live import live
-from microlite.web.dashboard.words import clock_time, moment
+from microlite.web.dashboard.words import clock_time
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Mapping
 
     from litestar.handlers import HTTPRouteHandler
 
@@ -52,10 +52,20 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         rate: events a second since the last look; none on the first.
+        lag: of the group that is furthest behind; none where nobody consumes it.
+        dead: dead letters of all its groups.
     """
 
     status: TopicStatus
     rate: float | None = None
+    lag: int | None = None
+    dead: int = 0
+
+
+def rate(row: Row, before: Mapping[str, int], passed: float) -> float | None:
+    """Events a second, by the last positions that were there some seconds before."""
+    last = before.get(row.status.name)
+    return None if last is None else (row.status.last - last) / passed
 
 
 def events_pages(frame: Frame) -> list[HTTPRouteHandler]:
@@ -65,21 +75,30 @@ def events_pages(frame: Frame) -> list[HTTPRouteHandler]:
         found: list[TopicStatus] = await frame.calls.ask(session, "events.topics", list[TopicStatus])
         return found
 
+    async def rows(session: WebSession) -> list[Row]:
+        found = await topics(session)
+        groups = await frame.calls.ask(session, "events.groups", list[GroupStatus])
+        return [
+            Row(
+                status=one,
+                lag=max((group.lag for group in groups if group.topic == one.name), default=None),
+                dead=sum(group.dead for group in groups if group.topic == one.name),
+            )
+            for one in found
+        ]
+
     async def lists(session: WebSession) -> AsyncGenerator[tuple[str, str], None]:
         before: dict[str, int] = {}
         shown: list[Row] = []
         at = asyncio.get_running_loop().time()
         while True:
-            found, now = await topics(session), asyncio.get_running_loop().time()
+            found, now = await rows(session), asyncio.get_running_loop().time()
             passed = max(now - at, 0.001)
-            rows = [
-                Row(status=one, rate=(one.last - before[one.name]) / passed if one.name in before else None)
-                for one in found
-            ]
-            before, at = {one.name: one.last for one in found}, now
-            if rows != shown:
-                shown = rows
-                yield "topics", frame.render("events/_topics.html", rows=rows)
+            found = [msgspec.structs.replace(row, rate=rate(row, before, passed)) for row in found]
+            before, at = {row.status.name: row.status.last for row in found}, now
+            if found != shown:
+                shown = found
+                yield "topics", frame.render("events/_topics.html", rows=found)
             await asyncio.sleep(BEAT)
 
     async def state(session: WebSession, topic: str) -> dict[str, Any]:
@@ -112,8 +131,7 @@ def events_pages(frame: Frame) -> list[HTTPRouteHandler]:
 
     @get("/events")
     async def index(request: Request[Any, Any, Any]) -> Response[str]:
-        rows = [Row(status=one) for one in await topics(session_of(request))]
-        return frame.page(request, "events/index.html", rows=rows)
+        return frame.page(request, "events/index.html", rows=await rows(session_of(request)))
 
     @get("/events/live")
     async def index_live(request: Request[Any, Any, Any]) -> Stream:
@@ -145,7 +163,6 @@ def events_pages(frame: Frame) -> list[HTTPRouteHandler]:
             choices=SINCE,
             age=_span(found["topic"].settings.retention.age),
             schema=long_json(found["topic"].settings.schema) if found["topic"].settings.schema else "",
-            moment=moment,
             **found,
         )
 

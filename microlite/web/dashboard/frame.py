@@ -27,17 +27,18 @@ TEMPLATES: Final = Path(__file__).resolve().parents[2] / "templates"
 HTML: Final = "text/html"
 
 NAVIGATION: Final = (
-    ("services", "/", "Services"),
-    ("explorer", "/explorer", "Explorer"),
-    ("store", "/store", "Store"),
-    ("events", "/events", "Events"),
-    ("broker", "/broker", "Messages"),
-    ("logs", "/logs", "Logs"),
-    ("schedules", "/schedules", "Schedules"),
-    ("config", "/config", "Configuration"),
-    ("docs", "/docs", "API docs"),
+    ("Run", (("services", "/", "Services"), ("logs", "/logs", "Logs"))),
+    ("Call", (("explorer", "/explorer", "Explorer"), ("docs", "/docs", "API docs"))),
+    (
+        "State",
+        (("store", "/store", "Records"), ("blobs", "/store/blobs", "Blobs"), ("config", "/config", "Configuration")),
+    ),
+    (
+        "Background",
+        (("events", "/events", "Events"), ("broker", "/broker", "Messages"), ("schedules", "/schedules", "Schedules")),
+    ),
 )
-"""The pages in the navigation: key, path, word. A page says its key, so that it is marked."""
+"""The pages in the navigation, by what they are for: key, path, word. A page says its key, so that it is marked."""
 
 
 class Frame:

@@ -65,9 +65,9 @@ def schedules_pages(frame: Frame) -> list[HTTPRouteHandler]:
             yield "schedules", frame.render("schedules/_list.html", **_listed(found, prefix), csrf=csrf)
             await asyncio.sleep(CALM)
 
-    async def detail_fragments(session: WebSession, name: str) -> AsyncGenerator[tuple[str, str], None]:
+    async def detail_fragments(session: WebSession, name: str, csrf: str) -> AsyncGenerator[tuple[str, str], None]:
         async for _ in frame.calls.follow(session, "schedules.watch", list[Schedule], prefix=name, limit=1):
-            yield "schedule", frame.render("schedules/_schedule.html", **await one(session, name))
+            yield "schedule", frame.render("schedules/_schedule.html", **await one(session, name), csrf=csrf)
             await asyncio.sleep(CALM)
 
     @get("/schedules")
@@ -92,7 +92,7 @@ def schedules_pages(frame: Frame) -> list[HTTPRouteHandler]:
 
     @get("/schedules/{name:str}/live")
     async def detail_live(request: Request[Any, Any, Any], name: FromPath[str]) -> Stream:
-        return live(frame, request, detail_fragments(session_of(request), name))
+        return live(frame, request, detail_fragments(session_of(request), name, csrf_token(secret_of(request))))
 
     @post("/schedules/add", status_code=200)
     async def add(request: Request[Any, Any, Any]) -> Response[str]:

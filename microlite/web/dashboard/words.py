@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from microlite.core.description.structs import Consume, Subscribe
 from microlite.core.durations import write_duration
 from microlite.core.runtime.states import State, word
+
+if TYPE_CHECKING:
+    from microlite.core.description.structs import Trigger
 
 MOST_SHOWN: Final = 300
 """Characters of a value that stands on one line."""
@@ -73,6 +77,15 @@ def count(number: int, noun: str, plural: str = "") -> str:
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
+def trigger_words(trigger: Trigger) -> str:
+    """What calls an endpoint by itself: `consumes orders.created`, `every 10m`."""
+    if isinstance(trigger, Consume):
+        return f"consumes {trigger.topic}"
+    if isinstance(trigger, Subscribe):
+        return f"subscribed to {trigger.topic}"
+    return f"at {trigger.cron} {trigger.zone}" if trigger.cron else f"every {write_duration(trigger.every)}"
+
+
 def short(value: Any) -> str:
     """A value as JSON on one line, cut where it is long."""
     text = msgspec.json.encode(value).decode()
@@ -90,4 +103,5 @@ FILTERS: Final = {
     "length_of_time": write_duration,
     "file_size": file_size,
     "count": count,
+    "trigger_words": trigger_words,
 }

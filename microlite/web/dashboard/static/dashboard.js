@@ -116,3 +116,6 @@ document.addEventListener("htmx:sseOpen", () => showLink("live", "Live"));
 document.addEventListener("htmx:sseError", lost);
 
 window.microlite = { notify, token, duration, showLink, lost };
+
+// On a narrow screen the navigation is a line to be scrolled: it begins at the page that is shown.
+document.querySelector(".pages [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
