@@ -227,6 +227,7 @@ async def test_a_damaged_stream_is_an_error_and_records_go_on(tmp_path: Path, cl
             engine.read("default", "s", limit=1_000),
             engine.stream_state("default", "s"),
             engine.find_position("default", "s", 0.0),
+            engine.find_size_position("default", "s", 0),
             engine.streams("default"),
             engine.commit(batch(Append("s", b""))),
             engine.tail("default", "s").__aenter__(),

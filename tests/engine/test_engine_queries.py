@@ -59,6 +59,7 @@ def test_the_exceptions_stay_within_their_index(database: apsw.Connection, name:
         ("read_entries", "SEARCH entries USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
         ("read_entries_back", "SEARCH entries USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
         ("stream_state", "SEARCH entries USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+        ("entry_total", "SEARCH entries USING INTEGER PRIMARY KEY (rowid=?)"),
         ("sweep_entries", "SEARCH entries USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
         ("expired", "SEARCH records USING INDEX records_by_expiry (expires_at<?)"),
     ],

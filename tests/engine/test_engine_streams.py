@@ -80,6 +80,7 @@ async def test_a_stream_that_never_was_is_empty(engine: Engine) -> None:
     assert await engine.stream_state("default", "none") == StreamState(first=1, last=0, count=0, size=0)
     assert await engine.backlog("default", "none", 0) == 0
     assert await engine.find_position("default", "none", 0.0) == 0
+    assert await engine.find_size_position("default", "none", 0) == 0
     assert await engine.streams("default") == ()
     await engine.trim("default", "none", 5)
     await engine.drop_stream("default", "none")
@@ -209,6 +210,23 @@ async def test_a_position_is_found_by_time(engine: Engine, clock: ManualClock) -
     await engine.trim("default", "s", positions[5])
     after = await engine.find_position("default", "s", 0.0)
     assert [one.position for one in (await engine.read("default", "s", after=after)).entries] == positions[6:]
+
+
+async def test_the_position_behind_which_no_more_than_a_size_is_left(engine: Engine) -> None:
+    sizes = [3, 0, 5, 1, 0, 0, 4, 2]
+    positions = await append(engine, *(b"x" * size for size in sizes))
+    await engine.commit(batch(Append("other", b"x" * 100)))
+    await engine.trim("default", "s", positions[1])
+    for most in range(20):
+        through = await engine.find_size_position("default", "s", most)
+        left = [size for position, size in zip(positions[2:], sizes[2:], strict=True) if position > through]
+        assert sum(left) <= most
+        if through >= positions[2]:  # one more would be too much
+            first = max(number for number, position in enumerate(positions) if position <= through)
+            assert sum(left) + sizes[first] > most
+    assert await engine.find_size_position("default", "s", 12) < positions[2]
+    await engine.trim("default", "s", positions[-1])
+    assert await engine.find_size_position("default", "s", 0) >= positions[-1]
 
 
 async def test_times_never_fall_within_a_stream(
@@ -390,6 +408,8 @@ async def test_what_is_malformed_is_refused_before_anything_happens(engine: Engi
         engine.tail("default", "")
     with pytest.raises(errors.BadRequest, match="time"):
         await engine.find_position("default", "s", float("nan"))
+    with pytest.raises(errors.BadRequest, match="size"):
+        await engine.find_size_position("default", "s", -1)
     assert await engine.streams("default") == ()
     await engine.commit(batch(*(Append("s" * 128, b"") for _ in range(MAX_BATCH_OPERATIONS))))
 

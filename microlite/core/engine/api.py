@@ -303,6 +303,16 @@ class StreamVerbs(Protocol):
         """
         ...
 
+    async def find_size_position(self, namespace: str, stream: str, size: int) -> int:
+        """The lowest position behind which the values have at most `size` bytes together: up to where to trim.
+
+        Costs a search in the stream, not a scan. Where nothing is too much it is the position before the first entry.
+
+        Args:
+            size: 0 or more.
+        """
+        ...
+
     async def stream_state(self, namespace: str, stream: str) -> StreamState:
         """Where a stream stands. Costs the same for a long one as for a short one."""
         ...

@@ -72,6 +72,12 @@ def check_position(position: int) -> None:
         raise errors.BadRequest(f"{position} is no position in a stream: they are whole numbers from 0")
 
 
+def check_size(size: int) -> None:
+    """Refuse a number of bytes that is none."""
+    if not 0 <= size < 1 << 63:
+        raise errors.BadRequest(f"{size} is no size: sizes are whole numbers of bytes from 0")
+
+
 def check_time(at: float) -> None:
     """Refuse a time that is none."""
     if not math.isfinite(at):

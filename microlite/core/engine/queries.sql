@@ -155,6 +155,9 @@ ORDER BY id DESC LIMIT ?3
 -- name: entry_time
 SELECT at FROM entries WHERE id = ?1
 
+-- name: entry_total
+SELECT total FROM entries WHERE id = ?1
+
 -- name: stream_to_sweep
 SELECT id, swept, first FROM streams WHERE swept < first LIMIT 1
 

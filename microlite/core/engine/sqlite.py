@@ -243,6 +243,12 @@ class SQLiteEngine:
         limits.check_time(at)
         return self._inline(lambda reader: stream_reads.find_position(reader, namespace, stream, at))
 
+    async def find_size_position(self, namespace: str, stream: str, size: int) -> int:
+        """See `api.StreamVerbs`."""
+        self._check_stream(namespace, stream)
+        limits.check_size(size)
+        return self._inline(lambda reader: stream_reads.find_size_position(reader, namespace, stream, size))
+
     async def stream_state(self, namespace: str, stream: str) -> StreamState:
         """See `api.StreamVerbs`."""
         self._check_stream(namespace, stream)

@@ -57,6 +57,23 @@ def find_position(reader: Reader, namespace: str, stream: str, at: float) -> int
     return low
 
 
+def find_size_position(reader: Reader, namespace: str, stream: str, size: int) -> int:
+    """The lowest position behind which there are at most `size` bytes; sums never fall, so halving finds it."""
+    statement = queries()["entry_total"]
+    number = reader.stream(namespace, stream)
+    with reader.moment() as connection:
+        now = state(reader, namespace, stream)
+        if now.size <= size:
+            return now.first - 1
+        most: int = connection.execute(statement, (row_of(number, now.last),)).get - size
+        low, high = now.first, now.last
+        while low < high:
+            middle = (low + high) // 2
+            total: int = connection.execute(statement, (row_of(number, middle),)).get
+            low, high = (low, middle) if total >= most else (middle + 1, high)
+    return low
+
+
 def streams(reader: Reader, namespace: str) -> tuple[str, ...]:
     """The names of the streams of a namespace."""
     return tuple(name for (name,) in reader.open().execute(queries()["list_streams"], (namespace,)))

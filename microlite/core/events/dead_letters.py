@@ -13,6 +13,7 @@ from microlite.core.events import records
 from microlite.core.events.api import MAX_EVENTS, DeadKind, DeadLetter, DeadLetters, check_group, check_topic
 from microlite.core.events.envelope import decode_envelope, decode_payload, encode_envelope, encode_payload
 from microlite.core.events.records import DEAD, decode_dead, stream_of
+from microlite.core.events.tallies import Tallies
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 PAGE: Final = 100
 """Dead letters that are redriven or removed by one commit at most."""
 
+MOST_LOOKED_AT: Final = 2_000
+"""Dead letters that are read for one page, where most are of another kind."""
+
 PAGE_BYTES: Final = 4 << 20
 """Bytes of dead letters on one page, beyond one."""
 
@@ -34,9 +38,10 @@ BATCH_BYTES: Final = 6 << 20
 class DeadLetterBox:
     """All dead letters."""
 
-    def __init__(self, engine: Engine, topics: Topics) -> None:
+    def __init__(self, engine: Engine, topics: Topics, counts: Tallies) -> None:
         self._engine = engine
         self._topics = topics
+        self._counts = counts
 
     async def page(
         self, origin: Origin, topic: str, group: str | None, *, kind: str = "", after: str = "", limit: int = 100
@@ -48,21 +53,28 @@ class DeadLetterBox:
         if after and not after.startswith(prefix):
             raise errors.BadRequest("after: expected the cursor of the page before")
         letters: list[DeadLetter] = []
-        size = 0
+        size = looked_at = 0
         async for record in records.scan_all(self._engine, origin.namespace, DEAD, prefix, after=after):
-            if len(letters) == limit or size > PAGE_BYTES:
+            if len(letters) == limit or size > PAGE_BYTES or looked_at == MOST_LOOKED_AT:
                 return DeadLetters(letters=tuple(letters), cursor=after)
             after = record.key
-            size += len(record.value)
+            looked_at += 1
             if not kind or decode_dead(record.value).kind == kind:
+                size += len(record.value)
                 letters.append(records.dead_letter(record.key, record))
         return DeadLetters(letters=tuple(letters))
 
     async def kinds(self, origin: Origin, topic: str, group: str | None) -> list[DeadKind]:
-        """How many there are of each kind."""
-        found: dict[tuple[str, str, str], DeadKind] = {}
+        """How many there are of each kind; where there are many, as of a minute ago at most."""
         prefix = _prefix(topic, group) if topic else ""
-        async for record in records.scan_all(self._engine, origin.namespace, DEAD, prefix):
+        place = ("kinds", origin.namespace, prefix, group)
+        return await self._counts.get(place, lambda: self._count_kinds(origin.namespace, prefix, group))
+
+    async def _count_kinds(self, namespace: str, prefix: str, group: str | None) -> tuple[list[DeadKind], int]:
+        size = 0
+        found: dict[tuple[str, str, str], DeadKind] = {}
+        async for record in records.scan_all(self._engine, namespace, DEAD, prefix):
+            size += 1
             dead = decode_dead(record.value)
             of_topic, of_group, _ = record.key.split("/")
             if group is not None and of_group != group:
@@ -88,7 +100,7 @@ class DeadLetterBox:
                 first=min(known.first, dead.died),
                 last=max(known.last, dead.died),
             )
-        return sorted(found.values(), key=lambda one: (-one.count, one.topic, one.group, one.kind))
+        return sorted(found.values(), key=lambda one: (-one.count, one.topic, one.group, one.kind)), size
 
     async def read(self, origin: Origin, topic: str, group: str, id: str) -> DeadLetter:
         """One of them."""
@@ -129,6 +141,7 @@ class DeadLetterBox:
             count += 1
         if batch:
             await self._engine.commit(Batch(origin.namespace, tuple(batch)))
+        self._counts.forget()
         return count
 
     async def delete(self, origin: Origin, topic: str, group: str, ids: list[str] | None, kind: str) -> int:
@@ -143,6 +156,7 @@ class DeadLetterBox:
             count += 1
         if batch:
             await self._engine.commit(Batch(origin.namespace, tuple(batch)))
+        self._counts.forget()
         return count
 
     async def _chosen(

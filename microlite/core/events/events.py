@@ -32,6 +32,7 @@ from microlite.core.events.leaders import Leaders
 from microlite.core.events.publisher import Publisher
 from microlite.core.events.records import DEAD, DELAYED, ONCE, TOPICS, stream_of
 from microlite.core.events.retention import EVERY, Retention
+from microlite.core.events.tallies import Tallies
 from microlite.core.events.topics import Topics
 
 if TYPE_CHECKING:
@@ -63,10 +64,11 @@ class Events:
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
-        self.topics = Topics(engine)
+        counts = Tallies()
+        self.topics = Topics(engine, counts)
         self.leaders = Leaders(engine, clock)
-        self.groups = Groups(engine, self.leaders)
-        self.dead = DeadLetterBox(engine, self.topics)
+        self.groups = Groups(engine, self.leaders, self.topics)
+        self.dead = DeadLetterBox(engine, self.topics, counts)
         self._publisher = Publisher(engine, clock, self.topics)
         self._retention = Retention(engine, clock, self.topics)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -317,6 +319,7 @@ class Events:
                 await self._engine.commit(Batch(namespace, (Delete(DELAYED, record.key),)))
         await self._engine.commit(Batch(namespace, (Delete(TOPICS, topic),)))
         self.topics.forget(namespace, topic)
+        self.topics.counts.forget()
         for group in await self.groups.all(origin, topic):
             self.groups.reopened(namespace, topic, group.name)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from microlite.core import errors
 from microlite.core.events import records
 from microlite.core.events.api import GroupSettings, GroupStatus, check_group, check_topic
-from microlite.core.events.records import CURSORS, DEAD, FAILED, GROUPS, group_key, no_group, stream_of
+from microlite.core.events.records import CURSORS, FAILED, GROUPS, group_key, no_group, stream_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from microlite.core.context import Origin
     from microlite.core.engine.api import Engine
     from microlite.core.events.leaders import Leaders
+    from microlite.core.events.topics import Topics
 
 
 class Groups:
@@ -25,8 +26,9 @@ class Groups:
         reopened: called when a group was taken away from under its consumers.
     """
 
-    def __init__(self, engine: Engine, leaders: Leaders) -> None:
+    def __init__(self, engine: Engine, leaders: Leaders, topics: Topics) -> None:
         self._engine = engine
+        self._topics = topics
         self._leaders = leaders
         self.consumers: Callable[[str, str, str], tuple[str, ...]] = lambda *_: ()
         self.reopened: Callable[[str, str, str], None] = lambda *_: None
@@ -74,6 +76,7 @@ class Groups:
     async def delete(self, origin: Origin, topic: str, group: str) -> None:
         """Remove a group."""
         await self._leaders.delete(origin.namespace, check_topic(topic), check_group(group))
+        self._topics.counts.forget()
         self.reopened(origin.namespace, topic, group)
 
     async def _status(self, namespace: str, key: str, value: bytes) -> GroupStatus:
@@ -100,7 +103,7 @@ class Groups:
             position=position,
             under_way=under_way,
             retrying=retrying,
-            dead=await self._engine.count(namespace, DEAD, prefix=prefix),
+            dead=await self._topics.dead(namespace, prefix),
             consumers=consumers,
             active=bool(consumers) or (leader is not None and not leader.idle),
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from microlite.core.engine.api import MAX_SCAN_LIMIT
 from microlite.core.events.records import stream_of
 
 if TYPE_CHECKING:
@@ -14,9 +13,6 @@ if TYPE_CHECKING:
 
 EVERY: Final = 30.0
 """Seconds between two looks at all topics."""
-
-PAGES: Final = 100
-"""Pages of a topic that are read in one look to find out how much is too much by size."""
 
 
 class Retention:
@@ -46,7 +42,7 @@ class Retention:
         if retention.count and state.count > retention.count:
             through = max(through, await self._beyond_count(namespace, stream, state.last, retention.count))
         if retention.size and state.size > retention.size:
-            through = max(through, await self._beyond_size(namespace, stream, state.size - retention.size))
+            through = max(through, await self._engine.find_size_position(namespace, stream, retention.size))
         if through >= state.first:
             await self._engine.trim(namespace, stream, through)
 
@@ -62,17 +58,3 @@ class Retention:
             else:
                 high = middle - 1
         return low
-
-    async def _beyond_size(self, namespace: str, stream: str, excess: int) -> int:
-        """The position up to which there are at least `excess` bytes, or as many as one look reads."""
-        through = 0
-        for _ in range(PAGES):
-            page = await self._engine.read(namespace, stream, after=through, limit=MAX_SCAN_LIMIT)
-            for entry in page.entries:
-                through = entry.position
-                excess -= len(entry.value)
-                if excess <= 0:
-                    return through
-            if not page.entries:
-                break
-        return through

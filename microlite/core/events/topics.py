@@ -14,6 +14,7 @@ from microlite.core.engine.api import Batch, Put
 from microlite.core.events import records
 from microlite.core.events.api import TopicSettings, TopicStatus, check_topic
 from microlite.core.events.records import DEAD, GROUPS, NAMESPACES, TOPICS, stream_of, topic_of
+from microlite.core.events.tallies import Tallies
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,8 +42,9 @@ class Known(msgspec.Struct, frozen=True):
 class Topics:
     """Settings are kept at hand once they were read: nobody else writes them."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, counts: Tallies) -> None:
         self._engine = engine
+        self.counts = counts
         self._known: dict[tuple[str, str], Known] = {}
         self._namespaces: set[str] = set()
         self._noting = asyncio.Lock()
@@ -105,8 +107,17 @@ class Topics:
             last=state.last,
             count=state.count,
             size=state.size,
-            quarantined=await self._engine.count(namespace, DEAD, prefix=f"{topic}//"),
+            quarantined=await self.dead(namespace, f"{topic}//"),
         )
+
+    async def dead(self, namespace: str, place: str) -> int:
+        """How many dead letters there are at `topic/group/`; where there are many, as of a minute ago at most."""
+
+        async def count() -> tuple[int, int]:
+            number = await self._engine.count(namespace, DEAD, prefix=place)
+            return number, number
+
+        return await self.counts.get(("dead", namespace, place), count)
 
     async def set(self, origin: Origin, topic: str, settings: TopicSettings) -> TopicStatus:
         """Make a topic, or change one.

@@ -138,6 +138,8 @@ class Dispatcher:
                         await flow.gate.wait()
                     flow.gate.take(len(payload))
                     inbound.item(payload)
+                    if inbound.held_up:
+                        await inbound.writable()
                     if inbound.done:
                         return
             finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
@@ -12,7 +12,7 @@ from microlite.core import errors
 from microlite.core.network.api import Route, RouteNode
 from microlite.core.network.router import Router
 from microlite.core.network.table import Link
-from microlite.core.registry.api import Protocol
+from microlite.core.registry import api as registry
 from microlite.core.rpc.call import StreamCall
 from microlite.core.rpc.frames import INITIAL_CREDIT
 from microlite.core.rpc.sockets import dial
@@ -31,6 +31,19 @@ table is asked for again where it was refused. Meanwhile the platform carries th
 _decode_route = msgspec.msgpack.Decoder(Route).decode
 
 
+class Platform(Protocol):
+    """What takes calls to the platform: a connection, or what makes them as it needs them."""
+
+    @property
+    def closed(self) -> asyncio.Future[None]:
+        """Done when it takes no call any more, and never will."""
+        ...
+
+    def start(self, call: Call) -> None:
+        """Send a call. Its outcome comes through its own methods, never as an exception."""
+        ...
+
+
 class Peers:
     """The transport of a node's own calls (see `stream.Transport`).
 
@@ -38,7 +51,7 @@ class Peers:
     platform keeps up to date from then on; later calls go directly.
 
     Args:
-        platform: the connection to the platform.
+        platform: the way to the platform.
         namespace: whose services are reached.
         node: the id of this node, for the other side of direct connections.
         socket: of the platform, for who looks there by a connection of its own.
@@ -50,7 +63,7 @@ class Peers:
     """
 
     def __init__(
-        self, platform: Connection, *, namespace: str, node: str, clock: Clock, socket: Path | None = None
+        self, platform: Platform, *, namespace: str, node: str, clock: Clock, socket: Path | None = None
     ) -> None:
         self._platform = platform
         self._namespace = namespace
@@ -76,7 +89,7 @@ class Peers:
 
     @property
     def lost(self) -> bool:
-        """Whether the connection to the platform is gone."""
+        """Whether the way to the platform is gone for good."""
         return self._platform.closed.done()
 
     def knows(self, service: str) -> bool:
@@ -161,7 +174,7 @@ class Peers:
         add = []
         for node in route.nodes:
             known = present.pop(node.node, None)
-            if node.protocol is not Protocol.RPC or not node.address:
+            if node.protocol is not registry.Protocol.RPC or not node.address:
                 continue
             if known is None or (known.generation, known.address) != (node.generation, node.address):
                 add.append(_link(route.service, node))
@@ -189,7 +202,7 @@ class Peers:
 class _Straight:
     """The transport to the platform itself."""
 
-    def __init__(self, platform: Connection, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, platform: Platform, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self._platform = platform
 

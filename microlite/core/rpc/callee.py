@@ -86,6 +86,14 @@ class Inbound:
         """Send one element of the answer. Whoever serves the call minds the credit."""
         raise NotImplementedError
 
+    @property
+    def held_up(self) -> bool:
+        """Whether so much waits for the caller's socket that a stream should wait for it, whatever its credit."""
+        return False
+
+    async def writable(self) -> None:
+        """Return when it does not, or the caller is gone."""
+
     def end(self) -> None:
         """The stream of the answer is complete."""
         raise NotImplementedError

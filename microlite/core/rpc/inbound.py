@@ -72,6 +72,15 @@ class WireInbound(Inbound):
             except frames.ProtocolError as error:
                 self.cut(errors.InternalServerError(f"an item is too large: {error}"))
 
+    @property
+    def held_up(self) -> bool:
+        """See `Inbound`."""
+        return self._connection.held_up
+
+    async def writable(self) -> None:
+        """See `Inbound`."""
+        await self._connection.writable()
+
     def end(self) -> None:
         """See `Inbound`."""
         if not self.done:

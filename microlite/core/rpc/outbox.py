@@ -12,6 +12,9 @@ MAX_UNSENT: Final = 64 * 1024 * 1024
 """Bytes that may wait for a peer that does not read. Beyond, no call is started on the connection; and if it stays so
 for `STALL` seconds, or four times as much waits, the peer is cut off."""
 
+MOST_STREAMED: Final = 1024 * 1024
+"""Bytes that wait for a peer from which on a stream waits for it, though it has credit left."""
+
 STALL: Final = 5.0
 """Seconds that a peer has to bring its unread bytes below `MAX_UNSENT`."""
 
@@ -88,6 +91,11 @@ class Outbox(asyncio.Protocol):
         elif len(out) >= self._early or size >= LARGE:
             self._early *= 2
             self._flush()
+
+    @property
+    def held_up(self) -> bool:
+        """Whether more waits for the other side to read than a stream may add to, whatever credit it was given."""
+        return self._paused and self.unsent > MOST_STREAMED
 
     async def writable(self) -> None:
         """Return when the other side reads, so that more may be sent without a growing buffer."""

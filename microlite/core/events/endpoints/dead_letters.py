@@ -27,13 +27,14 @@ def serve_dead_letters(service: Service, events: Events) -> None:
             group: of this group; empty for those in quarantine, and without it all.
             kind: only those that died of this, as `dead_kinds` gives it.
             after: the cursor of the page before.
-            limit: at most so many, 1 to 500.
+            limit: at most so many, 1 to 500; fewer where they are large, or many are of another kind. Only the cursor says
+                whether there is more.
         """
         return await events.dead.page(ctx.origin, topic, group, kind=kind, after=after, limit=limit)
 
     @service.endpoint(role=Role.ACCOUNT, reads=True)
     async def dead_kinds(ctx: Context, topic: str = "", group: str | None = None) -> list[DeadKind]:
-        """Count dead letters by error, the most frequent first.
+        """Count dead letters by error, the most frequent first. More than a thousand are counted once a minute at least.
 
         Args:
             topic: of this topic; of all without it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 import msgspec
@@ -10,6 +11,7 @@ from microlite.core import errors
 from microlite.core.broker.api import Message, Overflow, Published
 from microlite.core.description.codec import Codec, encode_json, encode_msgpack
 from microlite.core.description.rejection import bad_payload
+from microlite.core.library.state.following import keep_open
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -81,7 +83,9 @@ class Broker:
         """Receive what is published from the first step of the iteration on.
 
         `async for message in ctx.broker.subscribe("prices.>", Price): …`. To have a function called for each message of a
-        topic, for as long as the service runs, declare it with `@service.subscribe`.
+        topic, for as long as the service runs, declare it with `@service.subscribe`. A platform that is restarted meanwhile
+        is waited for; what is published before this is subscribed again is missed. It ends when somebody ends the
+        subscription.
 
         Args:
             topic: which; `*` stands for one word, `>` at the end for one or more.
@@ -92,9 +96,14 @@ class Broker:
 
         Raises:
             BadRequest: pattern, queue or limit cannot be, or a message is not of that type.
-            ServiceUnavailable: the platform ended, or this was read too slowly under `disconnect`.
+            ServiceUnavailable: under `disconnect`, the platform ended, or this was read too slowly.
         """
-        request = {"topic": topic, "queue": queue, "limit": limit, "overflow": Overflow(overflow).value}
+        request: dict[str, object] = {
+            "topic": topic,
+            "queue": queue,
+            "limit": limit,
+            "overflow": Overflow(overflow).value,
+        }
         codec = Codec(Message[kind])
 
         def decode(payload: bytes) -> Message[Any]:
@@ -110,7 +119,9 @@ class Broker:
                     f"a message of {topic} is not of the type that is asked for: {reason}"
                 ) from None
 
-        stream = self._caller.stream_raw("broker", "subscribe", encode_msgpack(request), decode=decode)
-        async with stream:
+        # Who is to hear that it was too slow is told by the same error as of a break.
+        again = request["overflow"] != Overflow.DISCONNECT.value
+        opened = keep_open(self._caller, "broker", "subscribe", request, decode, after_break=again, after_end=False)
+        async with aclosing(opened) as stream:
             async for message in stream:
                 yield message

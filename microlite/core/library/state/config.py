@@ -20,6 +20,7 @@ from microlite.core.library.state.config_values import (
     convert_or_repair,
     to_plain,
 )
+from microlite.core.library.state.following import keep_open
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -132,7 +133,7 @@ class Config:
         return _explained(await self._caller.call_raw("config", "explain", encode_msgpack({"path": path})))
 
     async def watch(self, path: str, of: Any = Any, *, default: Any = None) -> AsyncIterator[Any]:
-        """The value at a path now, and after each change; changes that come together make one.
+        """The value at a path now, and after each change; changes that come together make one. A break is bridged.
 
         Args:
             path: dotted; empty for everything.
@@ -142,9 +143,8 @@ class Config:
         path = canonical(path)
         await self.load()
         last: Any = ...
-        request = encode_msgpack({"path": path, "secret": True})
-        stream = self._caller.stream_raw("config", "watch", request, decode=_update)
-        async with aclosing(stream):
+        opened = keep_open(self._caller, "config", "watch", {"path": path, "secret": True}, _update)
+        async with aclosing(opened) as stream:
             async for update in stream:
                 await snapshot_of(self._caller).reached(update.revision)
                 value = self.get(path, of, default=default)

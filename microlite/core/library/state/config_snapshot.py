@@ -16,6 +16,7 @@ from microlite.core.config.api import Layer, Setting, Update
 from microlite.core.config.tree import overlay
 from microlite.core.description.codec import encode_msgpack
 from microlite.core.library.caller import Caller
+from microlite.core.library.state.following import keep_open
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,14 +24,14 @@ if TYPE_CHECKING:
 
     from microlite.core.description.structs import ConfigDeclaration
     from microlite.core.library.context import Context, Scope
-    from microlite.core.library.stream import Stream
+    from microlite.core.library.stream import Transport
 
 PREFIX: Final = "MICROLITE_CONFIG_"
 
 PATIENCE: Final = 5.0
 """Seconds that the first look at the configuration may take."""
 
-_REQUEST: Final = {"secret": True, "state": True}
+_REQUEST: Final[dict[str, object]] = {"secret": True, "state": True}
 
 _decode: Final = msgspec.msgpack.Decoder(Update).decode
 
@@ -91,30 +92,27 @@ class Snapshot:
         await self.follow(context)
 
     async def follow(self, caller: Caller) -> None:
-        """Take over the state and what changes in it, until canceled or cut off."""
-        async with aclosing(self._stream(caller)) as stream:
+        """Take over the state and what changes in it, until canceled."""
+        async with aclosing(
+            keep_open(_Straight(caller, self.namespace), "config", "watch", _REQUEST, _decode)
+        ) as stream:
             async for update in stream:
                 self.take(update)
-        raise errors.ServiceUnavailable("the platform has ended the watch of the configuration")
 
     async def load(self, caller: Caller) -> None:
         """Return when the state is known, taking one look if it is not."""
         if self.loaded:
             return
         try:
-            async with aclosing(self._stream(caller)) as stream, asyncio.timeout(PATIENCE):
+            straight = _Straight(caller, self.namespace)
+            stream = straight.stream_raw("config", "watch", encode_msgpack(_REQUEST), decode=_decode)
+            async with aclosing(stream), asyncio.timeout(PATIENCE):
                 async for update in stream:
                     self.take(update)
                     if update.last:
                         return
         except TimeoutError:
             raise errors.Timeout(f"the configuration was not to be had within {PATIENCE:g} s") from None
-
-    def _stream(self, caller: Caller) -> Stream:
-        # Straight to the platform, which has the configuration: no table of routes is needed for that.
-        transport = getattr(caller._transport, "platform", caller._transport)  # noqa: SLF001 - see `snapshot_of`
-        straight = Caller(transport, namespace=self.namespace)
-        return straight.stream_raw("config", "watch", encode_msgpack(_REQUEST), decode=_decode)
 
     def load_blocking(self, socket: Path) -> None:
         """Look once, over a connection of its own, while the loop waits: about a millisecond, once in a process.
@@ -184,6 +182,27 @@ class Snapshot:
         return {path: leaf.setting for path, leaf in variable_leaves(variables, declared, PREFIX).items()}
 
 
+class _Straight(Caller):
+    """Goes straight to the platform, which has the configuration: no table of routes is needed for that."""
+
+    __slots__ = ("_origin",)
+
+    def __init__(self, caller: Caller, namespace: str) -> None:
+        super().__init__(_platform(caller), namespace=namespace)
+        self._origin = caller
+
+    def renew(self) -> bool:
+        """See `Caller`."""
+        found = self._origin.renew()
+        self._transport = _platform(self._origin)
+        return found
+
+
+def _platform(caller: Caller) -> Transport:
+    transport: Transport = caller._transport  # noqa: SLF001 - see `snapshot_of`
+    return getattr(transport, "platform", transport)
+
+
 def snapshot_of(caller: Caller) -> Snapshot:
     """The snapshot that a caller reads: of its node, or of its own connection. Made, and followed, from the first use on."""
     namespace = caller._namespace  # noqa: SLF001 - what keeps a state for callers reads what they have in common
@@ -203,7 +222,7 @@ def snapshot_of(caller: Caller) -> Snapshot:
 
 
 async def _keep(snapshot: Snapshot, caller: Caller) -> None:
-    """Follow for a client, for as long as its connection is there."""
+    """Follow for a client, for as long as it is open."""
     with contextlib.suppress(errors.Error):
         await snapshot.follow(caller)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import logging
 from contextlib import aclosing
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, cast
@@ -16,6 +16,7 @@ from microlite.core.description.schema import type_schema
 from microlite.core.events import api
 from microlite.core.events.api import Event, Misfits, Published, Retention
 from microlite.core.library.state import values
+from microlite.core.library.state.following import keep_open
 from microlite.core.library.state.joining import MOST_BYTES, join
 
 if TYPE_CHECKING:
@@ -31,13 +32,9 @@ Moment: TypeAlias = float | datetime
 Span: TypeAlias = float | timedelta
 """Seconds, or a `timedelta`."""
 
+log = logging.getLogger("microlite.events")
+
 WEEK: Final = timedelta(days=7)
-
-AGAIN: Final = 0.1
-"""Seconds after which a stream that broke is opened again; each further time it is twice as long."""
-
-LONGEST: Final = 5.0
-"""The longest such wait."""
 
 _read_event: Final = msgspec.msgpack.Decoder(Event[msgspec.Raw]).decode
 _read_events: Final = msgspec.msgpack.Decoder(list[Event[msgspec.Raw]]).decode
@@ -257,29 +254,33 @@ class Events:
             max: most deliveries that wait for their ack at a time.
             ack_wait: the time for the ack, in place of that of the group.
             start: where a new group begins: `"beginning"`, `"new"`, or a moment.
-            auto_ack: acknowledge each event when the next one is asked for.
+            auto_ack: acknowledge each event when the next one is asked for. Where that fails, since its time was up or the
+                platform was restarted, it is logged, and the event may come again.
         """
         fields: dict[str, object] = {"topic": topic, "group": group, "max": max}
         if ack_wait is not None:
             fields["ack_wait"] = seconds(ack_wait)
         if start is not None:
             fields["start"] = _start(start)
-        delay = AGAIN
-        while True:
-            stream = self._caller.stream_raw("events", "consume", encode_msgpack(fields), decode=_read_event)
-            try:
-                async with aclosing(stream):
-                    async for event in stream:
-                        delay = AGAIN
-                        delivery = Delivery(_typed(event, of), self)
-                        yield delivery
-                        if auto_ack:
-                            await delivery.ack()
-            except errors.ServiceUnavailable:
-                if not group:
-                    raise  # what a private group has seen is forgotten with it
-            await asyncio.sleep(delay)
-            delay = min(2 * delay, LONGEST)
+        again = bool(group)  # what a private group has seen is forgotten with it
+        opened = keep_open(self._caller, "events", "consume", fields, _read_event, after_break=again, after_end=again)
+        async with aclosing(opened) as stream:
+            async for event in stream:
+                delivery = Delivery(_typed(event, of), self)
+                yield delivery
+                if auto_ack:
+                    await self._ack_or_warn(delivery, again)
+
+    async def _ack_or_warn(self, delivery: Delivery[Any], again: bool) -> None:
+        try:
+            await delivery.ack()
+        except (errors.Conflict, errors.ServiceUnavailable) as error:
+            if not again:
+                raise
+            event = delivery.event
+            log.warning(
+                "event %d of %s is not acknowledged, so it may come again: %s", event.position, event.topic, error
+            )
 
     async def ack(self, *deliveries: str | Delivery[Any]) -> None:
         """Settle deliveries for good; returns when that is on disk.
@@ -359,19 +360,14 @@ class Events:
             fields["after"] = after
         if since is not None:
             fields["since"] = instant(since)
-        delay = AGAIN
-        while True:
-            stream = self._caller.stream_raw("events", "follow", encode_msgpack(fields), decode=_read_event)
-            try:
-                async with aclosing(stream):
-                    async for event in stream:
-                        delay = AGAIN
-                        fields = {"topic": topic, "after": event.position}
-                        yield _typed(event, of)
-            except errors.ServiceUnavailable:
-                pass
-            await asyncio.sleep(delay)
-            delay = min(2 * delay, LONGEST)
+
+        def behind(event: Event[Any]) -> dict[str, object]:
+            return {"topic": topic, "after": event.position}
+
+        opened = keep_open(self._caller, "events", "follow", fields, _read_event, behind=behind)
+        async with aclosing(opened) as stream:
+            async for event in stream:
+                yield _typed(event, of)
 
     # -- topics --------------------------------------------------------------------------------------------------------
 
