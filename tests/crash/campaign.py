@@ -149,10 +149,10 @@ class Campaign:
         await self.clients.go()
         if self.rng.random() < 0.5:
             await self._nodes()
-        await self.clients.until_done(done + self.rng.randrange(20, 400))
+        await self.clients.until_done(done + self.rng.randrange(50, 1_000))
         if self.rng.random() < 0.5:
             await self._kill_node()
-            await self.clients.until_done(self.clients.done + self.rng.randrange(1, 200))
+            await self.clients.until_done(self.clients.done + self.rng.randrange(1, 300))
         chance = self.rng.random()
         if chance < 0.3:
             await self._kill_fork_server()
@@ -235,7 +235,7 @@ def main() -> int:
     campaign = Campaign(folder, options.seed, lambda line: print(line, flush=True))
     try:
         print(asyncio.run(campaign.run(options.kills)))
-    except (Violation, errors.Error, TimeoutError) as violation:
+    except (Violation, errors.Error, TimeoutError, OSError) as violation:
         print(f"\nSEED={options.seed}: {type(violation).__name__}: {violation}\n", file=sys.stderr)
         print(f"what there was is kept in {folder}: home, journal.ndjson, notes, platform.log", file=sys.stderr)
         return 1

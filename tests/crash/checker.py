@@ -242,20 +242,20 @@ class Checker:
             self.notes.read()
             listed = await self._gather_calls(m)
             known = {*listed, *self._singles, *self.notes.called, *self.journal.canceled}
-            lost = [id for id, sure in self._calls.items() if sure and id not in known]
+            lost = [name for name, sure in self._calls.items() if sure and name not in known]
             if not lost:
                 break
             if time.monotonic() > deadline:
                 raise Violation(f"calls that were acknowledged are nowhere: {lost}")
             await asyncio.sleep(0.05)  # one that has just begun is in neither list
         self.pending = listed
-        for id, count in self.notes.called.items():
+        for name, count in self.notes.called.items():
             if count > 1:
-                raise Violation(f"the call {id} was made {count} times")
-            if id in self.journal.canceled:
-                raise Violation(f"the call {id} was made although it was canceled")
-            if id not in self._calls:
-                raise Violation(f"the call {id} was made although it was refused, or never asked for")
+                raise Violation(f"the call {name} was made {count} times")
+            if name in self.journal.canceled:
+                raise Violation(f"the call {name} was made although it was canceled")
+            if name not in self._calls:
+                raise Violation(f"the call {name} was made although it was refused, or never asked for")
         for due, count in self.notes.seconds.items():
             if count > 1:
                 raise Violation(f"the due time {due} was run {count} times")
@@ -322,7 +322,7 @@ class Checker:
         if not left:
             await self.check(m)
             left = [f"delayed event {one}" for one, sure in self._coming.items() if sure and one not in self.events]
-            left += [f"call {id}" for id in self.pending]
+            left += [f"call {name}" for name in self.pending]
             if not left and any(one.lag for one in await m.events.groups(TOPIC)):
                 left = ["events have just come"]
         return left

@@ -44,7 +44,7 @@ class Journal:
         counters: shared numbers.
         delivered: by group, the time and position of each event that was taken.
         acknowledged: by group and position, when the ack was acknowledged.
-        effects: positions whose ack took place in a transaction: True where that was acknowledged, False where it is unknown.
+        effects: positions acknowledged by a transaction: True where that was acknowledged itself, else False.
         canceled: calls that were taken back before they were made.
         changes: revisions of the configuration that were acknowledged, with their paths.
         outcomes: how many operations ended how.

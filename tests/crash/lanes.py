@@ -167,9 +167,9 @@ class Transactions(Lane):
             path = f"lanes.{self.name}.{part}"
             fields["config"][path] = facts[f"config/{path}"] = f"s{number}" if part == "c" else number
         if chance() < 0.15:
-            id = f"{self.name}-{number}"
-            fields["calls"].append((id, round(chance() / 2, 3)))
-            facts[f"call/{id}"] = 1
+            call = f"{self.name}-{number}"
+            fields["calls"].append((call, round(chance() / 2, 3)))
+            facts[f"call/{call}"] = 1
         if chance() < 0.2:
             seed, size = number, self.rng.randrange(1, 400_000)
             name = f"{self.name}/{self.rng.randrange(2)}"
@@ -313,10 +313,10 @@ class Calls(Lane):
 
     def next(self) -> Operation:
         if self._last and self.rng.random() < 0.3:
-            id, self._last = self._last, ""
-            return self.op("cancel", {}, id=id)
-        self._last = id = f"{self.name}-{self.count()}"
-        return self.op("call", {f"call/{id}": 1}, id=id, delay=round(self.rng.random(), 3))
+            call, self._last = self._last, ""
+            return self.op("cancel", {}, id=call)
+        self._last = call = f"{self.name}-{self.count()}"
+        return self.op("call", {f"call/{call}": 1}, id=call, delay=round(self.rng.random(), 3))
 
 
 KINDS: tuple[type[Lane], ...] = (

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import sys
 import time
 import traceback
@@ -52,6 +53,8 @@ class Worker:
 
     async def step(self, op: Operation) -> None:
         through = self.lane.rng.random() < 0.4 and op["kind"] not in ("pull", "ack", "nack")
+        # One that is sent again goes the same way: ids of transactions are those of their caller.
+        through = op.setdefault("through", through)
         tell(t="begin", at=time.monotonic(), op=op)
         end = {"t": "end", "lane": self.lane.name, "number": op["number"], "kind": op["kind"]}
         try:
@@ -81,8 +84,8 @@ class Worker:
         return await perform(self.m, op)
 
 
-async def consume(m: Any, process: int, rng: Any) -> None:
-    """A group of this process, by a stream."""
+async def consume(m: Any, process: int, skip: float) -> None:
+    """A group of this process, by a stream; with a chance of `skip` an event gets no ack."""
     group, number = f"stream{process}", 0
     with contextlib.suppress(*AWAY, *UNKNOWN):
         async with contextlib.aclosing(m.events.consume(TOPIC, group, max=8, ack_wait=60)) as deliveries:
@@ -90,7 +93,7 @@ async def consume(m: Any, process: int, rng: Any) -> None:
                 at = time.monotonic()
                 got = [one.event.position, one.payload["lane"], one.payload["number"]]
                 tell(t="got", group=group, at=at, got=[got])
-                if rng.random() < 0.1:
+                if random.random() < skip:
                     continue
                 number += 1
                 op = {"kind": "ack", "lane": group, "number": number, "facts": {}, "positions": [one.event.position]}
@@ -120,7 +123,7 @@ async def main(home: str, seed: int, process: int) -> None:
                     lane.resume(go["facts"].get(lane.name, {}))
                     if lane.drains or not go["drain"]:
                         workers.append(Worker(lane, m).run())
-                await asyncio.gather(*workers, follow(m, process, made[0].rng))
+                await asyncio.gather(*workers, follow(caller, process, 0.0 if go["drain"] else 0.1))
         except errors.ServiceUnavailable:
             pass
         except Exception:
@@ -128,9 +131,9 @@ async def main(home: str, seed: int, process: int) -> None:
         tell(t="stopped")
 
 
-async def follow(m: Any, process: int, rng: Any) -> None:
+async def follow(m: Any, process: int, skip: float) -> None:
     """Consume until the platform is gone: the stream itself would wait for the next one, on a connection that is over."""
-    consuming = asyncio.create_task(consume(m, process, rng))
+    consuming = asyncio.create_task(consume(m, process, skip))
     with contextlib.suppress(*AWAY, *UNKNOWN):
         async for _ in m.stream("broker.subscribe", topic=f"nothing.{process}"):
             pass

@@ -94,8 +94,8 @@ async def _tx(m: Any, op: Operation) -> dict[str, Any]:
             tx.events.publish(TOPIC, job(lane, number), delay=delay)
         for path, value in op["config"].items():
             tx.config.set(path, value, secret=isinstance(value, str))
-        for id, delay in op["calls"]:
-            tx.schedules.call("work.called", {"id": id}, id=id, delay=delay)
+        for call, delay in op["calls"]:
+            tx.schedules.call("work.called", {"id": call}, id=call, delay=delay)
         for name, upload in staged.items():
             database.blobs.publish(upload, name)
         if op["delivery"]:

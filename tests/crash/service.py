@@ -1,4 +1,4 @@
-"""The service of the campaign: it does what clients ask for, consumes, and is called by schedules; it notes all of it down."""
+"""The service of the campaign: does what clients ask for, consumes, is called by schedules, and notes it all down."""
 
 from __future__ import annotations
 
