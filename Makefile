@@ -19,7 +19,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --no-config --universal --python-version
 	--no-annotate --no-emit-index-url $(LOCK_OPTIONS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fuzz check pyz bench reference lock clean
+.PHONY: help run test fuzz crash check pyz bench reference lock clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -33,6 +33,9 @@ test: $(DEV_VENV) ## Run the tests, but for the slow ones
 
 fuzz: $(DEV_VENV) ## Call everything with generated input for a long time (FUZZ=50 times what CI does)
 	@FUZZ=$(or $(FUZZ),50) $(BIN)/python -m pytest tests/openapi -n auto -o timeout=3600
+
+crash: $(DEV_VENV) ## Kill the platform and its services under load, and prove that nothing is lost (KILLS=100 SEED=…)
+	@$(BIN)/python -m tests.crash.campaign --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))
 
 check: $(DEV_VENV) ## Everything CI checks: format, lint, types, layers, tests
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run $(BIN)/ruff format ."; exit 1; }

@@ -12,6 +12,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,7 +22,6 @@ from typing import Any
 import psutil
 
 import microlite
-from microlite import errors
 from tests.crash.checker import Checker
 from tests.crash.journal import Journal, Violation
 from tests.crash.offline import check_file
@@ -216,6 +216,7 @@ class Campaign:
 
     async def _kill_platform(self, what: str) -> None:
         await self.platform.kill()
+        self.checker.notes.kills.append(time.monotonic())
         self.summary.kills[what] += 1
 
     def _kill(self, pid: int, what: str) -> None:
@@ -235,8 +236,9 @@ def main() -> int:
     campaign = Campaign(folder, options.seed, lambda line: print(line, flush=True))
     try:
         print(asyncio.run(campaign.run(options.kills)))
-    except (Violation, errors.Error, TimeoutError, OSError) as violation:
-        print(f"\nSEED={options.seed}: {type(violation).__name__}: {violation}\n", file=sys.stderr)
+    except Exception as violation:
+        told = violation if isinstance(violation, Violation) else "".join(traceback.format_exception(violation))
+        print(f"\nSEED={options.seed}: {told}\n", file=sys.stderr)
         print(f"what there was is kept in {folder}: home, journal.ndjson, notes, platform.log", file=sys.stderr)
         return 1
     shutil.rmtree(folder)

@@ -7,6 +7,7 @@ import itertools
 import math
 import time
 from collections import Counter, defaultdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ class Checker:
         self._strangers: list[tuple[str, int]] = []
         self._delivered: dict[str, set[int]] = defaultdict(set)
         self._calls: dict[str, bool] = {}
+        self._taken_back: set[str] = set()  # perhaps
         self.pending: set[str] = set()
         self._runs: dict[str, dict[str, Any]] = {}
         self._singles: dict[str, dict[str, Any]] = {}
@@ -154,6 +156,8 @@ class Checker:
         self._expect(settled, sure=True)
         if lane.doubt is not None and not took_place and lane.doubt["kind"] in ("publish", "call"):
             self._expect(lane.doubt["facts"], sure=False)  # nothing else tells whether it took place
+        if lane.doubt is not None and lane.doubt["kind"] == "cancel":
+            self._taken_back.add(lane.doubt["id"])
         # Events do not change any more, and what comes is remembered above.
         lane.facts = {fact: value for fact, value in settled.items() if fact.partition("/")[0] in _LASTING}
         lane.doubt = None
@@ -241,7 +245,7 @@ class Checker:
         while True:
             self.notes.read()
             listed = await self._gather_calls(m)
-            known = {*listed, *self._singles, *self.notes.called, *self.journal.canceled}
+            known = {*listed, *self._singles, *self.notes.called, *self.journal.canceled, *self._taken_back}
             lost = [name for name, sure in self._calls.items() if sure and name not in known]
             if not lost:
                 break
@@ -280,9 +284,9 @@ class Checker:
         for earlier, later in itertools.pairwise(dues):
             if not math.isclose(later - earlier, 1.0, abs_tol=0.01):
                 raise Violation(f"after the due time {earlier} comes {later}")
-        noted = {round(float(due)) for due in self.notes.seconds}
+        noted = {round(datetime.fromisoformat(due).timestamp(), 3) for due in self.notes.seconds}
         for run in self._runs.values():
-            if run["outcome"] == "done" and round(run["due"]) not in noted:
+            if run["outcome"] == "done" and round(run["due"], 3) not in noted:
                 raise Violation(f"the run of {run['due']} is said to be done, and was not made")
         self.checked["due times"] += len(dues)
 

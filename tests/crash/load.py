@@ -67,6 +67,10 @@ class Worker:
             if not through:
                 raise Stop from None
             await asyncio.sleep(0.05)  # no node is there
+            try:
+                await self.m.store.read("platform", default=None)
+            except (*UNKNOWN, *AWAY):
+                raise Stop from None  # and no platform
         except errors.Conflict as error:
             if not isinstance(self.lane, Puller | Transfers):
                 raise

@@ -114,17 +114,20 @@ class Clients:
         self._readers: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
+        errors = self.log.with_name("clients.log").open("ab")
         for number in range(self.count):
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "tests.crash.load", str(self.home), str(self.seed), str(number)),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
+                stderr=errors,
                 cwd=ROOT,
                 env={**ENVIRONMENT, "PYTHONPATH": ROOT},
                 limit=1 << 24,
             )
             self._processes.append(process)
             self._readers.append(asyncio.create_task(self._read(process)))
+        errors.close()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -153,8 +156,12 @@ class Clients:
         await self._until(lambda: self._stopped == self.count)
 
     async def _until(self, holds: Any) -> None:
-        async with asyncio.timeout(60), self._moved:
-            await self._moved.wait_for(lambda: self.problem or holds())
+        try:
+            async with asyncio.timeout(60), self._moved:
+                await self._moved.wait_for(lambda: self.problem or holds())
+        except TimeoutError:
+            doubts = {name: lane.doubt for name, lane in self.journal.lanes.items() if lane.doubt is not None}
+            raise Violation(f"the clients do not go on: {self._stopped} stopped, in doubt {doubts}") from None
         if self.problem is not None:
             raise self.problem
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from typing import Any
 
 from microlite import Context, Event, RetryLater, Service
@@ -30,14 +31,14 @@ async def do(ctx: Context, op: dict[str, Any]) -> dict[str, Any]:
 
 @service.consume(TOPIC, group="plain", retries=-1, backoff=0.02, max_backoff=0.1)
 async def plain(ctx: Context, event: Event[dict[str, Any]]) -> None:
-    note("plain", event.position, event.key or "-", event.payload["lane"], event.payload["number"])
+    note("plain", event.position, event.key or "-", time.monotonic())
     if random.random() < 0.05:
         raise RetryLater("not now", after=0.02)
 
 
 @service.consume(TOPIC, group="effects", retries=-1, backoff=0.02, max_backoff=0.1)
 async def effects(ctx: Context, event: Event[dict[str, Any]]) -> None:
-    note("effects", event.position, event.key or "-", event.payload["lane"], event.payload["number"])
+    note("effects", event.position, event.key or "-", time.monotonic())
     if random.random() < 0.05:
         raise RetryLater("not now", after=0.02)
     async with ctx.transaction() as tx:
