@@ -19,7 +19,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --no-config --universal --python-version
 	--no-annotate --no-emit-index-url $(LOCK_OPTIONS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fuzz soak check pyz bench reference lock clean
+.PHONY: help run test fuzz crash soak check pyz bench reference lock clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -36,6 +36,9 @@ fuzz: $(DEV_VENV) ## Call everything with generated input for a long time (FUZZ=
 
 soak: $(DEV_VENV) ## Show that memory stays flat: a million events with slow readers, a blob of 1 GiB (SOAK=100000 as CI does)
 	@SOAK=$(or $(SOAK),1000000) $(BIN)/python -m pytest -s tests/memory tests/web_e2e/test_large_blobs.py
+
+crash: $(DEV_VENV) ## Kill the platform and its services under load, and prove that nothing is lost (KILLS=100 SEED=…)
+	@$(BIN)/python -m tests.crash.campaign --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))
 
 check: $(DEV_VENV) ## Everything CI checks: format, lint, types, layers, tests
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run $(BIN)/ruff format ."; exit 1; }

@@ -459,6 +459,15 @@ async def test_a_handler_schedules_and_cancels_by_names_of_its_own(platform: Run
     assert await platform.call("north.pay-in-a-thread") is True
 
 
+async def test_of_two_who_cancel_at_once_one_hears_that_there_was_something(platform: RunningPlatform) -> None:
+    """And nobody an error: the call may also be made in that moment."""
+    for number in range(20):
+        schedule = {"target": "work.once", "id": "x", "request": {"id": number}, "delay": 60.0}
+        await platform.call("schedules.add", schedule=schedule)
+        canceled = await asyncio.gather(*(platform.call("schedules.cancel", id="x") for _ in range(3)))
+        assert sorted(canceled) == [False, False, True]
+
+
 async def test_a_call_waits_for_its_service(platform: RunningPlatform, work: Work) -> None:
     """However late: a single call is never left out."""
     await platform.call("schedules.add", schedule={"target": "work.once", "request": {"id": 1}, "delay": 60.0})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from microlite.core.engine.api import Engine
     from microlite.core.schedules.scheduler import Scheduler
 
+TRIES: Final = 10
+"""How often a change of a schedule is planned that somebody else changes at the same time."""
+
 MOST: Final = 1_000
 """Most schedules or runs in one answer."""
 
@@ -27,6 +31,17 @@ MOST: Final = 1_000
 def schedules_service(scheduler: Scheduler, engine: Engine) -> Service:
     """Make the service over what one platform schedules."""
     service = Service("schedules", doc="Calls endpoints at their times: by interval, by cron, and once.", built_in=True)
+
+    async def change(ctx: Context, wanted: Add | Cancel) -> bool:
+        """Plan a change, and again where the schedule has just run, say; returns whether there was anything to change."""
+        for _ in range(TRIES):
+            operations = await scheduler.planner.plan(ctx.origin, wanted, account=ctx.account)
+            if not operations:
+                return False
+            with contextlib.suppress(errors.Conflict):
+                await engine.commit(Batch(ctx.namespace, operations))
+                return True
+        raise errors.Conflict(f"{wanted.id!r} is changed by others all the time; try again")
 
     @service.endpoint(role=Role.ACCOUNT)
     async def add(ctx: Context, schedule: Add) -> str:
@@ -37,8 +52,7 @@ def schedules_service(scheduler: Scheduler, engine: Engine) -> Service:
         """
         if not schedule.id:
             schedule = msgspec.structs.replace(schedule, id=ctx.new_id())
-        operations = await scheduler.planner.plan(ctx.origin, schedule, account=ctx.account)
-        await engine.commit(Batch(ctx.namespace, operations))
+        await change(ctx, schedule)
         return full_name(ctx.origin, schedule.id)
 
     @service.endpoint(role=Role.ACCOUNT)
@@ -48,10 +62,7 @@ def schedules_service(scheduler: Scheduler, engine: Engine) -> Service:
         Args:
             id: its name, as it was added or in full.
         """
-        operations = await scheduler.planner.plan(ctx.origin, Cancel(id=id))
-        if operations:
-            await engine.commit(Batch(ctx.namespace, operations))
-        return bool(operations)
+        return await change(ctx, Cancel(id=id))
 
     @service.endpoint(role=Role.ACCOUNT)
     async def remove(ctx: Context, name: str) -> None:
@@ -60,8 +71,7 @@ def schedules_service(scheduler: Scheduler, engine: Engine) -> Service:
         Args:
             name: its name.
         """
-        operations = await scheduler.planner.plan(ctx.origin, Cancel(id=name, required=True))
-        await engine.commit(Batch(ctx.namespace, operations))
+        await change(ctx, Cancel(id=name, required=True))
 
     @service.endpoint(role=Role.ACCOUNT, reads=True, name="list")
     async def list_(ctx: Context, prefix: str = "", after: str = "", limit: int = 100) -> list[Schedule]:
