@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -15,6 +14,7 @@ import msgspec
 
 from microlite.cli.failure import FAILED, CommandError
 from microlite.cli.link import connect
+from microlite.cli.live_line import LiveLine
 from microlite.cli.moments import read_seconds
 from microlite.cli.options import Options, output_option, pairs
 from microlite.cli.output import print_json, print_table
@@ -199,24 +199,21 @@ class Progress:
         self._word = word
         self._size = size
         self._done = 0
-        self._begun = self._said = time.monotonic()
-        self._live = sys.stderr.isatty()
+        self._line = LiveLine(OFTEN)
 
     def add(self, size: int) -> None:
         """So many more bytes are done."""
         self._done += size
-        now = time.monotonic()
-        if self._live and now - self._said >= OFTEN:
-            self._said = now
+        if self._line.is_due:
             of = f" of {short_size(self._size)}, {self._done * 100 // self._size} %" if self._size else ""
-            click.echo(f"\r\x1b[K{short_size(self._done)}{of}", nl=False, err=True)
+            self._line.write(f"{short_size(self._done)}{of}")
 
     def end(self) -> None:
         """It is complete."""
-        if self._live:
-            seconds = time.monotonic() - self._begun
+        if self._line.is_shown:
+            seconds = self._line.seconds
             rate = f", {short_size(int(self._done / seconds))}/s" if seconds > OFTEN else ""
-            click.echo(f"\r\x1b[K{short_size(self._done)} {self._word}{rate}", err=True)
+            self._line.end(f"{short_size(self._done)} {self._word}{rate}")
 
 
 class _Sent:

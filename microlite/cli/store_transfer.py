@@ -13,6 +13,7 @@ import msgspec
 
 from microlite.cli.failure import FAILED, INTERRUPTED, CommandError
 from microlite.cli.link import connect
+from microlite.cli.live_line import LiveLine
 from microlite.cli.options import Options
 from microlite.cli.store_words import pages, place, place_options
 from microlite.core import errors
@@ -109,22 +110,18 @@ class Progress:
     def __init__(self, word: str) -> None:
         self._word = word
         self._count = 0
-        self._begun = self._said = time.monotonic()
-        self._live = sys.stderr.isatty()
+        self._line = LiveLine(OFTEN)
 
     def add(self, count: int) -> None:
         """So many more are done."""
         self._count += count
-        now = time.monotonic()
-        if self._live and now - self._said >= OFTEN:
-            self._said = now
-            rate = self._count / (now - self._begun)
-            click.echo(f"\r\x1b[K{self._word} {self._count:,} records, {rate:,.0f}/s", nl=False, err=True)
+        if self._line.is_due:
+            rate = self._count / self._line.seconds
+            self._line.write(f"{self._word} {self._count:,} records, {rate:,.0f}/s")
 
     def end(self) -> None:
         """Say what was done."""
-        start = "\r\x1b[K" if self._live else ""
-        click.echo(f"{start}{self._word} {self._count:,} record{'' if self._count == 1 else 's'}", err=True)
+        self._line.end(f"{self._word} {self._count:,} record{'' if self._count == 1 else 's'}")
 
 
 class _BadLine(Exception):

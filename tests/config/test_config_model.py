@@ -117,7 +117,7 @@ def test_several_changes_in_one_plan_are_as_one_after_the_other(steps: list[Set 
             if steps_that_hold:
                 await configuration.change(ORIGIN, steps_that_hold, "set")
             assert await configuration.read("default", "", reveal=True) == tree
-            assert len(await configuration.history("default")) <= 1
+            assert len(await configuration.history.entries("default")) <= 1
 
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(scenario(Path(folder)))

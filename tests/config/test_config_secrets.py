@@ -191,8 +191,8 @@ async def test_the_history_keeps_no_secret_in_clear(configuration: Configuration
     """Neither what it shows nor what is on disk."""
     await _set(configuration, "a", "hush")
     await _set(configuration, "a", {"b": "hush too"})
-    assert "hush" not in str(await configuration.history("default"))
-    assert "hush" not in str(await configuration.diff("default", 0))
+    assert "hush" not in str(await configuration.history.entries("default"))
+    assert "hush" not in str(await configuration.history.diff("default", 0))
     page = await configuration.engine.scan("default", HISTORY)
     assert not any(b"hush" in record.value for record in page.records)
     stored = await configuration.stored("default")

@@ -119,7 +119,7 @@ async def test_the_history_has_an_end(p: RunningPlatform, monkeypatch: pytest.Mo
     """The oldest change goes with the commit of the newest; what is older is told to be unknown."""
     for module in (planning, records):
         monkeypatch.setattr(module, "MAX_HISTORY", 3)
-    monkeypatch.setattr("microlite.core.config.configuration.MAX_HISTORY", 3)
+    monkeypatch.setattr("microlite.core.config.history.MAX_HISTORY", 3)
     for number in range(5):
         await p.call("config.set", path="a", value=number)
     assert [one["revision"] for one in await p.call("config.history")] == [5, 4, 3]

@@ -91,7 +91,7 @@ def config_service(configuration: Configuration, views: Views) -> Service:
             limit: so many at most, up to 200.
             before: only changes before this revision; 0 for the last ones.
         """
-        return await configuration.history(ctx.namespace, path, limit=limit, before=before)
+        return await configuration.history.entries(ctx.namespace, path, limit=limit, before=before)
 
     @service.endpoint(role=Role.ACCOUNT, reads=True)
     async def diff(ctx: Context, since: int, until: int = 0, path: str = "") -> list[Difference]:
@@ -102,7 +102,7 @@ def config_service(configuration: Configuration, views: Views) -> Service:
             until: the later revision; 0 for now.
             path: only what lies at or below it.
         """
-        return await configuration.diff(ctx.namespace, since, until, path)
+        return await configuration.history.diff(ctx.namespace, since, until, path)
 
     @service.endpoint(role=Role.ACCOUNT)
     async def rollback(ctx: Context, revision: int, path: str = "") -> Written:

@@ -11,44 +11,37 @@ import msgspec
 
 from microlite.core import errors
 from microlite.core.description.media_type import is_media_type
-from microlite.core.engine.api import MAX_KEY_BYTES, Batch, Delete, Operation, Presence, Put, Record
+from microlite.core.engine.api import Batch, Delete, Operation, Presence, Put, Record
 from microlite.core.store import api
-from microlite.core.store.api import DEFAULT_DATABASE
 from microlite.core.store.blob_api import (
     MAX_METADATA_BYTES,
     MAX_UPLOADS,
     STAGED_SECONDS,
     Blob,
     BlobChange,
-    BlobNews,
-    BlobPage,
     DeleteBlob,
     PublishBlob,
     StagedBlob,
 )
 from microlite.core.store.blob_layout import (
-    CHUNK_BYTES,
-    CHUNKS,
     DUE,
     NAMES,
     NEVER,
     STAGED,
     Content,
     Due,
-    chunk_key,
     decode_content,
     due_key,
     encode,
     read_blob,
     retire,
 )
+from microlite.core.store.blob_reading import BlobReads, bucket_of_name
 from microlite.core.store.blob_sweeper import Sweeper
 from microlite.core.store.blob_upload import Upload
-from microlite.core.store.blob_watching import watch
-from microlite.core.store.places import check_database
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from microlite.core.clock import Clock
     from microlite.core.context import Origin
@@ -64,7 +57,7 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _decode_staged: Final = msgspec.msgpack.Decoder(tuple[Content, float]).decode
 
 
-class Blobs:
+class Blobs(BlobReads):
     """The logic of blobs. Enter it to start what removes those that are gone.
 
     Args:
@@ -73,11 +66,10 @@ class Blobs:
     """
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
-        self._engine = engine
+        super().__init__(engine, Sweeper(engine, clock))
         self._clock = clock
         self._turn = asyncio.Lock()
         self._uploads = 0
-        self.sweeper = Sweeper(engine, clock)
 
     async def __aenter__(self) -> Self:
         await self.sweeper.__aenter__()
@@ -124,7 +116,7 @@ class Blobs:
             Conflict: the blob of this name is not as demanded.
             TooManyRequests: too many uploads are under way.
         """
-        where = _place(origin, database, name)
+        where = bucket_of_name(origin, database, name)
         self._expiry(ttl, expires_at)
         about = _checked(content_type, name, metadata)
         await self._check_expected(origin.namespace, where, name, expect)
@@ -215,7 +207,7 @@ class Blobs:
             NotFound: the upload is not there: it was published before, or its time is over.
             Conflict: the blob of this name is not as demanded.
         """
-        where = _place(origin, change.database, change.name)
+        where = bucket_of_name(origin, change.database, change.name)
         namespace = origin.namespace
         if isinstance(change, PublishBlob):
             return await self._plan_publishing(namespace, where, change)
@@ -276,99 +268,6 @@ class Blobs:
             return
         raise errors.Conflict(f'the blob "{change.name}" is being written by others all the time; try again')
 
-    # -- reading -------------------------------------------------------------------------------------------------------
-
-    async def head(self, origin: Origin, name: str, *, database: str = "") -> Blob:
-        """What is known of a blob.
-
-        Raises:
-            NotFound: there is none of this name.
-        """
-        return read_blob(await self._find(origin.namespace, _place(origin, database, name), name))
-
-    async def page(
-        self, origin: Origin, *, prefix: str = "", limit: int = 100, cursor: str = "", database: str = ""
-    ) -> BlobPage:
-        """Blobs whose names begin so, in the order of their names.
-
-        Args:
-            origin: who asks.
-            prefix: empty for all.
-            limit: most on this page, 1 to 1,000.
-            cursor: from the page before.
-            database: whose; empty for the caller's own.
-        """
-        page = await self._engine.scan(
-            origin.namespace, _bucket(origin, database), prefix=prefix, after=cursor, limit=limit
-        )
-        return BlobPage(blobs=[read_blob(record) for record in page.records], cursor=page.cursor)
-
-    def watch(
-        self, origin: Origin, *, prefix: str = "", since: int | None = None, database: str = ""
-    ) -> AsyncGenerator[BlobNews, None]:
-        """Changes of the blobs whose names begin so, as they are published; see `blob_watching.watch`."""
-        return watch(self._engine, origin.namespace, _bucket(origin, database), prefix=prefix, since=since)
-
-    async def databases(self, namespace: str) -> list[str]:
-        """The databases of a namespace that hold a blob."""
-        buckets = await self._engine.buckets(namespace)
-        return [bucket.removeprefix(NAMES) for bucket in buckets if bucket.startswith(NAMES)]
-
-    async def read(
-        self, origin: Origin, name: str, choose: Callable[[Blob], tuple[int, int]], *, database: str = ""
-    ) -> AsyncIterator[Blob | bytes]:
-        """Yield what is known of a blob, and then its content in pieces.
-
-        All of it is of one blob: one that is replaced, deleted or expires meanwhile is read to its end, if that takes no
-        longer than an hour.
-
-        Args:
-            origin: who reads.
-            name: of the blob.
-            choose: from where, and to before where, to read; gets the blob and may raise.
-            database: whose blob it is; empty for the caller's own.
-
-        Raises:
-            NotFound: there is none of this name.
-            Conflict: it was replaced and could not be held any longer.
-        """
-        namespace, where = origin.namespace, _place(origin, database, name)
-        for _ in range(_RETRIES):
-            record = await self._find(namespace, where, name)
-            blob, content = read_blob(record), decode_content(record.value).id
-            first, end = choose(blob)
-            with self.sweeper.pinned(namespace, content):
-                piece = await self._piece(namespace, content, first, end)
-                if piece is None:
-                    continue  # it was replaced in the moment between, and is gone already
-                yield blob
-                while piece:
-                    yield piece
-                    first += len(piece)
-                    piece = await self._piece(namespace, content, first, end)
-                    if piece is None:
-                        raise errors.Conflict(
-                            f'the blob "{name}" was replaced or removed while it was read; begin again'
-                        )
-                return
-        raise errors.Conflict(f'the blob "{name}" is being replaced all the time; try again')
-
-    async def _piece(self, namespace: str, content: str, first: int, end: int) -> bytes | None:
-        """The bytes from `first` to the end of their chunk, or `end`; nothing at `end`, None where they are gone."""
-        if first >= end:
-            return b""
-        number, offset = divmod(first, CHUNK_BYTES)
-        record = await self._engine.get(namespace, CHUNKS, chunk_key(content, number))
-        if record is None:
-            return None
-        return record.value[offset : offset + end - first]
-
-    async def _find(self, namespace: str, where: str, name: str) -> Record:
-        record = await self._engine.get(namespace, where, name)
-        if record is None:
-            raise errors.NotFound(f'there is no blob "{name}"')
-        return record
-
     # -- the parts of a commit -----------------------------------------------------------------------------------------
 
     async def _check_expected(self, namespace: str, where: str, name: str, expect: Expectation) -> Record | None:
@@ -420,22 +319,6 @@ class Blobs:
                 f"{'expires_at' if ttl is None else 'ttl'}: the blob must expire in the future, before the year 2286"
             )
         return expires_at
-
-
-def _place(origin: Origin, database: str, name: str) -> str:
-    """The bucket of a name.
-
-    Raises:
-        BadRequest: name or database cannot be.
-    """
-    if not name or len(name.encode()) > MAX_KEY_BYTES or not name.isprintable():
-        raise errors.BadRequest(f"name: a blob's name has 1 to {MAX_KEY_BYTES} bytes, all of them printable")
-    return _bucket(origin, database)
-
-
-def _bucket(origin: Origin, database: str) -> str:
-    chosen = database or origin.service or DEFAULT_DATABASE
-    return NAMES + check_database(chosen)
 
 
 def _checked(content_type: str, name: str, metadata: Mapping[str, str] | None) -> tuple[str, dict[str, str]]:
