@@ -11,7 +11,7 @@ import pytest
 from microlite.core.clock import ManualClock
 from microlite.core.engine.api import Batch, Page, Put
 from microlite.core.engine.sqlite import SQLiteEngine
-from microlite.core.events import records
+from microlite.core.events import records, tallies
 from microlite.core.events.api import DeadLetter, GroupSettings, Publish, Retention, TopicSettings
 from microlite.core.events.envelope import encode_envelope, make_envelope
 from microlite.core.events.events import Events
@@ -72,7 +72,10 @@ async def bury(bench: Bench, number: int) -> None:
 
 
 @pytest.mark.slow
-async def test_a_page_does_not_count_a_hundred_thousand_dead_letters_at_each_look(bench: Bench) -> None:
+async def test_a_page_does_not_count_a_hundred_thousand_dead_letters_at_each_look(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tallies, "LEAST", tallies.LONGEST)  # however slow the machine is
     engine: Any = bench.engine
     await bury(bench, MANY)
 

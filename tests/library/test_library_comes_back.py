@@ -45,7 +45,8 @@ class Home:
 
 
 @pytest.fixture
-async def home(tmp_path: Path) -> AsyncIterator[Home]:
+async def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Home]:
+    monkeypatch.setattr(line, "PATIENCE", 30.0)  # a machine that does much else starts a platform slowly
     made = Home(tmp_path / "home")
     await made.begin()
     try:
