@@ -32,7 +32,11 @@ async def test_an_endpoint_is_tried_out(browsing: Browsing) -> None:
 
 async def test_all_services_or_one(browsing: Browsing) -> None:
     await browsing.open("/docs")
-    await expect(browsing.page.locator(".opblock-tag", has_text="runtime")).to_be_visible()
+    for name in ("shop", "auth", "runtime", "store", "tx"):
+        tag = browsing.page.locator(f".opblock-tag[data-tag={name}]")
+        await expect(tag).to_be_visible()
+    await tag.click()
+    await expect(browsing.page.locator(".opblock").first).to_be_visible()
     await browsing.page.get_by_label("Service").select_option("shop")
     await expect(browsing.page.locator(".opblock-tag", has_text="shop")).to_be_visible()
     await expect(browsing.page.locator(".opblock-tag", has_text="runtime")).to_have_count(0)

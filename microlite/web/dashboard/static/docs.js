@@ -13,7 +13,8 @@
     domNode: place,
     validatorUrl: null,
     deepLinking: false,
-    docExpansion: place.dataset.expansion,
+    // Of all services their names alone: Swagger UI stops drawing somewhere beyond a hundred open operations.
+    docExpansion: place.dataset.url.includes("?") ? "list" : "none",
     defaultModelsExpandDepth: -1,
     displayRequestDuration: true,
     withCredentials: false,
