@@ -149,10 +149,10 @@ class Campaign:
         await self.clients.go()
         if self.rng.random() < 0.5:
             await self._nodes()
-        await self.clients.until_done(done + self.rng.randrange(50, 1_000))
+        await self.clients.until_done(done + self.rng.randrange(30, 600))
         if self.rng.random() < 0.5:
             await self._kill_node()
-            await self.clients.until_done(self.clients.done + self.rng.randrange(1, 300))
+            await self.clients.until_done(self.clients.done + self.rng.randrange(1, 200))
         chance = self.rng.random()
         if chance < 0.3:
             await self._kill_fork_server()
@@ -176,6 +176,7 @@ class Campaign:
 
     async def _finish(self) -> None:
         """Consume all that is there, check everything, and look at the file."""
+        self.checker.consuming = True
         await self.clients.go(drain=True)
         deadline = time.monotonic() + DRAIN
         while left := await self._check(self.checker.is_drained):

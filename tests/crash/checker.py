@@ -32,12 +32,14 @@ class Checker:
 
     Attributes:
         checked: how many facts were compared, by kind.
+        consuming: whether clients still take events while this checks; nothing else changes then.
     """
 
     def __init__(self, journal: Journal, notes: Path) -> None:
         self.journal = journal
         self.notes = Notes(notes)
         self.checked: Counter[str] = Counter()
+        self.consuming = False
         self.events: dict[tuple[str, int], int] = {}
         self.keys: dict[str, int] = {}
         self._coming: dict[tuple[str, int], bool] = {}
@@ -160,7 +162,8 @@ class Checker:
             self._taken_back.add(lane.doubt["id"])
         # Events do not change any more, and what comes is remembered above.
         lane.facts = {fact: value for fact, value in settled.items() if fact.partition("/")[0] in _LASTING}
-        lane.doubt = None
+        if not self.consuming:
+            lane.doubt = None
         lane.revisions = {fact: revisions[fact] for fact in lane.revisions if fact in actual and fact in revisions}
 
     def _left(self, facts: Facts) -> Facts:
@@ -314,10 +317,11 @@ class Checker:
             self._effects.add(one)
             self.checked["effects"] += 1
         store = m.store.database(DATABASE)
+        settled = [position for position, acked in self.journal.effects.items() if acked]
         pulled = {int(record.key): record.value async for record in store.table("pulled").scan()}
         if twice := [position for position, count in pulled.items() if count > 1]:
             raise Violation(f"events {twice} were acknowledged twice by transactions")
-        if lost := [position for position, acked in self.journal.effects.items() if acked and position not in pulled]:
+        if lost := [position for position in settled if position not in pulled]:
             raise Violation(f"acks by transactions are lost: {lost}")
 
     async def is_drained(self, m: Any) -> list[str]:
