@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, cast
 
@@ -257,7 +257,7 @@ class Events:
             max: most deliveries that wait for their ack at a time.
             ack_wait: the time for the ack, in place of that of the group.
             start: where a new group begins: `"beginning"`, `"new"`, or a moment.
-            auto_ack: acknowledge each event when the next one is asked for.
+            auto_ack: acknowledge each event when the next one is asked for. One whose time was up by then comes again.
         """
         fields: dict[str, object] = {"topic": topic, "group": group, "max": max}
         if ack_wait is not None:
@@ -274,11 +274,13 @@ class Events:
                         delivery = Delivery(_typed(event, of), self)
                         yield delivery
                         if auto_ack:
-                            await delivery.ack()
+                            with suppress(errors.Conflict):  # its time was up: it is delivered again
+                                await delivery.ack()
             except errors.ServiceUnavailable:
                 if not group:
                     raise  # what a private group has seen is forgotten with it
             await asyncio.sleep(delay)
+            self._caller.renew()
             delay = min(2 * delay, LONGEST)
 
     async def ack(self, *deliveries: str | Delivery[Any]) -> None:
@@ -371,6 +373,7 @@ class Events:
             except errors.ServiceUnavailable:
                 pass
             await asyncio.sleep(delay)
+            self._caller.renew()
             delay = min(2 * delay, LONGEST)
 
     # -- topics --------------------------------------------------------------------------------------------------------
