@@ -355,3 +355,14 @@ async def test_a_published_event_is_a_part_of_somebodys_batch(bench: Bench) -> N
     await bench.engine.commit(Batch("default", plan))
     assert await bench.events.plan(ORIGIN, Publish(topic="t", payload=2, deduplication_id="x")) == ()
     assert await read(bench) == [1]
+
+
+async def test_whoever_lists_many_topics_holds_nobody_up(bench: Bench) -> None:
+    """The answer is put together in many turns of the loop."""
+    await bench.events.publish(ORIGIN, [Publish(topic=f"t{n}", payload=1) for n in range(300)])
+    turns = 0
+    listing = asyncio.ensure_future(bench.events.topics.all(ORIGIN, ""))
+    while not listing.done():
+        turns += 1
+        await asyncio.sleep(0)
+    assert (len(listing.result()), turns > 3) == (300, True)

@@ -7,8 +7,8 @@ import contextlib
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,24 +42,28 @@ async def publish(m: Caller, payload: object) -> None:
                 await asyncio.sleep(0.01)
 
 
+async def payload(events: AsyncIterator[Any]) -> Any:
+    return (await anext(events)).payload
+
+
 async def test_a_script_finds_a_restarted_platform_again(home: Path) -> None:
     """A consumer and a follower wait for it and miss nothing, and other calls work again."""
     async with contextlib.AsyncExitStack() as stack:
         async with up(home):
             m = await stack.enter_async_context(microlite.connect(home))
             await m.events.publish("t", 1)
-            consumed = await stack.enter_async_context(aclosing(m.events.consume("t", "g")))
-            followed = await stack.enter_async_context(aclosing(m.events.follow("t", after=0)))
+            consumed = m.events.consume("t", "g")
+            followed = m.events.follow("t", after=0)
             delivery = await anext(consumed)
             await delivery.ack()
-            assert [delivery.payload, (await anext(followed)).payload] == [1, 1]
-            waiting = [asyncio.ensure_future(anext(one)) for one in (consumed, followed)]
+            assert [delivery.payload, await payload(followed)] == [1, 1]
+            waiting = asyncio.gather(payload(consumed), payload(followed))
         with pytest.raises(errors.ServiceUnavailable):
             await m.events.publish("t", 0)
         async with up(home):
             await publish(m, 2)
             async with asyncio.timeout(20):
-                assert [(await one).payload for one in waiting] == [2, 2]
+                assert await waiting == [2, 2]
             await stack.aclose()
 
 
@@ -69,10 +73,10 @@ async def test_a_consumer_that_handles_an_event_through_a_restart_gets_it_again(
         async with up(home):
             m = await stack.enter_async_context(microlite.connect(home))
             await m.events.publish("t", 1)
-            consumed = await stack.enter_async_context(aclosing(m.events.consume("t", "g", auto_ack=True)))
-            assert (await anext(consumed)).payload == 1
+            consumed = m.events.consume("t", "g", auto_ack=True)
+            assert await payload(consumed) == 1
         async with up(home):
             await publish(m, 2)
             async with asyncio.timeout(20):
-                assert [(await anext(consumed)).payload, (await anext(consumed)).payload] == [1, 2]
+                assert [await payload(consumed), await payload(consumed)] == [1, 2]
             await stack.aclose()
