@@ -366,3 +366,12 @@ async def test_whoever_lists_many_topics_holds_nobody_up(bench: Bench) -> None:
         turns += 1
         await asyncio.sleep(0)
     assert (len(listing.result()), turns > 3) == (300, True)
+
+
+async def test_nobody_waits_unknowingly_for_a_position_that_is_far_away(bench: Bench) -> None:
+    """As after a restore: what comes up to there would be missed."""
+    await bench.publish(1, 2)
+    with pytest.raises(errors.BadRequest, match="after: 't' has only come to 2"):
+        await anext(bench.events.follow(ORIGIN, "t", after=3, since=None))
+    followed = bench.events.follow(ORIGIN, "t", after=1, since=None)
+    assert (await anext(followed)).payload == 2

@@ -63,7 +63,7 @@ async def test_a_script_finds_a_restarted_platform_again(home: Path) -> None:
         async with up(home):
             await publish(m, 2)
             async with asyncio.timeout(20):
-                assert await waiting == [2, 2]
+                assert list(await waiting) == [2, 2]
             await stack.aclose()
 
 
