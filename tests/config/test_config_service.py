@@ -139,6 +139,13 @@ async def test_a_large_document_is_imported_in_several_changes(p: RunningPlatfor
     assert await p.call("config.export", path="a.k7") == {"a": {"k7": 7}}
 
 
+async def test_a_document_that_is_too_large_is_not_imported_in_part(p: RunningPlatform) -> None:
+    await p.call("config.set", path="old", value=1)
+    with pytest.raises(errors.InsufficientStorage, match="at most 10000 leaves"):
+        await p.call("config.import", values={f"k{n}": n for n in range(10_001)}, replace=True)
+    assert await p.call("config.get") == {"old": 1}
+
+
 async def test_a_transaction_may_set_and_unset_what_overlaps(p: RunningPlatform) -> None:
     """Several changes are one plan, with each key in it once."""
     configuration = p._booted.state.configuration

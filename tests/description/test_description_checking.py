@@ -218,3 +218,40 @@ def test_a_check_is_bounded() -> None:
     wide = {"type": "array", "items": {"anyOf": [*({"type": "string"} for _ in range(50)), {"type": "integer"}]}}
     assert Checker(wide).misfit([1] * 100) is None
     assert Checker(wide).misfit([1] * 10_000) == "payload: too much to check"
+
+
+@pytest.mark.parametrize("schema", [{"pattern": "^(a+)+$"}, {"patternProperties": {"^(a+)+$": {}}}])
+def test_a_pattern_that_would_take_for_ever_is_given_up(schema: dict[str, Any]) -> None:
+    """Whoever writes the schema of a topic does not hold up the platform that checks it."""
+    text = "a" * 40 + "b"
+    value = text if "pattern" in schema else {text: 1}
+    assert Checker(schema).misfit(value) == "payload: a pattern takes too long to match"
+    assert Checker(schema).misfit("a" * 40 if "pattern" in schema else {"a" * 40: 1}) is None
+
+
+def test_patience_is_for_all_texts_of_a_value() -> None:
+    """Many texts that are each a little slow are together too slow."""
+    checker = Checker({"items": {"pattern": "^(a+)+$"}})
+    assert checker.misfit(["a" * 20 + "b"]) == "payload[0]: 'aaaaaaaaaaaaaaaaaaaab' does not match '^(a+)+$'"
+    assert checker.misfit([*["a" * 20] * 10, "a" * 40 + "b"]) == "payload: a pattern takes too long to match"
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ({"type": 5}, "schema.type: 5 is no value for it"),
+        ({"type": [["string"]]}, "schema.type: [['string']] is no value for it"),
+        ({"format": ["date"]}, "schema.format: ['date'] is no value for it"),
+        ({"$ref": "#/$defs/x", "$defs": []}, "schema.$defs: expected an object"),
+        ({"pattern": "a{1,99999999999}"}, "schema.pattern: 'a{1,99999999999}' is no pattern: "),
+    ],
+)
+def test_what_is_no_schema_is_a_bad_request_whatever_it_is(schema: dict[str, Any], words: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        Checker(schema)
+    assert caught.value.detail.startswith(words)
+
+
+def test_no_number_is_a_multiple_of_nothing() -> None:
+    """MessagePack has numbers that JSON lacks."""
+    assert Checker({"multipleOf": 0.5}).misfit(float("nan")) == "payload: expected a multiple of 0.5, got nan"

@@ -92,3 +92,7 @@ def test_the_words_name_place_and_type_and_not_the_value(kind: Any, value: Any, 
     """For errors that a user reads."""
     schema = schema_of(kind)
     assert misfit(value, [schema], schema) == says
+
+
+def test_a_pattern_that_would_take_for_ever_is_given_up() -> None:
+    assert misfit("a" * 40 + "b", [{"type": "string", "pattern": "^(a+)+$"}], {}) == "a pattern takes too long to match"

@@ -355,3 +355,23 @@ async def test_a_published_event_is_a_part_of_somebodys_batch(bench: Bench) -> N
     await bench.engine.commit(Batch("default", plan))
     assert await bench.events.plan(ORIGIN, Publish(topic="t", payload=2, deduplication_id="x")) == ()
     assert await read(bench) == [1]
+
+
+async def test_whoever_lists_many_topics_holds_nobody_up(bench: Bench) -> None:
+    """The answer is put together in many turns of the loop."""
+    await bench.events.publish(ORIGIN, [Publish(topic=f"t{n}", payload=1) for n in range(300)])
+    turns = 0
+    listing = asyncio.ensure_future(bench.events.topics.all(ORIGIN, ""))
+    while not listing.done():
+        turns += 1
+        await asyncio.sleep(0)
+    assert (len(listing.result()), turns > 3) == (300, True)
+
+
+async def test_nobody_waits_unknowingly_for_a_position_that_is_far_away(bench: Bench) -> None:
+    """As after a restore: what comes up to there would be missed."""
+    await bench.publish(1, 2)
+    with pytest.raises(errors.BadRequest, match="after: 't' has only come to 2"):
+        await anext(bench.events.follow(ORIGIN, "t", after=3, since=None))
+    followed = bench.events.follow(ORIGIN, "t", after=1, since=None)
+    assert (await anext(followed)).payload == 2

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import warnings
 
 import msgspec
 import pytest
@@ -55,6 +57,16 @@ async def test_a_stream_that_fails_at_once_has_the_status_of_its_error(bench: Be
     held.inbound.fail(errors.BadRequest("no such thing", id="echo.tick"))
     answer = await wire.answer()
     assert (answer.status, answer.json()["detail"]) == (400, "no such thing")
+
+
+async def test_a_stream_that_fails_before_its_first_step_leaves_nothing_behind(wire: Wire) -> None:
+    """Nothing is printed on the platform's terminal about what was begun for it."""
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        assert (await wire.request("GET", "/echo/count", headers={"Timeout": "nonsense"})).status == 400
+        assert (await wire.request("GET", "/echo/count")).status == 200
+        gc.collect()
+    assert [str(one.message) for one in warned] == []
 
 
 @pytest.mark.parametrize("events", [False, True])

@@ -189,6 +189,12 @@ async def test_a_page_leads_to_the_next(http: aiohttp.ClientSession) -> None:
         assert r.status == 400
 
 
+async def test_a_watch_is_of_one_key_or_of_a_prefix(http: aiohttp.ClientSession) -> None:
+    async with http.get("/store/watch", params={"key": "a", "prefix": "b"}) as answer:
+        detail = "give key or prefix, not both: each says what to watch"
+        assert (answer.status, (await answer.json())["detail"]) == (400, detail)
+
+
 async def test_a_watch_streams_lines_that_say_where_to_go_on(http: aiohttp.ClientSession) -> None:
     async with http.get("/store/watch", params={"prefix": "k"}) as r:
         synced = msgspec.json.decode(await r.content.readline())

@@ -51,6 +51,26 @@ async def test_operations_take_place_together(http: aiohttp.ClientSession, m: Ca
     assert await m.call("config.get", path="shop.open") is True
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/tx", {"operations": [{"op": "store.write", "key": "tea", "value": 1, "expct": "absent"}]}),
+        ("/tx", {"operations": [{"op": "events.publish", "topic": "t", "payload": 1, "dedupe": "o1"}]}),
+        ("/tx", {"operations": [{"op": "config.set", "path": "a", "value": 1, "secrt": True}]}),
+        ("/store/batch", {"changes": [{"type": "write", "key": "tea", "value": 1, "expct": "absent"}]}),
+        ("/events/publish-many", {"batch": [{"type": "publish", "topic": "t", "payload": 1, "dedupe": "o1"}]}),
+        ("/schedules/add", {"schedule": {"target": "store.count", "every": 60, "timezone": "UTC"}}),
+    ],
+)
+async def test_a_misspelt_condition_is_not_left_out(
+    http: aiohttp.ClientSession, m: Caller, path: str, body: dict[str, Any]
+) -> None:
+    """A change that was meant to be made only under a condition is not made without it."""
+    async with http.post(path, json=body) as answer:
+        assert (answer.status, "unknown field" in (await answer.json())["detail"]) == (400, True)
+    assert await m.store.get("tea") is None
+
+
 async def test_what_json_has_no_word_for_comes_to_handlers_as_their_types(
     http: aiohttp.ClientSession, platform: RunningPlatform
 ) -> None:

@@ -11,7 +11,7 @@ HIDDEN: Final = "[secret]"
 """What stands in place of a secret value for those who did not ask for it, or may not have it."""
 
 
-class Set(msgspec.Struct, frozen=True, kw_only=True, tag="set"):
+class Set(msgspec.Struct, frozen=True, kw_only=True, tag="set", forbid_unknown_fields=True):
     """Merge a value into the configuration at a path.
 
     Attributes:
@@ -25,7 +25,7 @@ class Set(msgspec.Struct, frozen=True, kw_only=True, tag="set"):
     secret: bool = False
 
 
-class Unset(msgspec.Struct, frozen=True, kw_only=True, tag="unset"):
+class Unset(msgspec.Struct, frozen=True, kw_only=True, tag="unset", forbid_unknown_fields=True):
     """Take back what was set at a path, and all below it.
 
     Attributes:

@@ -20,6 +20,7 @@ from microlite.core.config.api import (
     Written,
 )
 from microlite.core.config.layers import show
+from microlite.core.config.planning import MAX_LEAVES
 from microlite.core.config.rotation import rotate
 from microlite.core.description import Role
 from microlite.core.library.context import Context
@@ -157,6 +158,10 @@ def config_service(configuration: Configuration, views: Views) -> Service:
             replace: take away what is set and does not stand in the table.
         """
         plain, secrets = exchange.split(values)
+        if len({**plain, **secrets}) > MAX_LEAVES:  # before a part of them is set
+            raise errors.InsufficientStorage(
+                f"the configuration of a namespace has at most {MAX_LEAVES} leaves; keep records in the store"
+            )
         written = Written(revision=(await configuration.state(ctx.namespace)).head.revision, changed=0)
         steps = list(exchange.batches(plain, secrets))
         if replace:

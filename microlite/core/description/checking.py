@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from microlite.core.description.patience import OutOfPatienceError, Patience
 from microlite.core.description.schema_path import REF
 from microlite.core.errors import BadRequest
 
@@ -34,10 +35,10 @@ MAX_PATTERN: Final = 500
 _NOTES: Final = frozenset(
     {
         *("$schema", "$id", "$comment", "$defs", "title", "description", "default", "examples", "deprecated"),
-        *("readOnly", "writeOnly", "discriminator", "contentEncoding", "contentMediaType", "format"),
+        *("readOnly", "writeOnly", "discriminator", "contentEncoding", "contentMediaType"),
     }
 )
-"""Keywords that say nothing about which values fit; `format` is looked at where the type is text."""
+"""Keywords that say nothing about which values fit."""
 
 _DATES: Final[dict[str, Any]] = {
     "date-time": dt.datetime,
@@ -62,8 +63,9 @@ class Checker:
     def __init__(self, schema: Schema) -> None:
         self._root = schema
         self._patterns: dict[str, re.Pattern[str]] = {}
+        definitions = _mapping(schema.get("$defs", {}), "schema.$defs")
         self._survey(schema, "schema", 0)
-        for name, inner in _mapping(schema.get("$defs", {}), "schema.$defs").items():
+        for name, inner in definitions.items():
             self._survey(inner, f"schema.$defs.{name}", 0)
 
     def misfit(self, value: Any) -> str | None:
@@ -72,6 +74,8 @@ class Checker:
             complaint = next(_Run(self._root, self._patterns).complaints(self._root, value, "payload", 0), None)
         except RecursionError:
             return "payload: nested too deeply"
+        except OutOfPatienceError:
+            return "payload: a pattern takes too long to match"
         except _TooMuchError:
             return "payload: too much to check"
         return complaint
@@ -119,9 +123,11 @@ class Checker:
         if not isinstance(pattern, str) or len(pattern) > MAX_PATTERN:
             raise BadRequest(f"{place}: a pattern is a text of at most {MAX_PATTERN} characters")
         try:
-            self._patterns[pattern] = re.compile(pattern)
+            self._patterns[pattern] = Patience().compile(pattern)
         except re.error as error:
             raise BadRequest(f"{place}: {pattern!r} is no pattern: {error}") from None
+        except OutOfPatienceError:
+            raise BadRequest(f"{place}: {pattern!r} takes too long to read; write a simpler pattern") from None
 
 
 class _TooMuchError(Exception):
@@ -134,6 +140,7 @@ class _Run:
     def __init__(self, root: Schema, patterns: dict[str, re.Pattern[str]]) -> None:
         self._root = root
         self._patterns = patterns
+        self._patience = Patience()
         self._steps = 0
 
     def complaints(self, node: Any, value: Any, place: str, depth: int) -> Iterator[str]:
@@ -203,7 +210,7 @@ class _Run:
             yield f"{place}: expected at least {node['minLength']} characters, got {len(value)}"
         if len(value) > node.get("maxLength", math.inf):
             yield f"{place}: expected at most {node['maxLength']} characters, got {len(value)}"
-        if "pattern" in node and not self._patterns[node["pattern"]].search(value):
+        if "pattern" in node and not self._patience.finds(self._patterns[node["pattern"]], value):
             yield f"{place}: {_short(value)} does not match {node['pattern']!r}"
         wanted = _DATES.get(node.get("format", ""))
         if wanted is not None:
@@ -248,7 +255,7 @@ class _Run:
             if matched:
                 yield from self.complaints(properties[name], item, _inside(place, name), depth + 1)
             for pattern, inner in patterns.items():
-                if self._patterns[pattern].search(name):
+                if self._patience.finds(self._patterns[pattern], name):
                     matched = True
                     yield from self.complaints(inner, item, _inside(place, name), depth + 1)
             if not matched and "additionalProperties" in node:
@@ -276,7 +283,7 @@ def _is_multiple(value: Any, of: Any) -> bool:
         try:
             quotient = value / of
             return bool(int(quotient) == quotient)
-        except OverflowError:
+        except (OverflowError, ValueError):  # infinite, or no number at all
             return False
     return bool(value % of == 0)
 
@@ -330,6 +337,10 @@ def _mapping(node: Any, place: str) -> dict[str, Any]:
     return node
 
 
+def _is_choice(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(one, str) and one in _TYPES for one in value)
+
+
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
@@ -341,8 +352,9 @@ def _is_number(value: Any) -> bool:
 _TYPES: Final = ("null", "boolean", "integer", "number", "string", "array", "object")
 
 _KEYWORDS: Final[dict[str, Callable[[Any], bool]]] = {
-    "type": lambda value: all(one in _TYPES for one in ([value] if isinstance(value, str) else value or [None])),
+    "type": lambda value: value in _TYPES if isinstance(value, str) else _is_choice(value),
     "const": lambda _: True,
+    "format": lambda value: isinstance(value, str),
     "enum": lambda value: isinstance(value, list),
     "required": lambda value: isinstance(value, list) and all(isinstance(one, str) for one in value),
     "uniqueItems": lambda value: isinstance(value, bool),

@@ -6,6 +6,7 @@ import operator
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from microlite.core.description.patience import OutOfPatienceError, Patience
 from microlite.core.description.schema_path import REF
 
 if TYPE_CHECKING:
@@ -135,9 +136,12 @@ def _text_misfit(value: str, schema: Schema) -> str:
     pattern = schema.get("pattern")
     if isinstance(pattern, str):
         try:
-            fits = re.search(pattern, value) is not None
+            patience = Patience()
+            fits = patience.finds(patience.compile(pattern), value)
         except re.error:
             return ""  # a pattern in another dialect: the service itself will tell
+        except OutOfPatienceError:
+            return "a pattern takes too long to match"
         if not fits:
             return f"expected a str that matches {pattern}"
     return ""

@@ -52,7 +52,7 @@ class Misfits(StrEnum):
     """It is kept apart, as a dead letter without a group, until it is corrected and published, or deleted."""
 
 
-class Publish(msgspec.Struct, frozen=True, kw_only=True, tag="publish"):
+class Publish(msgspec.Struct, frozen=True, kw_only=True, tag="publish", forbid_unknown_fields=True):
     """Put an event at the end of a topic. The first event makes the topic.
 
     Attributes:
@@ -74,7 +74,7 @@ class Publish(msgspec.Struct, frozen=True, kw_only=True, tag="publish"):
     deduplication_id: str = ""
 
 
-class Ack(msgspec.Struct, frozen=True, kw_only=True, tag="ack"):
+class Ack(msgspec.Struct, frozen=True, kw_only=True, tag="ack", forbid_unknown_fields=True):
     """Settle a delivery for good. Together with the handler's writes in one transaction, its effects happen exactly once.
 
     Attributes:

@@ -271,12 +271,20 @@ class Events:
     async def follow(
         self, origin: Origin, topic: str, *, after: int | None, since: float | None
     ) -> AsyncIterator[Event[Any]]:
-        """Stream events; see the endpoint."""
+        """Stream events; see the endpoint.
+
+        Raises:
+            errors.BadRequest: `after` is no position, or one that the topic has not come to, as when it was restored from a
+                backup: what comes up to there would be missed.
+        """
         namespace, stream = origin.namespace, stream_of(check_topic(topic))
+        last = (await self._engine.stream_state(namespace, stream)).last
+        if after is not None and after > last:
+            raise errors.BadRequest(f"after: {topic!r} has only come to {last}; begin there, or without `after`")
         if since is not None:
             after = max(after or 0, await self._engine.find_position(namespace, stream, since))
         elif after is None:
-            after = (await self._engine.stream_state(namespace, stream)).last
+            after = last
         async with self._engine.tail(namespace, stream) as tail:
             while True:
                 page = await self._engine.read(namespace, stream, after=after, limit=FOLLOW_PAGE)

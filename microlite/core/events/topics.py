@@ -28,6 +28,9 @@ MOST_KNOWN: Final = 10_000
 MAX_SCHEMA_BYTES: Final = 256 << 10
 """Largest schema of a topic, as JSON."""
 
+TURN: Final = 100
+"""Topics that are looked at in one turn of the loop."""
+
 _decode: Final = msgspec.msgpack.Decoder(TopicSettings).decode
 _DEFAULT: Final = TopicSettings()
 
@@ -85,8 +88,13 @@ class Topics:
         return sorted(name for name in names if name.startswith(prefix))
 
     async def all(self, origin: Origin, prefix: str = "") -> list[TopicStatus]:
-        """The topics of a namespace, without their groups."""
-        return [await self.status(origin.namespace, name) for name in await self.names(origin.namespace, prefix)]
+        """The topics of a namespace, without their groups. Others have their turn while there are many."""
+        found = []
+        for number, name in enumerate(await self.names(origin.namespace, prefix), 1):
+            found.append(await self.status(origin.namespace, name))
+            if number % TURN == 0:
+                await asyncio.sleep(0)
+        return found
 
     async def exists(self, namespace: str, topic: str) -> bool:
         """Whether there is such a topic."""

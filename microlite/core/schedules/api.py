@@ -25,7 +25,7 @@ MAX_WAITING: Final = 100
 """Most runs of one schedule that wait for those before them."""
 
 
-class Add(msgspec.Struct, frozen=True, kw_only=True, tag="schedules.add"):
+class Add(msgspec.Struct, frozen=True, kw_only=True, tag="schedules.add", forbid_unknown_fields=True):
     """A change: there is a schedule from now on. Exactly one of `every`, `cron`, `delay` and `at` says when it is due.
 
     Attributes:
@@ -62,7 +62,7 @@ class Add(msgspec.Struct, frozen=True, kw_only=True, tag="schedules.add"):
     replace: bool = False
 
 
-class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag="schedules.cancel"):
+class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag="schedules.cancel", forbid_unknown_fields=True):
     """A change: a schedule, or a single call that was not made yet, is gone. A run that has begun goes on.
 
     Attributes:

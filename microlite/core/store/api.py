@@ -163,7 +163,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     resume: int = 0
 
 
-class Write(msgspec.Struct, frozen=True, kw_only=True, tag="write"):
+class Write(msgspec.Struct, frozen=True, kw_only=True, tag="write", forbid_unknown_fields=True):
     """Store a value under a key.
 
     Attributes:
@@ -186,7 +186,7 @@ class Write(msgspec.Struct, frozen=True, kw_only=True, tag="write"):
     encoding: ValueEncoding = ValueEncoding.PLAIN
 
 
-class Delete(msgspec.Struct, frozen=True, kw_only=True, tag="delete"):
+class Delete(msgspec.Struct, frozen=True, kw_only=True, tag="delete", forbid_unknown_fields=True):
     """Remove a record; see `Write`. One that is not there is no error, unless `expect` says otherwise."""
 
     key: str
@@ -195,7 +195,7 @@ class Delete(msgspec.Struct, frozen=True, kw_only=True, tag="delete"):
     expect: Expectation = None
 
 
-class Expect(msgspec.Struct, frozen=True, kw_only=True, tag="expect"):
+class Expect(msgspec.Struct, frozen=True, kw_only=True, tag="expect", forbid_unknown_fields=True):
     """Change nothing, but let the whole batch fail unless the record is as expected; see `Write`."""
 
     key: str

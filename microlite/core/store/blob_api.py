@@ -90,7 +90,7 @@ class StagedBlob(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: float
 
 
-class PublishBlob(msgspec.Struct, frozen=True, kw_only=True, tag="publish-blob"):
+class PublishBlob(msgspec.Struct, frozen=True, kw_only=True, tag="publish-blob", forbid_unknown_fields=True):
     """Make a staged upload the blob of a name, in place of whatever had it.
 
     Attributes:
@@ -112,7 +112,7 @@ class PublishBlob(msgspec.Struct, frozen=True, kw_only=True, tag="publish-blob")
     database: str = ""
 
 
-class DeleteBlob(msgspec.Struct, frozen=True, kw_only=True, tag="delete-blob"):
+class DeleteBlob(msgspec.Struct, frozen=True, kw_only=True, tag="delete-blob", forbid_unknown_fields=True):
     """Remove a blob. One that is not there is no error, unless something is expected.
 
     Attributes:

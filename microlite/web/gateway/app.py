@@ -435,6 +435,7 @@ class _Watch:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+            self._listening.close()  # a task that was over before its first step has not begun it
 
     async def _listen(self) -> None:
         try:

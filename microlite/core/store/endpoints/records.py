@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from microlite.core import errors
 from microlite.core.description import Role
 from microlite.core.library.context import Context
 from microlite.core.store import api, places
@@ -256,12 +257,14 @@ def serve_watches(service: Service, records: Records) -> None:
 
         Args:
             key: only this one.
-            prefix: only keys that begin so.
+            prefix: in its place, only keys that begin so.
             since: begin behind this revision, as the `resume` of a change says it, with at least the latest change of each
                 record; 0 begins with the records themselves.
             table: of the records; `default` without it.
             database: of the table; without it that of the calling service, `default` for anybody else.
         """
+        if key and prefix:
+            raise errors.BadRequest("give key or prefix, not both: each says what to watch")
         bucket = places.bucket_of(ctx.origin, database, table)
         since = last_event(ctx) if since is None else since
         changes = watch_records(
