@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser
+
+# A machine that is busy with something else is no finding.
+settings.register_profile("microlite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("microlite")
 
 MISSING = "not installed: "
 """How the reason of a skip begins where a program is missing that `.ci/run` installs."""

@@ -35,7 +35,7 @@ class Calls:
 
     async def reach(self, count: int) -> list[Any]:
         """Return when there were so many."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while len(self.values) < count:
                 self._arrived.clear()
                 await self._arrived.wait()

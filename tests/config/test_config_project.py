@@ -58,7 +58,7 @@ async def test_the_files_of_a_project_are_in_force_while_it_runs(bench: Bench) -
             bench.write("shared.toml", "limit = 2\nother = 4\n")
             while not (await anext(updates)).get("settings"):
                 pass
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while await bench.call("shop.limits") != [3, 4]:
                 await asyncio.sleep(0.005)  # the node hears of it a moment before or after this watch
     async with asyncio.timeout(10):

@@ -62,7 +62,7 @@ async def test_namespaces_have_nothing_in_common(p: RunningPlatform) -> None:
 async def test_a_watch_tells_leaf_by_leaf_and_nothing_of_elsewhere(p: RunningPlatform) -> None:
     """What is new, different or gone below the path; changes of one commit come together."""
     await p.call("config.set", path="a", value={"b": 1, "c": 2})
-    async with aclosing(p.stream("config.watch", path="a")) as updates, asyncio.timeout(5):
+    async with aclosing(p.stream("config.watch", path="a")) as updates, asyncio.timeout(20):
         await anext(updates)
         await p.call("config.set", path="b", value=1)
         await p.call("config.set", path="a", value={"b": {"d": 1}, "c": 3})

@@ -84,6 +84,7 @@ def lines(done: Path) -> list[list[str]]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 async def test_nothing_is_lost_and_nothing_acknowledged_comes_back_over_kills(tmp_path: Path) -> None:
     home = tmp_path / "home"
     load = Load(home)

@@ -122,7 +122,7 @@ async def test_items_that_fail_fail_the_call(client: NotesAPI) -> None:
     with pytest.raises(ValueError, match="ran dry"):
         await client.upload(failing())
     with pytest.raises(ValueError, match="ran dry"):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             assert [note async for note in client.echo(failing())] == [Note(1)]
 
 

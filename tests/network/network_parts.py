@@ -62,7 +62,7 @@ class Node:
 
     async def arrived(self, count: int) -> list[Inbound]:
         """Wait for so many calls."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while len(self.calls) < count:
                 self._arrived.clear()
                 await self._arrived.wait()

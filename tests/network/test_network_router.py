@@ -111,7 +111,7 @@ async def test_a_client_stream_may_begin_while_its_call_waits(router: Router, ma
     heard = Ear(node)
     router.switch("default", "shop", [await node.link(router)], [])
     (inbound,) = await node.arrived(1)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await heard.ended.wait()
     assert heard.items == [b"one", b"two"]
     inbound.reply(b"done")
@@ -139,7 +139,7 @@ async def test_a_waiting_stream_keeps_no_more_than_its_credit(router: Router) ->
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let the loop turn until something holds."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not condition():
             await asyncio.sleep(0)
 
@@ -350,7 +350,7 @@ async def test_what_is_streamed_before_the_connection_stands_is_not_lost(make_no
     await call.send(b"two")
     call.close_send()
     (inbound,) = await there.arrived(1)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await heard.ended.wait()
     assert heard.items == [b"one", b"two"]
     inbound.reply(b"")

@@ -40,7 +40,7 @@ async def test_routes_name_the_nodes_of_each_service(platform: RunningPlatform, 
 
 async def test_a_watch_tells_the_whole_state_and_then_each_change(platform: RunningPlatform, shop: Service) -> None:
     await platform.serve(shop)
-    async with asyncio.timeout(5), platform.stream("network.watch") as routes:
+    async with asyncio.timeout(20), platform.stream("network.watch") as routes:
         news = aiter(routes)
 
         async def next_nodes() -> list[tuple[str, int]]:

@@ -177,7 +177,7 @@ def test_versions_of_a_service_are_records_of_their_own(told: Told) -> None:
 
 async def test_a_watch_streams_what_comes_and_goes(platform: RunningPlatform) -> None:
     shop, bank = Service("shop"), Service("bank")
-    async with asyncio.timeout(5), platform.stream("registry.watch", service="shop") as events:
+    async with asyncio.timeout(20), platform.stream("registry.watch", service="shop") as events:
         news = aiter(events)
         first = asyncio.ensure_future(anext(news))
         while not platform._booted.registry._watchers:
@@ -196,7 +196,7 @@ async def test_a_watch_that_is_read_too_slowly_ends_and_says_so(
 ) -> None:
     monkeypatch.setattr(registry_module, "MAX_WAITING", 2)
     registry = platform._booted.registry
-    async with asyncio.timeout(5), platform.stream("registry.watch") as events:
+    async with asyncio.timeout(20), platform.stream("registry.watch") as events:
         news = aiter(events)
         first = asyncio.ensure_future(anext(news))
         while not registry._watchers:

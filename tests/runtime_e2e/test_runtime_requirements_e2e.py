@@ -67,7 +67,7 @@ async def test_kill_ends_an_installation(bench: Bench) -> None:
     bench.write("echo/main.py", versioned(1))
     async with bench.session("echo") as session:
         await session.state(State.BUILDING)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await bench.call("runtime.kill", services=["echo"])
         await session.end()
         assert session.error is None

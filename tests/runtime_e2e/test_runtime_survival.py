@@ -222,7 +222,7 @@ async def test_a_platform_whose_service_never_starts_stops_all_the_same(tmp_path
         starting = asyncio.create_task(bench.run("echo"))
         await _exists(tmp_path / "echo" / "started")
         running.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             code, _, err = await running.end()
         assert (code, err) == (0, "")
         await asyncio.gather(starting, return_exceptions=True)

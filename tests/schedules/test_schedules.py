@@ -49,7 +49,7 @@ class Work:
         return service
 
     async def next(self) -> str:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             return await self.ran.get()
 
     async def name(self) -> str:
@@ -76,7 +76,7 @@ async def history(platform: RunningPlatform, name: str = "work.tick", limit: int
 
 async def until(platform: RunningPlatform, *outcomes: str, name: str = "work.tick") -> list[Run]:
     """The history, latest first, as soon as its outcomes are these."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         async for _ in platform.stream("schedules.watch"):
             runs = await history(platform, name)
             if [str(run.outcome) for run in runs] == list(outcomes):
@@ -155,7 +155,7 @@ async def test_a_service_that_is_only_down_keeps_its_schedules(platform: Running
         await platform.call("schedules.remove", name="work.tick")
     await platform.stop("work")
     platform.advance(600)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         async for listed in platform.stream("schedules.watch"):
             if listed[0]["trouble"]:
                 break
@@ -178,7 +178,7 @@ async def test_a_clock_that_is_set_back_holds_no_interval_up(platform: RunningPl
     await platform.serve(work.service())
     clock(platform).jump(-86_400)
     platform.advance(60)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         async for listed in platform.stream("schedules.watch"):
             if listed[0]["next"] < 1_000_000_000:
                 break

@@ -64,7 +64,7 @@ async def working(folder: Path) -> AsyncIterator[Remote]:
         if not (folder / "work").exists():
             bench.write("work/main.py", WORK)
             await bench.run("work")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             async for listed in bench.caller.stream("schedules.watch"):
                 if len(listed) >= 3 and (await bench.call("runtime.status"))[0]["state"] == "running":
                     break
@@ -73,7 +73,7 @@ async def working(folder: Path) -> AsyncIterator[Remote]:
 
 async def noted(folder: Path, word: str, count: int = 1) -> list[str]:
     """What the service noted down, as soon as that many notes begin with the word."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         while True:
             notes = (folder / "work" / "notes").read_text().splitlines() if (folder / "work" / "notes").exists() else []
             if sum(note.startswith(word) for note in notes) >= count:
@@ -83,7 +83,7 @@ async def noted(folder: Path, word: str, count: int = 1) -> list[str]:
 
 async def outcome(caller: Caller, name: str, *wanted: str) -> dict[str, Any]:
     """The latest run, as soon as its outcome is one of these."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         async for _ in caller.stream("schedules.watch"):
             runs = await caller.call("schedules.history", name=name, limit=1)
             if runs and runs[0]["outcome"] in wanted:
@@ -145,6 +145,7 @@ async def test_a_call_that_was_promised_is_made_although_the_platform_is_killed(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(180)
 async def test_no_due_time_is_run_twice_whoever_is_killed(short_path: Path) -> None:
     """Each of a run of seconds is there at most once; and none is left out but one that a crash interrupted."""
     for _ in range(4):

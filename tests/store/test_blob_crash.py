@@ -39,6 +39,7 @@ def _token(home: Path) -> dict[str, str]:
     return {"Authorization": f"Bearer {admin_token(home)}"}
 
 
+@pytest.mark.timeout(180)
 async def test_a_killed_platform_leaves_whole_blobs_and_nothing_else(tmp_path: Path) -> None:
     """What was acknowledged is there; of an upload under way, and of what was deleted, the next process removes all."""
     home = tmp_path / "home"
@@ -76,6 +77,7 @@ async def test_a_killed_platform_leaves_whole_blobs_and_nothing_else(tmp_path: P
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(180)
 async def test_a_call_is_not_done_twice_across_a_crash(tmp_path: Path) -> None:
     """What was answered is answered again; what was under way has an unknown outcome."""
     home = tmp_path / "home"
