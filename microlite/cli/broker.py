@@ -94,7 +94,7 @@ def subscribe(
     request = msgspec.json.encode({"topic": topic, "queue": queue, "limit": limit, "overflow": overflow})
     decode = msgspec.json.Decoder(_Message).decode
     with connect(options) as link:
-        for document in itertools.islice(link.stream_json("broker", "subscribe", request), count):
+        for document in itertools.islice(link.follow_json("broker", "subscribe", request), count):
             message = decode(document)
             if message.dropped:
                 click.echo(f"{message.dropped} messages were dropped: they came faster than they were read", err=True)

@@ -161,7 +161,7 @@ def follow(options: Options, topic: str, after: int | None, since: str | None, c
     """Print events as they come, without consuming them, until Ctrl-C. It begins with what is new."""
     request = msgspec.json.encode(_from(topic, after, since))
     with connect(options) as link:
-        _print(itertools.islice(link.stream_json("events", "follow", request), count), output)
+        _print(itertools.islice(link.follow_json("events", "follow", request), count), output)
 
 
 @events.command

@@ -91,12 +91,16 @@ class Link:
         """Call an endpoint that answers with a stream, and yield each item as this type.
 
         Raises:
-            Error: what the platform says.
+            Error: what the platform says; `ServiceUnavailable` when it stops.
         """
         decode = msgspec.msgpack.Decoder(type).decode
         payload = msgspec.msgpack.encode(fields)
         items = self._client.stream(service, endpoint, payload, namespace=self._namespace, timeout=timeout)
-        return (decode(item) for item in items)
+        return (decode(item) for item in _reading(items))
+
+    def follow_json(self, service: str, endpoint: str, request: bytes) -> Iterator[bytes]:
+        """The same with a JSON document, and for JSON documents."""
+        return _reading(self.stream_json(service, endpoint, request))
 
     def send(self, service: str, endpoint: str, type: Any, items: Iterable[bytes], /, **fields: object) -> Any:
         """Call an endpoint that takes a stream, and return its answer as this type.
@@ -153,3 +157,11 @@ class Link:
             items=items,
             credit=INITIAL_CREDIT if takes_stream else 0,
         )
+
+
+def _reading(items: Iterator[bytes]) -> Iterator[bytes]:
+    """The items of a stream that only tells something: nothing is in doubt where the platform stops."""
+    try:
+        yield from items
+    except errors.OutcomeUnknown:
+        raise errors.ServiceUnavailable("the platform has stopped: ask again when it is back") from None
