@@ -1,11 +1,12 @@
 """Ids: unique in any thread and any process, and sorted by the millisecond of their making."""
 
+import asyncio
 import os
 import threading
 import time
 import warnings
 
-from microlite.core.clock import SystemClock
+from microlite.core.clock import ManualClock, SystemClock
 
 
 def test_ids_are_unique_in_all_threads() -> None:
@@ -48,6 +49,17 @@ def test_a_forked_process_makes_other_ids_than_its_parent() -> None:
     os.close(writer)
     assert len(theirs) == 320
     assert not ours & {theirs[place : place + 16] for place in range(0, 320, 16)}
+
+
+async def test_what_is_due_already_happens_although_time_stands_still() -> None:
+    clock, happened = ManualClock(), asyncio.Event()
+    clock.call_later(0, happened.set)
+    await happened.wait()
+    times: list[float] = []
+    clock.call_later(-1, lambda: times.append(clock.now()))
+    clock.advance(5)
+    await asyncio.sleep(0)
+    assert times == [1_000_000_000.0]
 
 
 def _milliseconds(id: str) -> int:

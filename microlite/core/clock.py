@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 import os
@@ -152,9 +153,12 @@ class ManualClock:
         return encode_id(int(self.now() * 1000), self._random.getrandbits(80))
 
     def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
-        """See `Clock.call_later`. The callback runs inside `advance`."""
+        """See `Clock.call_later`. The callback runs inside `advance`; one that is due already, in the loop's next turn."""
         timer = _ManualTimer(callback)
         heapq.heappush(self._timers, (self._elapsed + max(0.0, delay), next(self._order), timer))
+        if delay <= 0:
+            with contextlib.suppress(RuntimeError):  # without a loop it waits for `advance`
+                asyncio.get_running_loop().call_soon(timer.fire)
         return timer
 
     async def sleep(self, delay: float) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
@@ -87,21 +85,6 @@ async def test_a_refusal_is_no_break(platform: RunningPlatform) -> None:
     async with microlite.connect(platform.home) as m:
         with pytest.raises(errors.BadRequest, match="no name for a table"):
             await anext(m.store.table("a/b").watch())
-
-
-async def test_a_script_whose_platform_has_gone_is_told(platform: RunningPlatform) -> None:
-    async with microlite.connect(platform.home) as m:
-        changes = m.store.watch(state=True)
-        assert (await anext(changes)).kind == "reset"
-        transport: Any = m._transport
-        transport._platform.abort()
-        with pytest.raises(errors.ServiceUnavailable):
-            await _exhaust(changes)
-
-
-async def _exhaust(changes: AsyncIterator[object]) -> None:
-    async for _ in changes:
-        pass
 
 
 async def test_a_key_that_was_reset_is_not_missed_by_a_slow_reader(platform: RunningPlatform) -> None:
