@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from microlite.core import errors
 from microlite.core.context import PLATFORM_NAMESPACE
 from microlite.core.engine.api import Batch, Check, Delete, Presence, Put
 from microlite.core.schedules.api import ENDED, KEPT_RUNS, KEPT_SECONDS, Outcome, Run
@@ -173,7 +174,10 @@ class Ledger:
         else:
             operations.append(Put(LATEST, name, encode(run.run)))
         await self.commit(namespace, operations)
-        await self._prune(namespace, SINGLES if run.single else name)
+
+    async def prune(self, namespace: str, run: OpenRun) -> None:
+        """Cut the history in which a run stands that has ended, now and then."""
+        await self._prune(namespace, SINGLES if run.single else run.run.schedule)
 
     async def _prune(self, namespace: str, name: str) -> None:
         """Cut a history now and then: it may be longer by `_PRUNE` for a while."""
@@ -184,6 +188,13 @@ class Ledger:
         self._unpruned[namespace, name] = 0
         if len(self._unpruned) > 10_000:
             self._unpruned.clear()
+        try:
+            await self._cut(namespace, name)
+        except errors.Error as error:
+            # What was to be written is written; a history that is too long waits for the next time.
+            log.warning("the history of %s was not cut, which is tried again: %s", name, error.detail)
+
+    async def _cut(self, namespace: str, name: str) -> None:
         page = await self._engine.scan(
             namespace, RUNS, prefix=f"{name}/", after=f"{name}/~", limit=1000, reverse=True, keys_only=True
         )

@@ -224,6 +224,8 @@ class Runs:
             self._line_up(namespace, after)
         lane.running -= 1
         self._pump(namespace, one.service, lane)
+        if after.run.outcome in ENDED:
+            await self._ledger.prune(namespace, after)
 
     async def _call(self, namespace: str, one: OpenRun) -> OpenRun:
         """Call the endpoint. Returns the run as it stands then."""
