@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import re
 import resource
 import shlex
@@ -26,10 +28,13 @@ from tests.cli.stand_in import StandIn
 
 @pytest.fixture
 def port() -> int:
-    """A port that is free, or nearly certainly so."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """The first of three ports that are free, below those which the system gives to whoever asks for any."""
+    while True:
+        first = random.randrange(12_000, 30_000)
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for number in range(first, first + 3):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", number))
+            return first
 
 
 @pytest.fixture(autouse=True)
