@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -54,6 +55,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: str = "OK"
     detail: str = ""
     id: str = ""
+
+
+_OVER: Final = (errors.NotFound, errors.Canceled)
+"""Of what is sent to a stream that has just ended: that it has, its own last line tells."""
 
 
 class OpenStreams:
@@ -160,11 +165,14 @@ def explorer_pages(frame: Frame) -> list[HTTPRouteHandler]:
 
     @post("/streams/{key:str}", status_code=204)
     async def send_item(request: Request[Any, Any, Any], key: FromPath[str]) -> None:
-        await streams.find(key, secret_of(request)).send(await request.body())
+        item = await request.body()
+        with contextlib.suppress(*_OVER):
+            await streams.find(key, secret_of(request)).send(item)
 
     @post("/streams/{key:str}/end", status_code=204)
     async def end(request: Request[Any, Any, Any], key: FromPath[str]) -> None:
-        streams.find(key, secret_of(request)).close_send()
+        with contextlib.suppress(*_OVER):
+            streams.find(key, secret_of(request)).close_send()
 
     return [index, first, one, send, stream, send_item, end]
 
