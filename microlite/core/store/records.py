@@ -106,7 +106,7 @@ class Records:
             except errors.Error as error:
                 outcomes[number] = api.WriteOutcome(error=Failure.of(error))
                 continue
-            place = (change.database + "/" + change.table, change.key)
+            place = (places.bucket_of(origin, change.database, change.table), change.key)
             if change.expect is None and place not in together:
                 together[place] = (number, put)
             else:

@@ -88,23 +88,34 @@ class Joined(Generic[A]):
     async def _send(self) -> None:
         waiting = self._waiting
         try:
-            if len(waiting) == 1:
-                answers: list[A | errors.Error] = [await self._alone(waiting[0][0])]
-            else:
-                answers = await self._together([item for item, _ in waiting])
-        except errors.Error as error:
-            answers = [copy.copy(error) for _ in waiting]  # one for each: it is raised in several tasks
-        except BaseException:
+            answers = await self._ask([item for item, _ in waiting])
+        except BaseException:  # the node ends, or what carries calls is at fault: nobody must wait for ever
             for _, future in waiting:
                 future.cancel()
             raise
         for (_, future), answer in zip(waiting, answers, strict=True):
             if future.done():
                 continue  # nobody waits for it any more
-            if isinstance(answer, errors.Error):
+            if isinstance(answer, Exception):
                 future.set_exception(answer)
             else:
                 future.set_result(answer)
+
+    async def _ask(self, items: list[Any]) -> list[A | Exception]:
+        if len(items) > 1:
+            try:
+                return [*await self._together(items)]
+            except (errors.BadRequest, errors.PayloadTooLarge, UnicodeError):
+                pass  # one cannot even be written down or read, or they are too large together: none was carried out
+            except errors.Error as error:
+                return [copy.copy(error) for _ in items]  # one for each: it is raised in several tasks
+        return await asyncio.gather(*map(self._ask_alone, items))
+
+    async def _ask_alone(self, item: Any) -> A | Exception:
+        try:
+            return await self._alone(item)
+        except Exception as error:  # noqa: BLE001 - it is raised where the item came from
+            return error
 
 
 _under_way: Final[set[asyncio.Task[None]]] = set()

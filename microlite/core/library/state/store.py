@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, overload
 
@@ -31,6 +30,9 @@ Keys: TypeAlias = list[str]
 
 UPDATES: Final = 100
 """How often `update` tries anew while others write the same record."""
+
+_KEY_BYTES: Final = 64
+"""What a key weighs in a call that asks for many, about."""
 
 _RAISE: Final[Any] = object()
 
@@ -158,7 +160,7 @@ class Table:
             Unprocessable: the value is not of that type.
         """
         place = ("store.read", *self._place.items())
-        record = await join(self._caller, place, key, len(key), self._get_alone, self._get_together)
+        record = await join(self._caller, place, key, _KEY_BYTES, self._get_alone, self._get_together)
         return None if record is None else _typed(record, of)
 
     async def _get_alone(self, key: str) -> api.Record | None:
@@ -170,17 +172,7 @@ class Table:
             return None
 
     async def _get_together(self, keys: list[str]) -> list[api.Record | errors.Error | None]:
-        try:
-            return [*_read_records(await self._read("read-many", keys=keys))]
-        except (errors.BadRequest, errors.PayloadTooLarge):
-            # One of them cannot be a key, or they are too large together.
-            return await asyncio.gather(*map(self._get_or_error, keys))
-
-    async def _get_or_error(self, key: str) -> api.Record | errors.Error | None:
-        try:
-            return await self._get_alone(key)
-        except errors.Error as error:
-            return error
+        return [*_read_records(await self._read("read-many", keys=keys))]
 
     async def write(
         self, key: str, value: object, *, ttl: Ttl = None, expires_at: Expiry = None, expect: int | str | None = None
@@ -204,22 +196,20 @@ class Table:
             fields.update(life(ttl, expires_at))
         if expect is not None:
             fields["expect"] = expect
-            return await self._write_alone(fields)
-        if len(encoded) > MOST_BYTES:
-            return await self._write_alone(fields)
         fields.update(self._place)
+        if expect is not None or len(encoded) > MOST_BYTES:
+            return await self._write_alone(fields)
         mark = (key, *self._place.values())
         return await join(
             self._caller, "store.write", fields, len(encoded), self._write_alone, self._write_together, mark
         )
 
     async def _write_alone(self, fields: dict[str, object]) -> int:
-        return _read_written(await self._change("write", fields)).revision
+        return _read_written(await self._caller.call_raw("store", "write", encode_msgpack(fields))).revision
 
     async def _write_together(self, writes: list[dict[str, object]]) -> list[int | errors.Error]:
-        for fields in writes:
-            fields["type"] = "write"
-        payload = await self._caller.call_raw("store", "write-each", encode_msgpack({"changes": writes}))
+        changes = [{"type": "write", **fields} for fields in writes]
+        payload = await self._caller.call_raw("store", "write-each", encode_msgpack({"changes": changes}))
         return [
             outcome.written.revision if outcome.written is not None else outcome.failure()
             for outcome in _read_outcomes(payload)
