@@ -249,7 +249,11 @@ def main() -> None:
     unknown = set(pythons) - set(PYTHONS)
     if unknown:
         parser.error(f"no such Python: {', '.join(sorted(unknown))}; there are {', '.join(PYTHONS)}")
-    build(options.source.resolve(), Target(tuple(pythons), options.platform), options.output, options.work)
+    try:
+        build(options.source.resolve(), Target(tuple(pythons), options.platform), options.output, options.work)
+    except subprocess.CalledProcessError as error:
+        # The program has said why, on the lines above.
+        sys.exit(f"microlite.pyz was not built: {Path(error.cmd[0]).name} could not fetch or install what goes into it")
 
 
 if __name__ == "__main__":
