@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shlex
 import signal
 import sys
 import time
@@ -167,6 +168,11 @@ def _parts(options: Options, tell: Callable[[Progress], None]) -> Generator[Part
 @contextlib.contextmanager
 def _draft_of(target: Path) -> Iterator[tuple[IO[bytes], Path]]:
     """A file beside the target, for its owner only, that takes its place or is gone in the end, also after SIGTERM."""
+    folder = target.absolute().parent
+    if not folder.is_dir():
+        raise CommandError(
+            f"there is no folder {folder} to write to: make it first, with: mkdir -p {shlex.quote(str(folder))}"
+        )
     place = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     with contextlib.ExitStack() as stack:
         stack.callback(place.unlink, missing_ok=True)

@@ -297,7 +297,7 @@ async def test_a_folder_that_cannot_be_written_is_named(
     said = await microlite("backup", tmp_path / "none" / "a.db", home=p.home)
     assert said.code == 1
     assert str(tmp_path / "none") in said.err
-    assert "No such file or directory" in said.err
+    assert "There is no folder" in said.err
 
 
 def test_a_terminal_sees_how_far_it_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -260,3 +260,13 @@ def test_who_keeps_nothing_loads_nothing_of_it() -> None:
     script = "import sys; from microlite import Service, Context; Service('a'); print(*sys.modules)"
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert not [name for name in said.stdout.split() if "store" in name or "library.state" in name]
+
+
+async def test_a_conflict_names_the_record_and_says_what_to_do(platform: RunningPlatform) -> None:
+    async with microlite.connect(platform.home) as m:
+        revision = await m.store.write("a", 1)
+        with pytest.raises(errors.Conflict) as told:
+            await m.store.write("a", 2, expect=revision + 1)
+    assert told.value.detail == (
+        f"the record 'a' expected at revision {revision + 1}, is at {revision}: read it again, and decide anew"
+    )

@@ -91,7 +91,11 @@ class Records:
         Raises:
             Conflict: a record is not as expected.
         """
-        return api.Written(revision=(await self.engine.commit(engine_api.Batch(namespace, operations))).revision)
+        try:
+            committed = await self.engine.commit(engine_api.Batch(namespace, operations))
+        except errors.Conflict as error:
+            raise _told(error, operations) from None
+        return api.Written(revision=committed.revision)
 
     async def write_each(self, origin: Origin, changes: Sequence[api.Write], asked: Encoding) -> list[api.WriteOutcome]:
         """Carry out writes, each for itself; returns when all that can be are on disk."""
@@ -278,3 +282,15 @@ def shown(bucket: str) -> str:
     """A table, as an error names it."""
     _, database, table = bucket.split("/")
     return f"table {table!r} of database {database!r}"
+
+
+def _told(error: errors.Conflict, operations: Sequence[Operation]) -> errors.Conflict:
+    """What the engine says of one of its keys, as said of the record, and what to do."""
+    for operation in operations:
+        if isinstance(operation, engine_api.Append):
+            continue
+        place = f"{operation.bucket}/{operation.key}: "
+        if error.detail.startswith(place):
+            reason = error.detail.removeprefix(place)
+            return errors.Conflict(f"the record {operation.key!r} {reason}: read it again, and decide anew")
+    return error
