@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import tempfile
+from pathlib import Path
+
 from benchmarks.harness import Sample
-from benchmarks.processes import Program, cpu_seconds
+from benchmarks.processes import Program, cpu_seconds, end
 
 CONCURRENCY = 32
 
@@ -55,3 +59,35 @@ class CallingPeer:
         answer = self.caller.ask({"count": count, "concurrency": self.concurrency})
         self._rate = count / float(answer["seconds"])
         return self._rate
+
+
+class ServedPeer(CallingPeer):
+    """Programs with a server between them that is not ours, and a folder for what it keeps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._server: subprocess.Popen[bytes] | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def make_folder(self) -> Path:
+        """Return a folder that is removed with the peer."""
+        self._folder = tempfile.TemporaryDirectory(prefix="bench-")
+        return Path(self._folder.name)
+
+    def serve(self, command: list[str]) -> None:
+        """Start the server, without waiting for it."""
+        self._server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def pids(self) -> list[int]:
+        """Return the server's process too: everything passes through it."""
+        assert self._server is not None
+        return [*super().pids(), self._server.pid]
+
+    def stop(self) -> None:
+        """End the programs and the server."""
+        super().stop()
+        if self._server is not None:
+            end(self._server)
+            self._server = None
+        if self._folder is not None:
+            self._folder.cleanup()

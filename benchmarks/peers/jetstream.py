@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import subprocess
 import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from benchmarks.peers import PIP, require_module, require_program, streaming, worker
 from benchmarks.peers.nats_rpc import server_url
 from benchmarks.peers.streaming import StreamingPeer
-from benchmarks.processes import end
 
 _PREFIX = "bench."
 
@@ -30,40 +26,22 @@ class JetStream(StreamingPeer):
         self.name = "JetStream, sync always" if sync else "JetStream, its default"
         self._python = python
         self._sync = sync
-        self._server: subprocess.Popen[bytes] | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def start(self) -> None:
         """Start server, publisher and handler. Raises `PeerMissingError` without nats-py or nats-server."""
         require_module("nats")
         binary = require_program("nats-server", PIP)
-        self._folder = tempfile.TemporaryDirectory(prefix="bench-jetstream-")
-        folder = Path(self._folder.name)
+        folder = self.make_folder()
         sync = "sync_interval: always" if self._sync else ""
         config = folder / "nats.conf"
         config.write_text(f'jetstream {{ store_dir: "{folder / "store"}"\n {sync} }}\n')
-        command = [binary, "-c", str(config), "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", str(folder)]
-        self._server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.serve([binary, "-c", str(config), "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", str(folder)])
         url = server_url(folder)
         program = [self._python, "-m", "benchmarks.peers.jetstream"]
         self.launch([*program, "publish", url])
         self.caller = self.programs[-1]
         self.launch([*program, "handle", url])
         self.handler = self.programs[-1]
-
-    def pids(self) -> list[int]:
-        """Return the server's process too."""
-        assert self._server is not None
-        return [*super().pids(), self._server.pid]
-
-    def stop(self) -> None:
-        """End handler, publisher and server."""
-        super().stop()
-        if self._server is not None:
-            end(self._server)
-            self._server = None
-        if self._folder is not None:
-            self._folder.cleanup()
 
 
 async def publish(url: str) -> None:

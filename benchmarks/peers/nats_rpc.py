@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import importlib
 import json
-import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from benchmarks.peers import PIP, require_module, require_program, worker
-from benchmarks.peers.caller import CallingPeer
-from benchmarks.processes import ProgramFailedError, end
+from benchmarks.peers.caller import ServedPeer
+from benchmarks.processes import ProgramFailedError
 
 _SUBJECT = "echo.echo"
 
 
-class NatsRequestReply(CallingPeer):
+class NatsRequestReply(ServedPeer):
     """A NATS server, a responder and a caller, a process each."""
 
     name = "NATS request/reply"
@@ -26,35 +24,18 @@ class NatsRequestReply(CallingPeer):
     def __init__(self, python: str) -> None:
         super().__init__()
         self._python = python
-        self._server: subprocess.Popen[bytes] | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def start(self) -> None:
         """Start server, responder and caller. Raises `PeerMissingError` without nats-py or nats-server."""
         require_module("nats")
         binary = require_program("nats-server", PIP)
-        self._folder = tempfile.TemporaryDirectory(prefix="bench-nats-")
-        command = [binary, "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", self._folder.name]
-        self._server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        url = server_url(Path(self._folder.name))
+        folder = self.make_folder()
+        self.serve([binary, "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", str(folder)])
+        url = server_url(folder)
         program = [self._python, "-m", "benchmarks.peers.nats_rpc"]
         self.launch([*program, "serve", url])
         self.launch([*program, "call", url])
         self.caller = self.programs[-1]
-
-    def pids(self) -> list[int]:
-        """Return the server's process too: every message passes through it."""
-        assert self._server is not None
-        return [*super().pids(), self._server.pid]
-
-    def stop(self) -> None:
-        """End caller, responder and server."""
-        super().stop()
-        if self._server is not None:
-            end(self._server)
-            self._server = None
-        if self._folder is not None:
-            self._folder.cleanup()
 
 
 def server_url(folder: Path) -> str:

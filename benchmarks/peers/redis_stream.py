@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 from benchmarks.peers import require_module, require_program, streaming, worker
 from benchmarks.peers.streaming import BULK, TIMED, StreamingPeer
-from benchmarks.processes import ProgramFailedError, end
+from benchmarks.processes import ProgramFailedError
 
 
 class RedisStream(StreamingPeer):
@@ -23,24 +20,19 @@ class RedisStream(StreamingPeer):
     def __init__(self, python: str) -> None:
         super().__init__()
         self._python = python
-        self._server: subprocess.Popen[bytes] | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def start(self) -> None:
         """Start server, publisher and handler. Raises `PeerMissingError` without redis-py or redis-server."""
         require_module("redis")
         binary = require_program("redis-server", "apt-get install redis-server")
-        self._folder = tempfile.TemporaryDirectory(prefix="bench-redis-")
-        folder = Path(self._folder.name)
+        folder = self.make_folder()
         path = folder / "redis.sock"
-        self._server = subprocess.Popen(
+        self.serve(
             [
                 binary,
                 *("--port", "0", "--unixsocket", str(path), "--dir", str(folder)),
                 *("--save", "", "--appendonly", "yes", "--appendfsync", "always"),
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            ]
         )
         deadline = time.monotonic() + 10
         while not path.exists():
@@ -52,20 +44,6 @@ class RedisStream(StreamingPeer):
         self.caller = self.programs[-1]
         self.launch([*program, "handle", str(path)])
         self.handler = self.programs[-1]
-
-    def pids(self) -> list[int]:
-        """Return the server's process too."""
-        assert self._server is not None
-        return [*super().pids(), self._server.pid]
-
-    def stop(self) -> None:
-        """End handler, publisher and server."""
-        super().stop()
-        if self._server is not None:
-            end(self._server)
-            self._server = None
-        if self._folder is not None:
-            self._folder.cleanup()
 
 
 def _client(path: str) -> Any:

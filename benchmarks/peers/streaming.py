@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from benchmarks.peers import worker
-from benchmarks.peers.caller import CallingPeer
+from benchmarks.peers.caller import ServedPeer
 from benchmarks.processes import Program
 
 CONCURRENCY = 64
@@ -40,7 +40,7 @@ encode = msgspec.msgpack.Encoder().encode
 decode = msgspec.msgpack.Decoder(Stamped).decode
 
 
-class StreamingPeer(CallingPeer):
+class StreamingPeer(ServedPeer):
     """A server, a publisher and a handler."""
 
     concurrency = CONCURRENCY
