@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -57,8 +58,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: str = ""
 
 
-_OVER: Final = (errors.NotFound, errors.Canceled)
-"""Of what is sent to a stream that has just ended: that it has, its own last line tells."""
+_REMEMBERED: Final = 256
+"""Streams of which it is known that they are over."""
 
 
 class OpenStreams:
@@ -66,6 +67,7 @@ class OpenStreams:
 
     def __init__(self) -> None:
         self._open: dict[str, tuple[str, StreamCall]] = {}
+        self._over: deque[tuple[str, str]] = deque(maxlen=_REMEMBERED)
 
     def add(self, key: str, secret: str, call: StreamCall) -> None:
         """Keep one, until `remove`."""
@@ -73,7 +75,13 @@ class OpenStreams:
 
     def remove(self, key: str) -> None:
         """It is over."""
-        self._open.pop(key, None)
+        found = self._open.pop(key, None)
+        if found is not None:
+            self._over.append((key, found[0]))
+
+    def is_over(self, key: str, secret: str) -> bool:
+        """Whether this session had opened it, and it ended a while ago at most: its own last line has told so."""
+        return (key, secret) in self._over
 
     def find(self, key: str, secret: str) -> StreamCall:
         """The call that this session has opened.
@@ -165,13 +173,14 @@ def explorer_pages(frame: Frame) -> list[HTTPRouteHandler]:
 
     @post("/streams/{key:str}", status_code=204)
     async def send_item(request: Request[Any, Any, Any], key: FromPath[str]) -> None:
-        item = await request.body()
-        with contextlib.suppress(*_OVER):
-            await streams.find(key, secret_of(request)).send(item)
+        item, secret = await request.body(), secret_of(request)
+        if not streams.is_over(key, secret):
+            with contextlib.suppress(errors.Canceled):  # it ends while the item waits for room
+                await streams.find(key, secret).send(item)
 
     @post("/streams/{key:str}/end", status_code=204)
     async def end(request: Request[Any, Any, Any], key: FromPath[str]) -> None:
-        with contextlib.suppress(*_OVER):
+        if not streams.is_over(key, secret_of(request)):
             streams.find(key, secret_of(request)).close_send()
 
     return [index, first, one, send, stream, send_item, end]
