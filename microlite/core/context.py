@@ -21,19 +21,58 @@ PLATFORM_NAMESPACE: Final = "microlite.platform"
 _TRACEPARENT: Final = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 
 
+ADMIN_SCOPE: Final = "admin"
+"""The scope of who operates a namespace; in the platform's own one, of who operates the platform."""
+
+SERVICE_SCOPE: Final = "service"
+"""The scope of every service, and of nobody else."""
+
+USER: Final = "user"
+SERVICE: Final = "service"
+"""The two types of accounts."""
+
+
 class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """Who makes a call: a user, a service, or the platform's own command line."""
+    """Who makes a call.
+
+    Attributes:
+        id: unique within its namespace; of a service, its name.
+        type: `user` or `service`.
+        name: what people call it; empty where that is its id.
+        namespace: whose it is. Those of `PLATFORM_NAMESPACE` may act in every namespace, if their scopes allow it.
+        scopes: what it may do: `admin`, `service`, and those that rules and endpoints name.
+        metadata: what was noted about it.
+    """
 
     id: str
-    type: str = "user"
+    type: str = USER
+    name: str = ""
     namespace: str = DEFAULT_NAMESPACE
     scopes: tuple[str, ...] = ()
     metadata: dict[str, str] = {}
 
     @property
     def is_admin(self) -> bool:
-        """Whether it may do what is for admins."""
-        return "admin" in self.scopes
+        """Whether it operates its namespace."""
+        return ADMIN_SCOPE in self.scopes
+
+    @property
+    def is_platform_admin(self) -> bool:
+        """Whether it operates the platform, and with it every namespace."""
+        return ADMIN_SCOPE in self.scopes and self.namespace == PLATFORM_NAMESPACE
+
+    @property
+    def is_service(self) -> bool:
+        """Whether it is a service that acts as itself."""
+        return SERVICE_SCOPE in self.scopes and self.type == SERVICE
+
+    def belongs_to(self, namespace: str) -> bool:
+        """Whether it may act in a namespace: its own, or any for the accounts of the platform."""
+        return self.namespace in (namespace, PLATFORM_NAMESPACE)
+
+
+PLATFORM_ADMIN: Final = Account(id="admin", namespace=PLATFORM_NAMESPACE, scopes=(ADMIN_SCOPE,))
+"""Who started the platform: the processes of its user at its socket, and who shows the token in `admin.token`."""
 
 
 class Origin(msgspec.Struct, frozen=True):

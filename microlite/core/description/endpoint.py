@@ -45,6 +45,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     idempotent: bool = False
     reads: bool = False
     role: Role = Role.PUBLIC
+    scopes: tuple[str, ...] = ()
     metadata: dict[str, str] = {}
     deprecated: bool = False
     produces: str = ""
@@ -225,6 +226,7 @@ def compile_endpoint(
         idempotent=options.idempotent,
         reads=options.reads,
         role=options.role,
+        scopes=options.scopes,
         metadata=dict(options.metadata),
         deprecated=options.deprecated,
         produces=check_media_type(options.produces, signature),

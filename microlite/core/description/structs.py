@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from enum import IntEnum, StrEnum
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
+
+if TYPE_CHECKING:
+    from microlite.core.context import Account
 
 Schema: TypeAlias = dict[str, Any]
 """A JSON Schema (draft 2020-12), self-contained: what it refers to stands in its own `$defs`."""
@@ -60,8 +63,27 @@ class Role(StrEnum):
     """The least that a caller must be. A user's endpoints are public; rules decide further."""
 
     PUBLIC = "public"
+    """Anybody, without an account too."""
     ACCOUNT = "account"
+    """Any account of the namespace."""
+    SERVICE = "service"
+    """A service of the namespace that acts as itself, or an admin."""
     ADMIN = "admin"
+    """Who operates the namespace."""
+    PLATFORM = "platform"
+    """Who operates the platform."""
+
+    def admits(self, account: Account | None, namespace: str) -> bool:
+        """Whether a caller is at least this, in this namespace."""
+        if self is Role.PUBLIC:
+            return True
+        if account is None or not account.belongs_to(namespace):
+            return False
+        if self is Role.ACCOUNT:
+            return True
+        if self is Role.PLATFORM:
+            return account.is_platform_admin
+        return account.is_admin or (self is Role.SERVICE and account.is_service)
 
 
 class Consume(msgspec.Struct, frozen=True, kw_only=True, tag="consume"):
@@ -180,6 +202,7 @@ class EndpointDescription(msgspec.Struct, frozen=True, kw_only=True):
         idempotent: running it twice is as good as once, so a call whose outcome is unknown may be sent again.
         reads: it changes nothing; a built-in endpoint answers GET only then.
         role: the least role of a caller, for built-in endpoints.
+        scopes: all of which the caller's account must carry, beyond what the rules say.
         metadata: what the author says about it, for whoever looks for it.
         deprecated: callers should turn away from it.
         event_id: the field of each streamed item that says where it stands; a server-sent event carries it as its id, and
@@ -201,6 +224,7 @@ class EndpointDescription(msgspec.Struct, frozen=True, kw_only=True):
     idempotent: bool = False
     reads: bool = False
     role: Role = Role.PUBLIC
+    scopes: tuple[str, ...] = ()
     metadata: dict[str, str] = {}
     deprecated: bool = False
     produces: str = ""

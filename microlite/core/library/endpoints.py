@@ -19,6 +19,7 @@ from microlite.core.description import (
 )
 from microlite.core.description.naming import DEFAULT_ENDPOINT, check_endpoint_name, endpoint_of
 from microlite.core.errors import BadRequest
+from microlite.core.scopes import check_scopes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -95,6 +96,7 @@ class Endpoints:
         try:
             full = endpoint_of(self._service, check_endpoint_name(name))
             route = None if options.route is None else Route.parse(options.route)
+            check_scopes(options.scopes)
         except BadRequest as error:
             raise place.error(error.detail) from None
         if options.role is not Role.PUBLIC and not self._built_in:

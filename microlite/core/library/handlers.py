@@ -9,7 +9,7 @@ from microlite.core.description import DeclarationError, Options, Place, Role
 from microlite.core.description.annotations import Annotations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -28,6 +28,7 @@ def endpoint(
     idempotent: bool = False,
     reads: bool = False,
     role: Role = Role.PUBLIC,
+    scopes: Sequence[str] = (),
     metadata: Mapping[str, str] | None = None,
     deprecated: bool = False,
     produces: str = "",
@@ -46,6 +47,7 @@ def endpoint(
     idempotent: bool = False,
     reads: bool = False,
     role: Role = Role.PUBLIC,
+    scopes: Sequence[str] = (),
     metadata: Mapping[str, str] | None = None,
     deprecated: bool = False,
     produces: str = "",
@@ -62,6 +64,7 @@ def endpoint(
         idempotent: running it twice is as good as once.
         reads: it changes nothing.
         role: the least role of a caller, for built-in services.
+        scopes: all of which the account of the caller must carry.
         metadata: what the author says about it.
         deprecated: callers should turn away from it.
         produces: the media type of what it returns, as bytes or text.
@@ -75,6 +78,7 @@ def endpoint(
         idempotent=idempotent,
         reads=reads,
         role=role,
+        scopes=scopes_of(scopes),
         metadata=dict(metadata or {}),
         deprecated=deprecated,
         produces=produces,
@@ -88,6 +92,11 @@ def endpoint(
         return method
 
     return mark if function is None else mark(function)
+
+
+def scopes_of(names: Sequence[str]) -> tuple[str, ...]:
+    """What an author says about scopes; a single name counts as one. What they may be is checked with the endpoint."""
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def options_of(function: Callable[..., Any]) -> Options:

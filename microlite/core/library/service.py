@@ -12,13 +12,13 @@ from microlite.core.errors import BadRequest
 from microlite.core.library import made
 from microlite.core.library.declarations import Declarations
 from microlite.core.library.endpoints import Endpoints, check_metadata
-from microlite.core.library.handlers import options_of, public_methods
+from microlite.core.library.handlers import options_of, public_methods, scopes_of
 from microlite.core.library.hooks import Hook
 from microlite.core.library.middleware import Handler, Middleware, chain, check_middleware
 from microlite.core.library.triggers import Triggers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from microlite.core.description import Endpoint, Route
     from microlite.core.library.attachments import Attachment
@@ -90,6 +90,7 @@ class Service(Triggers, Declarations):
         idempotent: bool = False,
         reads: bool = False,
         role: Role = Role.PUBLIC,
+        scopes: Sequence[str] = (),
         metadata: Mapping[str, str] | None = None,
         deprecated: bool = False,
         produces: str = "",
@@ -108,6 +109,7 @@ class Service(Triggers, Declarations):
         idempotent: bool = False,
         reads: bool = False,
         role: Role = Role.PUBLIC,
+        scopes: Sequence[str] = (),
         metadata: Mapping[str, str] | None = None,
         deprecated: bool = False,
         produces: str = "",
@@ -128,6 +130,7 @@ class Service(Triggers, Declarations):
             idempotent: running it twice is as good as once, so a call whose outcome is unknown is sent again.
             reads: it changes nothing, so a built-in service answers GET.
             role: the least role of a caller, for built-in services.
+            scopes: all of which the account of the caller must carry, `["orders:write"]`.
             metadata: what the author says about it.
             deprecated: callers should turn away from it.
             produces: the media type of what it returns, as in `image/png`. It returns bytes or text (or a stream of
@@ -151,6 +154,7 @@ class Service(Triggers, Declarations):
                 idempotent=idempotent,
                 reads=reads,
                 role=role,
+                scopes=scopes_of(scopes),
                 metadata=check_metadata(metadata, place),
                 deprecated=deprecated,
                 produces=produces,

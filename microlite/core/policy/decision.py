@@ -1,0 +1,120 @@
+"""Whether a call is allowed: the least role of the endpoint, the rules of its namespace, and the scopes that it demands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from microlite.core import errors
+from microlite.core.description.naming import BUILT_IN_SERVICES
+from microlite.core.policy.rules import ResourceType, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from microlite.core.context import Account
+    from microlite.core.description.structs import Role
+    from microlite.core.policy.rules import RuleSet
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """Whether a call is allowed, and why.
+
+    Attributes:
+        granted: whether it is.
+        reason: in words.
+        rule: the rule that decided, if it was one.
+    """
+
+    granted: bool
+    reason: str
+    rule: Rule | None = None
+
+
+def check_call(
+    rules: RuleSet, account: Account | None, service: str, endpoint: str, role: Role | None, scopes: Collection[str]
+) -> None:
+    """Let a call pass, or say why not. The cheap form of `explain_call`.
+
+    Args:
+        rules: of the namespace of the call.
+        account: who calls; None for nobody.
+        service: as it is registered.
+        endpoint: by its full name.
+        role: the least role, of a built-in endpoint; None of a user's.
+        scopes: that the endpoint demands.
+
+    Raises:
+        Unauthorized: it wants an account, and there is none.
+        Forbidden: this account may not.
+    """
+    if account is not None and account.is_platform_admin:
+        return
+    if (role is None or role.admits(account, rules.namespace)) and _carries(account, scopes, rules.namespace):
+        verdict = rules.decide(account, "service", service, endpoint, otherwise=role is not None)
+        if verdict.granted:
+            return
+    decision = explain_call(rules, account, service, endpoint, role, scopes)
+    if account is None:
+        raise errors.Unauthorized(f"{decision.reason}; log in, or send a token", id=f"{service}.{endpoint}")
+    raise errors.Forbidden(decision.reason, id=f"{service}.{endpoint}")
+
+
+def explain_call(
+    rules: RuleSet, account: Account | None, service: str, endpoint: str, role: Role | None, scopes: Collection[str]
+) -> Decision:
+    """Whether a call would pass, and what decided. See `check_call`."""
+    who = account.id if account is not None else "nobody"
+    target = f"{service}.{endpoint}"
+    if account is not None and account.is_platform_admin:
+        return Decision(True, f"{who} operates the platform, whom no rule keeps out")
+    if role is not None and not role.admits(account, rules.namespace):
+        if account is None:
+            return Decision(False, f"{target} needs an account")
+        if not account.belongs_to(rules.namespace):
+            return Decision(False, f"{who} is an account of another namespace than {rules.namespace!r}")
+        wanted = {"admin": "admins", "platform": "who operates the platform", "service": "services"}.get(
+            role, "accounts"
+        )
+        return Decision(False, f"{target} is for {wanted}, and {who} is none")
+    missing = [scope for scope in scopes if not _carries(account, (scope,), rules.namespace)]
+    if missing:
+        return Decision(False, f"{target} demands the scope {missing[0]!r}, which {who} lacks")
+    verdict = rules.decide(account, ResourceType.SERVICE, service, endpoint, otherwise=role is not None)
+    if verdict.rule is not None:
+        word = "grants" if verdict.granted else "denies"
+        return Decision(verdict.granted, f"the rule {verdict.rule.id!r} {word} {target} to {who}", verdict.rule)
+    if verdict.granted:
+        return Decision(True, f"no rule speaks of {target}, which is built in: its least role decides")
+    return Decision(False, f"no rule grants {target} to {who}")
+
+
+def check_resource(rules: RuleSet, account: Account | None, type: ResourceType, name: str, action: str) -> None:
+    """Let something be done to what a built-in service keeps, or say why not.
+
+    Args:
+        name: of the topic, table (`database/table`) or configuration.
+        action: as `ResourceType` lists them.
+
+    Raises:
+        Forbidden: a rule denies it.
+    """
+    if account is not None and account.is_platform_admin:
+        return
+    verdict = rules.decide(account, type, name, action, otherwise=True)
+    if not verdict.granted:
+        rule: Any = verdict.rule
+        who = account.id if account is not None else "nobody"
+        raise errors.Forbidden(f"the rule {rule.id!r} denies {type}:{name}:{action} to {who}")
+
+
+def is_built_in(service: str) -> bool:
+    """Whether a service ships with the platform."""
+    return service in BUILT_IN_SERVICES
+
+
+def _carries(account: Account | None, scopes: Collection[str], namespace: str) -> bool:
+    if not scopes:
+        return True
+    return account is not None and account.belongs_to(namespace) and all(scope in account.scopes for scope in scopes)
