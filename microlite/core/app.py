@@ -13,7 +13,10 @@ from microlite.core.assembly.identity import assemble_identities
 from microlite.core.assembly.sessions import Sessions, identify
 from microlite.core.assembly.state import State
 from microlite.core.auth.admin_token import admin_token
+from microlite.core.auth.authority import Authority
+from microlite.core.auth.guard import Guard
 from microlite.core.auth.one_time_links import OneTimeLinks
+from microlite.core.auth.standing import Standing
 from microlite.core.catalog import Parts, built_in_services
 from microlite.core.clock import Clock, SystemClock
 from microlite.core.context import DEFAULT_NAMESPACE
@@ -109,7 +112,14 @@ class Platform:
         self.token = admin_token(home)
         self.identities = assemble_identities(self.state, self.registry, home, clock, self.token, self._cost)
         stack.callback(self.identities.close)
+        await self.identities.open()
         self.logs = await stack.enter_async_context(Logs(home / "logs", clock))
+        identities = self.identities
+        self.authority = Authority(
+            identities.authenticator, identities.rules, self.registry.built_in, Standing(self.token)
+        )
+        self.guard = Guard(self.authority, self.router, self.router.send)
+        stack.push_async_callback(self.guard.close)
         self.table = PathTable()
         PathFeed(self.membership, self.table)
         self.links = OneTimeLinks(self.state.engine, clock)
@@ -141,7 +151,7 @@ class Platform:
         self._serve_built_in()
         listener = Listener(
             platform_socket(home),
-            self.router,
+            self.guard,
             role="platform",
             properties={
                 "gateway": self.gateway.url,
@@ -184,7 +194,8 @@ class Platform:
 
     def _dashboard_parts(self) -> DashboardParts:
         return DashboardParts(
-            send=self.router.send,
+            send=self.guard.send,
+            authority=self.authority,
             links=self.links,
             sessions=self.identities.web_sessions,
             admin_token=self.token,
@@ -216,7 +227,7 @@ class Platform:
             table=self.table,
             send=self.router.send,
             programs=Programs(self.router),
-            admin_token=self.token,
+            authority=self.authority,
             clock=self.clock,
             ready=lambda: self._ready,
             answers=KeptAnswers(self.state.engine, self.clock),

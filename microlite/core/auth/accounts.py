@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import secrets
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -15,6 +15,7 @@ from microlite.core.auth.marks import account_mark
 from microlite.core.auth.passwords import check_secret
 from microlite.core.auth.records import ACCOUNTS, NAMES, PERSONAL, StoredAccount, decode, encode
 from microlite.core.auth.secret_keys import new_secret
+from microlite.core.auth.to_the_end import to_the_end
 from microlite.core.context import PLATFORM_ADMIN, PLATFORM_NAMESPACE, SERVICE, SERVICE_SCOPE, USER
 from microlite.core.description.naming import check_service_name
 from microlite.core.engine.api import Batch, Delete, Presence, Put
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from microlite.core.audit.audit import Audit
     from microlite.core.auth.api import AccountRecord
-    from microlite.core.auth.marks import Marks
     from microlite.core.auth.passwords import Passwords
     from microlite.core.auth.personal_tokens import PersonalTokens
     from microlite.core.clock import Clock
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 MAX_NAME: Final = 128
 """Most characters of an id, and of a name."""
+
+MOST_STAMPS: Final = 10_000
+"""Accounts whose stamps are in memory; the first that were looked up are forgotten first."""
 
 MAX_METADATA: Final = 2_048
 """Most bytes of all that is noted about an account, since its tokens carry it."""
@@ -52,10 +55,9 @@ class Accounts:
         engine: keeps them.
         passwords: hash their secrets.
         personal: is asked which tokens go with an account.
-        marks: is told of those whose tokens hold no more.
         audit: where every change is written down.
         clock: the time.
-        spread: returns when all nodes know which marks hold no more.
+        revoke: returns when marks hold no more, on any node.
     """
 
     def __init__(
@@ -63,25 +65,35 @@ class Accounts:
         engine: Engine,
         passwords: Passwords,
         personal: PersonalTokens,
-        marks: Marks,
         audit: Audit,
         clock: Clock,
-        spread: Callable[[], Awaitable[None]],
+        revoke: Callable[[Sequence[str]], Awaitable[None]],
     ) -> None:
         self._engine = engine
         self._passwords = passwords
         self._personal = personal
-        self._marks = marks
         self._audit = audit
         self._clock = clock
-        self._spread = spread
+        self._revoke = revoke
+        self._stamps: OrderedDict[tuple[str, str], str] = OrderedDict()
 
     # -- reads ---------------------------------------------------------------------------------------------------------
 
     async def find(self, namespace: str, id: str) -> StoredAccount | None:
         """The account with this very id."""
         record = await self._engine.get(namespace, ACCOUNTS, id) if _fits(id) else None
-        return decode(record.value, StoredAccount) if record is not None else None
+        if record is None:
+            self._stamps.pop((namespace, id), None)
+            return None
+        found = decode(record.value, StoredAccount)
+        self._stamps[namespace, id] = found.stamp
+        if len(self._stamps) > MOST_STAMPS:
+            self._stamps.popitem(last=False)
+        return found
+
+    def stamp(self, namespace: str, id: str) -> str | None:
+        """The stamp of an account that was looked up lately; None where none was found. From memory."""
+        return self._stamps.get((namespace, id))
 
     async def find_by_name(self, namespace: str, name: str) -> StoredAccount | None:
         """The account with this id or name, in whatever letters."""
@@ -144,17 +156,17 @@ class Accounts:
         check_admin(actor, namespace)
         if type not in (USER, SERVICE):
             raise errors.BadRequest(f"type: {type!r} is neither {USER!r} nor {SERVICE!r}")
-        id = _check_id(id, type) if id else f"{type}-{secrets.token_hex(8)}"
+        new_id = _check_id(id, type) if id else f"{type}-{secrets.token_hex(8)}"
         name = _check_name(name)
         kept_scopes = _check_scopes(scopes, type)
         notes = _check_metadata(metadata or {})
         secret = check_secret(secret) if secret else new_secret()
-        if namespace == PLATFORM_NAMESPACE and PLATFORM_ADMIN.id in (_key(id), _key(name)):
+        if namespace == PLATFORM_NAMESPACE and PLATFORM_ADMIN.id in (_key(new_id), _key(name)):
             raise errors.BadRequest(_TAKEN_ID)
         stored = StoredAccount(
-            id=id,
+            id=new_id,
             type=type,
-            name="" if name == id else name,
+            name="" if name == new_id else name,
             scopes=kept_scopes,
             metadata=notes,
             created=self._clock.now(),
@@ -162,14 +174,14 @@ class Accounts:
             hash=await self._passwords.hash(secret),
             stamp=_new_stamp(),
         )
-        for key, taken in ((_key(id), _TAKEN_ID), (_key(name), _TAKEN_NAME)):
+        for key, taken in ((_key(new_id), _TAKEN_ID), (_key(name), _TAKEN_NAME)):
             if key and await self._engine.get(namespace, NAMES, key) is not None:
                 raise errors.BadRequest(taken)
         operations: list[Operation] = [
-            Put(ACCOUNTS, id, encode(stored), expect=Presence.ABSENT),
-            *(Put(NAMES, key, id.encode(), expect=Presence.ABSENT) for key in _keys(stored)),
+            Put(ACCOUNTS, new_id, encode(stored), expect=Presence.ABSENT),
+            *(Put(NAMES, key, new_id.encode(), expect=Presence.ABSENT) for key in _keys(stored)),
             self._audit.entry(
-                origin, "auth.accounts.create", f"account:{id}", type=type, name=stored.name, scopes=kept_scopes
+                origin, "auth.accounts.create", f"account:{new_id}", type=type, name=stored.name, scopes=kept_scopes
             ),
         ]
         try:
@@ -235,9 +247,7 @@ class Accounts:
                 raise errors.BadRequest(_TAKEN_NAME)
             operations.append(Put(NAMES, key, old.id.encode(), expect=Presence.ABSENT))
         operations += [Delete(NAMES, key) for key in before - now]
-        await self._commit(namespace, operations)
-        if ends:
-            await self._end(account_mark(old.stamp))
+        await self._carry_out(namespace, operations, old.stamp if ends else "")
         return new.record(namespace)
 
     async def delete(self, origin: Origin, actor: Account | None, id: str) -> None:
@@ -260,8 +270,7 @@ class Accounts:
             *await self._personal_deletes(namespace, old),
             self._audit.entry(origin, "auth.accounts.delete", f"account:{old.id}"),
         ]
-        await self._commit(namespace, operations)
-        await self._end(account_mark(old.stamp))
+        await self._carry_out(namespace, operations, old.stamp)
 
     async def change_secret(
         self, origin: Origin, actor: Account | None, id: str, new_secret: str, old_secret: str
@@ -297,8 +306,7 @@ class Accounts:
             *await self._personal_deletes(namespace, old),
             self._audit.entry(origin, "auth.accounts.change-secret", f"account:{old.id}"),
         ]
-        await self._commit(namespace, operations)
-        await self._end(account_mark(old.stamp))
+        await self._carry_out(namespace, operations, old.stamp)
 
     async def rehash(self, namespace: str, account: StoredAccount, secret: str) -> None:
         """Keep the hash of a secret at the cost that new ones have, if nobody changes the account meanwhile."""
@@ -320,16 +328,18 @@ class Accounts:
     async def _personal_deletes(self, namespace: str, account: StoredAccount) -> list[Delete]:
         return [Delete(PERSONAL, token.id) for token in await self._personal.of(namespace, account.id)]
 
-    async def _commit(self, namespace: str, operations: Sequence[Operation]) -> None:
-        try:
-            await self._engine.commit(Batch(namespace, tuple(operations)))
-        except errors.Conflict:
-            raise errors.Conflict("somebody else changes this account at the same moment; try again") from None
+    async def _carry_out(self, namespace: str, operations: Sequence[Operation], stamp: str) -> None:
+        """Commit a change, and end what carries a stamp that holds no more."""
 
-    async def _end(self, mark: str) -> None:
-        self._marks.revoke((mark,))
-        # Whoever asked goes on to the end although its connection breaks: what is revoked has to be so everywhere.
-        await asyncio.shield(asyncio.ensure_future(self._spread()))
+        async def carry_out() -> None:
+            try:
+                await self._engine.commit(Batch(namespace, tuple(operations)))
+            except errors.Conflict:
+                raise errors.Conflict("somebody else changes this account at the same moment; try again") from None
+            if stamp:
+                await self._revoke((account_mark(stamp),))
+
+        await to_the_end(carry_out(), "change an account")
 
 
 def check_admin(actor: Account | None, namespace: str) -> None:

@@ -45,7 +45,6 @@ class _Entry(msgspec.Struct, gc=False):
     account: Account
     identity: Identity
     until: float
-    signed: bool
 
 
 class Authenticator:
@@ -120,26 +119,19 @@ class Authenticator:
         """The account of a token. See `authenticate`."""
         return self.known(token) or account_of(await self.authenticate(token))
 
-    def signed(self, token: str) -> str:
-        """What travels on in place of a token that is known: itself if it is signed, else one that is made for it.
-
-        Raises:
-            Unauthorized: it is not known, or no more.
-        """
-        entry = self._entries.get(token)
-        if entry is None or entry.until <= self._now():
-            raise errors.Unauthorized("the token is not valid")
-        return token if entry.signed else self.token_for(entry.account, entry.identity.marks)
-
-    def token_for(self, account: Account, marks: Sequence[str] = ()) -> str:
+    def token_for(self, account: Account, token: str = "") -> str:
         """A signed token for an account whose caller has shown none that could travel. It holds for ten minutes at least.
 
+        It ends with whatever the caller has shown, and with the account.
+
         Args:
-            account: who it is.
-            marks: of whatever has proven that: with it, the token ends too. `Identity.marks`, or those of a web session.
+            account: who it is, as it was found out a moment ago.
+            token: what it has shown; empty where that was no token.
         """
         now = self._now()
-        key = (account.namespace, account.type, account.id, account.name, account.scopes, tuple(marks))
+        entry = self._entries.get(token) if token else None
+        marks = entry.identity.marks if entry is not None else self._marks_of(account)
+        key = (account.namespace, account.type, account.id, account.name, account.scopes, marks)
         made = self._made.get(key)
         if made is not None and made[1] > now:
             self._made.move_to_end(key)
@@ -158,12 +150,21 @@ class Authenticator:
         for key in [key for key in self._made if key[0] == namespace]:
             del self._made[key]
 
+    def _marks_of(self, account: Account) -> tuple[str, ...]:
+        """The marks of the account itself. One that is not known to be there gets one that does not hold."""
+        if (account.namespace, account.id) == (PLATFORM_ADMIN.namespace, PLATFORM_ADMIN.id):
+            return ()
+        stamp = self._accounts.stamp(account.namespace, account.id)
+        if stamp is None:
+            return () if account.is_service else (account_mark("unknown"),)
+        return (account_mark(stamp),)
+
     # -- proofs --------------------------------------------------------------------------------------------------------
 
     async def _prove(self, token: str) -> Identity:
         if self._admin_token and hmac.compare_digest(token.encode("utf-8", "replace"), self._admin_token):
             identity = _admin(self._now() + TOUCH)
-            self._remember(token, identity, identity.expires, signed=False)
+            self._remember(token, identity, identity.expires)
             return identity
         opaque = parse_opaque(token)
         if opaque is None:
@@ -181,7 +182,7 @@ class Authenticator:
             raise errors.Unauthorized("the token is not valid")
         if self._marks.are_revoked(identity.marks):  # while the records were read
             raise errors.Unauthorized("the token holds no more; log in again")
-        self._remember(token, identity, until, signed=opaque is None)
+        self._remember(token, identity, until)
         return identity
 
     async def _prove_personal(self, token: Opaque) -> Identity:
@@ -221,9 +222,9 @@ class Authenticator:
 
     # -- memory --------------------------------------------------------------------------------------------------------
 
-    def _remember(self, token: str, identity: Identity, until: float, *, signed: bool) -> None:
+    def _remember(self, token: str, identity: Identity, until: float) -> None:
         self._drop(token)
-        self._entries[token] = _Entry(account_of(identity), identity, until, signed)
+        self._entries[token] = _Entry(account_of(identity), identity, until)
         for mark in identity.marks:
             self._by_mark.setdefault(mark, set()).add(token)
         if len(self._entries) > MOST_REMEMBERED:

@@ -74,9 +74,9 @@ class Identities:
         self.rules = RulesBook(engine, audit, clock, self.policies.spread)
         self.keys = Keys(home, clock, kept=LONGEST + LEEWAY)
         self.tokens = SignedTokens(self.keys, clock)
-        self.personal = PersonalTokens(engine, self.marks, audit, clock)
-        self.accounts = Accounts(engine, self._passwords, self.personal, self.marks, audit, clock, self.policies.spread)
-        log_ins = LogIns(engine, self.keys, self.marks, clock)
+        self.personal = PersonalTokens(engine, self.policies.revoke, audit, clock)
+        self.accounts = Accounts(engine, self._passwords, self.personal, audit, clock, self.policies.revoke)
+        log_ins = LogIns(engine, self.keys, self.policies.revoke, clock)
         self.throttle = Throttle(clock)
         self.log_in = LogIn(
             engine,
@@ -84,9 +84,8 @@ class Identities:
             self._passwords,
             log_ins,
             self.tokens,
-            self.marks,
             self.throttle,
-            self.policies.spread,
+            self.policies.revoke,
         )
         self.authenticator = Authenticator(
             engine, self.tokens, self.accounts, log_ins, self.personal, self.marks, admin_token, clock
@@ -123,10 +122,15 @@ class Identities:
             others=tuple(rule for rule in others if rule != decision.rule),
         )
 
-    def forget_namespace(self, namespace: str) -> None:
-        """Forget all that is in memory of a namespace that is deleted."""
+    async def open(self) -> None:
+        """Read the rules of all namespaces, which are asked for with each call."""
+        await self.rules.open()
+
+    async def forget_namespace(self, namespace: str) -> None:
+        """Forget all that is known of a namespace, when its records are deleted."""
         self.authenticator.forget_namespace(namespace)
-        self.rules.forget(namespace)
+        await self.rules.forget(namespace)
+        await self.policies.spread(namespace)
 
     def close(self) -> None:
         """End the threads."""

@@ -35,7 +35,7 @@ _SIZE: Final = 32
 
 
 class _Kept(msgspec.Struct, frozen=True):
-    """One key, as it is written down: its private part in base 64, and until when it is needed; 0 for as long as it signs."""
+    """One key, as it is written: its private part in base 64, and until when it is needed; 0 for as long as it signs."""
 
     private: str
     created: float

@@ -9,17 +9,17 @@ from microlite.core.auth.api import Token
 from microlite.core.auth.marks import LONGEST, account_mark, family_mark, token_mark
 from microlite.core.auth.opaque_tokens import PERSONAL, REFRESH, parse_opaque
 from microlite.core.auth.records import REVOKED
+from microlite.core.auth.to_the_end import to_the_end
 from microlite.core.engine.api import Batch, Put
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from microlite.core.auth.accounts import Accounts
     from microlite.core.auth.log_ins import LogIns
-    from microlite.core.auth.marks import Marks
     from microlite.core.auth.passwords import Passwords
     from microlite.core.auth.records import StoredAccount
-    from microlite.core.auth.signed_tokens import SignedTokens
+    from microlite.core.auth.signed_tokens import Proven, SignedTokens
     from microlite.core.auth.throttle import Throttle
     from microlite.core.context import Account, Origin
     from microlite.core.engine.api import Engine
@@ -41,9 +41,8 @@ class LogIn:
         passwords: check secrets.
         log_ins: what can be renewed.
         tokens: sign.
-        marks: is told what holds no more.
         throttle: refuses whoever tries too often.
-        spread: returns when all nodes know which marks hold no more.
+        revoke: returns when marks hold no more, on any node.
     """
 
     def __init__(
@@ -53,18 +52,16 @@ class LogIn:
         passwords: Passwords,
         log_ins: LogIns,
         tokens: SignedTokens,
-        marks: Marks,
         throttle: Throttle,
-        spread: Callable[[], Awaitable[None]],
+        revoke: Callable[[Sequence[str]], Awaitable[None]],
     ) -> None:
         self._engine = engine
         self._accounts = accounts
         self._passwords = passwords
         self._log_ins = log_ins
         self._tokens = tokens
-        self._marks = marks
         self._throttle = throttle
-        self._spread = spread
+        self._revoke = revoke
 
     async def check(self, namespace: str, id: str, secret: str, address: str = "") -> StoredAccount:
         """The account with this id or name, and this secret.
@@ -83,8 +80,8 @@ class LogIn:
         self._throttle.begin(subject, address)
         account = await self._accounts.find_by_name(namespace, id)
         usable = account is not None and account.hash and not account.disabled
-        hash = account.hash if account is not None and usable else None
-        if not await self._passwords.verify(hash, secret) or account is None:
+        kept = account.hash if account is not None and usable else None
+        if not await self._passwords.verify(kept, secret) or account is None:
             raise errors.Unauthorized("the id or the secret is not correct")
         self._throttle.succeed(subject, address)
         if self._passwords.is_outdated(account.hash):
@@ -151,16 +148,18 @@ class LogIn:
             for family in families:
                 await self._log_ins.end(namespace, family)
             if not families:
-                put = Put(REVOKED, proven.id, b"", expires_at=proven.identity.expires + LONGEST)
-                await self._engine.commit(Batch(namespace, (put,)))
-                self._marks.revoke((token_mark(proven.id),))
+                await to_the_end(self._end_one(namespace, proven), "end a token")
         elif parsed.kind == REFRESH:
             await self._log_ins.end_by(parsed)
         elif parsed.kind == PERSONAL:
             raise errors.BadRequest("a personal access token is ended by auth.tokens.delete, with its id")
         else:
             raise errors.BadRequest("that is no token that a log-in gave")
-        await self._spread()
+
+    async def _end_one(self, namespace: str, proven: Proven) -> None:
+        put = Put(REVOKED, proven.id, b"", expires_at=proven.identity.expires + LONGEST)
+        await self._engine.commit(Batch(namespace, (put,)))
+        await self._revoke((token_mark(proven.id),))
 
     def _token(
         self,

@@ -1,9 +1,10 @@
 """Log-ins that can be renewed: families of refresh tokens.
 
-Each refresh token gives the next one of its family, and is spent by it. One that comes a second time was copied by somebody:
-the family ends, for whoever has which. An honest client can come twice all the same, since an answer was lost, or since two
-of its processes share a log-in. So the token that was spent last gives, for `GRACE` seconds, the same successor again: tokens
-are not drawn by lot but derived from a key beside the database, the family and a number, and nothing of them is kept.
+Each refresh token gives the next one of its family, and is spent by it. One that comes a second time was copied by
+somebody: the family ends, for whoever has which. An honest client can come twice all the same, since an answer was lost, or
+since two of its processes share a log-in. So the token that was spent last gives, for `GRACE` seconds, the same successor
+again: tokens are not drawn by lot but derived from a key beside the database, the family and a number, and nothing of them
+is kept.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from microlite.core import errors
 from microlite.core.auth.marks import family_mark
 from microlite.core.auth.opaque_tokens import REFRESH, Opaque
 from microlite.core.auth.records import FAMILIES, Family, decode, encode
+from microlite.core.auth.to_the_end import to_the_end
 from microlite.core.engine.api import Batch, Delete, Presence, Put
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
     from microlite.core.auth.keys import Keys
-    from microlite.core.auth.marks import Marks
     from microlite.core.auth.records import StoredAccount
     from microlite.core.clock import Clock
     from microlite.core.engine.api import Engine
@@ -43,14 +46,16 @@ class LogIns:
     Args:
         engine: keeps them.
         keys: what tokens are derived from.
-        marks: is told of those that end.
+        revoke: returns when marks hold no more, on any node.
         clock: the time.
     """
 
-    def __init__(self, engine: Engine, keys: Keys, marks: Marks, clock: Clock) -> None:
+    def __init__(
+        self, engine: Engine, keys: Keys, revoke: Callable[[Sequence[str]], Awaitable[None]], clock: Clock
+    ) -> None:
         self._engine = engine
         self._keys = keys
-        self._marks = marks
+        self._revoke = revoke
         self._clock = clock
 
     async def begin(self, namespace: str, account: StoredAccount) -> tuple[str, str, float]:
@@ -95,12 +100,15 @@ class LogIns:
             return family, new, str(self._token(token.namespace, family, new.number)), _ends(new)
         raise errors.Unauthorized("the log-in has ended; log in again")
 
-    async def end(self, namespace: str, family: str) -> bool:
-        """End a log-in; says whether there was one."""
-        there = await self._engine.get(namespace, FAMILIES, family) is not None
-        await self._engine.commit(Batch(namespace, (Delete(FAMILIES, family),)))
-        self._marks.revoke((family_mark(family),))
-        return there
+    async def end(self, namespace: str, family: str) -> None:
+        """End a log-in. One that has ended is no error."""
+
+        async def carry_out() -> None:
+            await self._engine.commit(Batch(namespace, (Delete(FAMILIES, family),)))
+            await self._revoke((family_mark(family),))
+
+        if await self.find(namespace, family) is not None:
+            await to_the_end(carry_out(), "end a log-in")
 
     async def end_by(self, token: Opaque) -> None:
         """End the log-in of a refresh token, also of one that was spent. One that is none ends nothing."""

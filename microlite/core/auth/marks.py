@@ -1,7 +1,8 @@
 """Marks: what a token carries, and what is said to hold no more.
 
-The truth about an account, a log-in or a token is its record, which each proof of a token asks. Marks are for what was proven
-before, and is remembered here and at nodes: they are kept in memory until the last token that could carry them has expired.
+The truth about an account, a log-in or a token is its record, which each proof of a token asks. Marks are for what was
+proven before, and is remembered here and at nodes: they are kept in memory until the last token that could carry them has
+expired.
 """
 
 from __future__ import annotations

@@ -16,15 +16,15 @@ from microlite.core.auth.opaque_tokens import PERSONAL as WORD
 from microlite.core.auth.opaque_tokens import Opaque
 from microlite.core.auth.records import PERSONAL, StoredToken, decode, encode
 from microlite.core.auth.secret_keys import key_of, new_secret
+from microlite.core.auth.to_the_end import to_the_end
 from microlite.core.engine.api import Batch, Delete, Presence, Put
 from microlite.core.scopes import check_scopes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from microlite.core.audit.audit import Audit
     from microlite.core.auth.api import PersonalToken
-    from microlite.core.auth.marks import Marks
     from microlite.core.auth.records import StoredAccount
     from microlite.core.clock import Clock
     from microlite.core.context import Origin
@@ -49,14 +49,16 @@ class PersonalTokens:
 
     Args:
         engine: keeps them.
-        marks: is told of those that end.
+        revoke: returns when marks hold no more, on any node.
         audit: where it is written down who made and ended them.
         clock: the time.
     """
 
-    def __init__(self, engine: Engine, marks: Marks, audit: Audit, clock: Clock) -> None:
+    def __init__(
+        self, engine: Engine, revoke: Callable[[Sequence[str]], Awaitable[None]], audit: Audit, clock: Clock
+    ) -> None:
         self._engine = engine
-        self._marks = marks
+        self._revoke = revoke
         self._audit = audit
         self._clock = clock
 
@@ -127,8 +129,12 @@ class PersonalTokens:
         if kept is None or kept.account != account:
             raise errors.NotFound(f"{account} has no token {id!r}")
         entry = self._audit.entry(origin, "auth.tokens.delete", f"token:{id}", account=account, name=kept.name)
-        await self._engine.commit(Batch(origin.namespace, (Delete(PERSONAL, id), entry)))
-        self._marks.revoke((personal_mark(id),))
+
+        async def carry_out() -> None:
+            await self._engine.commit(Batch(origin.namespace, (Delete(PERSONAL, id), entry)))
+            await self._revoke((personal_mark(id),))
+
+        await to_the_end(carry_out(), "delete a token")
 
     async def prove(self, token: Opaque) -> StoredToken | None:
         """The record of a token that was shown, which is in use from now on; None if it is none or has ended."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from microlite.core.auth.api import Policy
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
     from microlite.core.auth.marks import Marks
     from microlite.core.clock import Clock
@@ -77,6 +77,11 @@ class Policies:
                 follower.confirmed = max(follower.confirmed, min(version, self._version))
                 follower.settled.set()
         return found
+
+    async def revoke(self, marks: Sequence[str]) -> None:
+        """Let tokens with these marks hold no more: here at once, and at all nodes when this returns."""
+        self._marks.revoke(marks)
+        await self.spread()
 
     async def spread(self, namespace: str | None = None) -> None:
         """Tell what is new, and return when it holds everywhere.

@@ -12,6 +12,8 @@ from microlite.core import errors
 from microlite.core.auth.accounts import check_admin
 from microlite.core.auth.records import decode, encode
 from microlite.core.auth.rule_checks import check_id, check_open, check_priority, check_rule_scope, normal_resource
+from microlite.core.auth.to_the_end import to_the_end
+from microlite.core.context import PLATFORM_NAMESPACE
 from microlite.core.engine.api import Batch, Delete, Presence, Put
 from microlite.core.policy.rules import DEFAULT_RULE, Access, Resource, Rule, RuleSet
 
@@ -32,8 +34,12 @@ HEAD: Final = "."
 MOST: Final = 1_000
 """Most rules of one namespace."""
 
+CHANGED: Final = "auth/ruled"
+"""The bucket, in the platform's own namespace, of the names of those whose rules were ever changed. All others are known to
+have the one rule with which each begins, without being read."""
+
 MOST_NAMESPACES: Final = 4_096
-"""Namespaces whose rules are in memory; those that were not asked for longest are read anew."""
+"""Namespaces without rules of their own whose decisions are remembered; the first that came are forgotten first."""
 
 FIRST: Final = Rule(id=DEFAULT_RULE, resource=Resource(type="*"), access=Access.GRANTED)
 """With which each namespace begins: everything is granted to everybody. Built-in endpoints have their least roles anyhow."""
@@ -53,8 +59,8 @@ class _Loaded(msgspec.Struct):
 class RulesBook:
     """Has the rules of each namespace, and changes them.
 
-    A decision always finds the rules in memory. A change is in force here as soon as it is on disk, and at all nodes when it
-    returns.
+    `open` comes first, and from then on a decision finds all rules in memory. A change is in force here as soon as it is on
+    disk, and at all nodes when it returns.
 
     Args:
         engine: keeps them.
@@ -68,27 +74,35 @@ class RulesBook:
         self._audit = audit
         self._clock = clock
         self._spread = spread
-        self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
+        self._loaded: dict[str, _Loaded] = {}
+        self._plain: OrderedDict[str, RuleSet] = OrderedDict()
         self._turns: dict[str, asyncio.Lock] = {}
 
-    def rules(self, namespace: str) -> RuleSet | None:
-        """The rules of a namespace; None says to `load` them first. From memory."""
+    async def open(self) -> None:
+        """Read all rules."""
+        after: str | None = ""
+        while after is not None:
+            page = await self._engine.scan(PLATFORM_NAMESPACE, CHANGED, after=after, limit=1_000)
+            for record in page.records:
+                await self._load(record.key)
+            after = page.cursor
+
+    def rules(self, namespace: str) -> RuleSet:
+        """The rules of a namespace, from memory."""
         loaded = self._loaded.get(namespace)
-        return loaded.rules if loaded is not None else None
+        return loaded.rules if loaded is not None else self._plain_rules(namespace)
 
     async def load(self, namespace: str) -> RuleSet:
-        """The rules of a namespace."""
-        loaded = self._loaded.get(namespace)
-        if loaded is None:
-            async with self._turn(namespace):
-                loaded = self._loaded.get(namespace) or await self._load(namespace)
-        else:
-            self._loaded.move_to_end(namespace)
-        return loaded.rules
+        """The rules of a namespace, when no change of them is under way any more."""
+        async with self._turn(namespace):
+            return self.rules(namespace)
 
-    def forget(self, namespace: str) -> None:
+    async def forget(self, namespace: str) -> None:
         """Forget the rules of a namespace that is deleted: one of the same name begins anew."""
-        self._loaded.pop(namespace, None)
+        async with self._turn(namespace):
+            self._loaded.pop(namespace, None)
+            self._plain.pop(namespace, None)
+            await self._engine.commit(Batch(PLATFORM_NAMESPACE, (Delete(CHANGED, namespace),)))
 
     async def create(
         self,
@@ -135,7 +149,7 @@ class RulesBook:
                 raise errors.TooManyRequests(f"a namespace has at most {MOST} rules; delete some first")
             return (*rules, rule)
 
-        await self._change(origin.namespace, actor, change, (entry,))
+        await self._carry_out(origin.namespace, actor, change, (entry,))
         return rule
 
     async def delete(self, origin: Origin, actor: Account | None, id: str) -> None:
@@ -154,9 +168,19 @@ class RulesBook:
                 raise errors.NotFound(f"the namespace {origin.namespace} has no rule {id[:128]!r}")
             return rest
 
-        await self._change(origin.namespace, actor, change, (entry,))
+        await self._carry_out(origin.namespace, actor, change, (entry,))
 
     # -- inside --------------------------------------------------------------------------------------------------------
+
+    async def _carry_out(
+        self,
+        namespace: str,
+        actor: Account | None,
+        change: Callable[[tuple[Rule, ...]], tuple[Rule, ...]],
+        entries: Sequence[Operation],
+    ) -> None:
+        """Go to the end with it although whoever asked goes away: what is on disk has to hold, here and everywhere."""
+        await to_the_end(self._change(namespace, actor, change, entries), "change rules")
 
     async def _change(
         self,
@@ -166,7 +190,7 @@ class RulesBook:
         entries: Sequence[Operation],
     ) -> None:
         async with self._turn(namespace):
-            old = self._loaded.get(namespace) or await self._load(namespace)
+            old = self._loaded.get(namespace) or _Loaded(self._plain_rules(namespace), 0, 0)
             rules = change(old.rules.rules)
             new = RuleSet(namespace, rules)
             check_open(old.rules, new, actor)
@@ -176,15 +200,17 @@ class RulesBook:
             operations: list[Operation] = [head, *entries]
             operations += [Put(RULES, key, encode(rule)) for key, rule in after.items() if before.get(key) != rule]
             operations += [Delete(RULES, key) for key in before if key not in after]
+            if not old.head:
+                await self._engine.commit(Batch(PLATFORM_NAMESPACE, (Put(CHANGED, namespace, b""),)))
             try:
                 done = await self._engine.commit(Batch(namespace, tuple(operations)))
-            except BaseException:
-                self._loaded.pop(namespace, None)  # whether it is there is not known: it is read anew
+            except errors.OutcomeUnknown:
+                await self._load(namespace)
                 raise
-            self._keep(namespace, _Loaded(new, done.revision, old.changes + 1))
-        await asyncio.shield(asyncio.ensure_future(self._spread(namespace)))
+            self._loaded[namespace] = _Loaded(new, done.revision, old.changes + 1)
+        await self._spread(namespace)
 
-    async def _load(self, namespace: str) -> _Loaded:
+    async def _load(self, namespace: str) -> None:
         rules: list[Rule] = []
         head, changes = 0, 0
         after: str | None = ""
@@ -196,16 +222,16 @@ class RulesBook:
                 else:
                     rules.append(decode(record.value, Rule))
             after = page.cursor
-        if not head:
-            rules = [FIRST]
-        return self._keep(namespace, _Loaded(RuleSet(namespace, rules), head, changes))
+        if head:
+            self._loaded[namespace] = _Loaded(RuleSet(namespace, rules), head, changes)
 
-    def _keep(self, namespace: str, loaded: _Loaded) -> _Loaded:
-        self._loaded[namespace] = loaded
-        self._loaded.move_to_end(namespace)
-        if len(self._loaded) > MOST_NAMESPACES:
-            self._loaded.popitem(last=False)
-        return loaded
+    def _plain_rules(self, namespace: str) -> RuleSet:
+        rules = self._plain.get(namespace)
+        if rules is None:
+            rules = self._plain[namespace] = RuleSet(namespace, (FIRST,))
+            if len(self._plain) > MOST_NAMESPACES:
+                self._plain.popitem(last=False)
+        return rules
 
     def _turn(self, namespace: str) -> asyncio.Lock:
         turn = self._turns.get(namespace)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -32,13 +31,8 @@ MAX_CHARACTERS: Final = 8_192
 _HEADER: Final = frozenset({"alg", "kid", "typ"})
 
 
-class Kind(StrEnum):
-    """What a signed token is for; the type in its header. One kind never passes for the other."""
-
-    ACCESS = "at+jwt"
-    """Of an account (RFC 9068)."""
-    TICKET = "ticket+jwt"
-    """Of a node: which service it runs, and in which generation."""
+TYPE: Final = "at+jwt"
+"""The type in the header (RFC 9068). What is signed for another use, as the ticket of a node, has another, or none."""
 
 
 class _Claims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -54,9 +48,6 @@ class _Claims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     scopes: tuple[str, ...] = ()
     metadata: dict[str, str] = {}
     marks: tuple[str, ...] = ()
-    service: str = ""
-    node: str = ""
-    generation: int = 0
 
 
 class Signed(msgspec.Struct, frozen=True):
@@ -80,12 +71,10 @@ class Proven(msgspec.Struct, frozen=True):
 
     Attributes:
         identity: whom it stands for; its marks are those it carries, and its own.
-        kind: what it is for.
         id: its own.
     """
 
     identity: Identity
-    kind: Kind
     id: str
 
 
@@ -101,27 +90,13 @@ class SignedTokens:
         self._keys = keys
         self._clock = clock
 
-    def sign(
-        self,
-        account: Account,
-        lifetime: float,
-        marks: Sequence[str] = (),
-        *,
-        kind: Kind = Kind.ACCESS,
-        service: str = "",
-        node: str = "",
-        generation: int = 0,
-    ) -> Signed:
+    def sign(self, account: Account, lifetime: float, marks: Sequence[str] = ()) -> Signed:
         """Make a token.
 
         Args:
             account: for whom it stands.
             lifetime: seconds, an hour at most.
             marks: it holds no more when one of these is revoked, or its own.
-            kind: what it is for.
-            service: of a ticket, the service that the node runs.
-            node: of a ticket, its id.
-            generation: of a ticket, which of the processes that follow each other under this id.
         """
         import jwt  # late: it takes 100 ms
 
@@ -139,13 +114,10 @@ class SignedTokens:
             exp=now + min(lifetime, LONGEST),
             jti=secrets.token_urlsafe(12),
             marks=tuple(marks),
-            service=service,
-            node=node,
-            generation=generation,
         )
         kid, key = self._keys.signer()
         payload: dict[str, Any] = msgspec.to_builtins(claims)
-        token = jwt.encode(payload, key, algorithm=ALGORITHM, headers={"kid": kid, "typ": kind})
+        token = jwt.encode(payload, key, algorithm=ALGORITHM, headers={"kid": kid, "typ": TYPE})
         return Signed(token, claims.jti, now, claims.exp)
 
     def prove(self, token: str) -> Proven:
@@ -161,9 +133,12 @@ class SignedTokens:
             raise _invalid()
         try:
             header = jwt.get_unverified_header(token)
-            kind = Kind(header.get("typ", ""))
             kid = header.get("kid", "")
-            if set(header) != _HEADER or header["alg"] != ALGORITHM or not isinstance(kid, str):
+            if (
+                set(header) != _HEADER
+                or (header["alg"], header["typ"]) != (ALGORITHM, TYPE)
+                or not isinstance(kid, str)
+            ):
                 raise _invalid()
             key = self._keys.prover(kid)
             if key is None:
@@ -198,11 +173,8 @@ class SignedTokens:
             metadata=claims.metadata,
             expires=claims.exp,
             marks=(*claims.marks, token_mark(claims.jti)),
-            service=claims.service,
-            node=claims.node,
-            generation=claims.generation,
         )
-        return Proven(identity, kind, claims.jti)
+        return Proven(identity, claims.jti)
 
 
 def _invalid() -> errors.Unauthorized:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from microlite.core import errors
-from microlite.core.auth.marks import account_mark
 from microlite.core.auth.secret_keys import key_of, new_secret
 from microlite.core.context import DEFAULT_NAMESPACE, PLATFORM_ADMIN, PLATFORM_NAMESPACE, Account
 from microlite.core.engine.api import Batch, Delete, Put
@@ -46,11 +45,6 @@ class WebSession(msgspec.Struct, frozen=True, kw_only=True):
     began: float
     seen: float
     stamp: str = ""
-
-    @property
-    def marks(self) -> tuple[str, ...]:
-        """What a token carries that is made for this session."""
-        return (account_mark(self.stamp),) if self.stamp else ()
 
 
 class WebSessions:

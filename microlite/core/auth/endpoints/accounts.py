@@ -131,9 +131,5 @@ def serve_accounts(service: Service, identities: Identities) -> None:
         account = ctx.account
         if account is None:
             raise errors.Unauthorized("nobody is logged in")
-        origin = ctx.origin
-        if not id or id == account.id:
-            if not id and account.namespace != origin.namespace:
-                origin = origin.within(account.namespace)
-            id = id or account.id
-        await identities.log_in.change_secret(origin, account, id, new_secret, old_secret)
+        origin = ctx.origin if id else ctx.origin.within(account.namespace)
+        await identities.log_in.change_secret(origin, account, id or account.id, new_secret, old_secret)

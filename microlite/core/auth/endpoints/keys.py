@@ -18,7 +18,7 @@ def serve_keys(service: Service, identities: Identities) -> None:
     """Add the endpoints of keys. No endpoint shows what is secret of them."""
 
     @service.endpoint(role=Role.PLATFORM, reads=True, name="keys.list")
-    async def list_(ctx: Context) -> list[Key]:
+    async def list_(ctx: Context) -> list[Key]:  # noqa: ARG001 - every handler takes one
         """List the keys that prove tokens, the one that signs first. Their public parts are at `/.well-known/jwks.json`."""
         return identities.keys.shown()
 

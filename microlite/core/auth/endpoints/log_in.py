@@ -42,8 +42,8 @@ def serve_log_in(service: Service, identities: Identities, links: OneTimeLinks, 
     ) -> Token:
         """Log in: give an access token for the id and secret of an account, or for a refresh token.
 
-        A refresh token is spent by it; the answer has the next one. If it is used again, its log-in ends for everybody who has
-        it. Only for half a minute it gives the same answer again, for a client that has lost the first one.
+        A refresh token is spent by it; the answer has the next one. If it is used again, its log-in ends for everybody who
+        has it. Only for half a minute it gives the next one again, for a client that has lost the first answer.
 
         Args:
             id: of the account, or its name.
@@ -67,7 +67,7 @@ def serve_log_in(service: Service, identities: Identities, links: OneTimeLinks, 
         )
 
     @service.endpoint(role=Role.PUBLIC)
-    async def logout(ctx: Context, token: str) -> None:
+    async def logout(ctx: Context, token: str) -> None:  # noqa: ARG001 - every handler takes one
         """Log out: end the log-in of a token, with all its tokens, everywhere. Who has a token may end it.
 
         Args:
@@ -92,7 +92,7 @@ def serve_log_in(service: Service, identities: Identities, links: OneTimeLinks, 
         )
 
     @service.endpoint(role=Role.ACCOUNT)
-    async def inspect(ctx: Context, token: str) -> Identity:
+    async def inspect(ctx: Context, token: str) -> Identity:  # noqa: ARG001 - every handler takes one
         """Say whom a token stands for, and until when.
 
         Args:

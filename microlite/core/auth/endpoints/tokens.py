@@ -39,8 +39,8 @@ def serve_tokens(service: Service, identities: Identities) -> None:
         Args:
             account: its id or name; the caller's own without it. Those of others are for admins.
         """
-        origin, id = await owner(ctx, account)
-        return await identities.personal.of(origin.namespace, id)
+        origin, owning = await owner(ctx, account)
+        return await identities.personal.of(origin.namespace, owning)
 
     @service.endpoint(role=Role.ACCOUNT, name="tokens.create")
     async def create(
@@ -52,7 +52,8 @@ def serve_tokens(service: Service, identities: Identities) -> None:
     ) -> NewPersonalToken:
         """Make a personal access token. The answer has the token itself, which nobody can read again.
 
-        It never allows more than its account may at that moment. A service cannot make one for the user whose call it handles.
+        It never allows more than its account may at that moment. A service cannot make one for the user whose call it
+        handles.
 
         Args:
             name: what it is for.
@@ -60,16 +61,16 @@ def serve_tokens(service: Service, identities: Identities) -> None:
             expires_in: seconds that it holds, a year at most.
             account: id or name of another account for which it acts; for who operates the namespace.
         """
-        origin, id = await owner(ctx, account)
+        origin, owning = await owner(ctx, account)
         caller = ctx.account
         assert caller is not None
-        itself = (caller.namespace, caller.id) == (origin.namespace, id)
+        itself = (caller.namespace, caller.id) == (origin.namespace, owning)
         if ctx.calling_service and not (itself and caller.is_service):
             raise errors.Forbidden("a service cannot make a token for the user whose call it handles")
-        stored = await identities.accounts.find(origin.namespace, id)
+        stored = await identities.accounts.find(origin.namespace, owning)
         if stored is None:
             raise errors.NotFound(
-                f"{id} is no account that tokens are made for; make one with auth.accounts.create, and the token for that"
+                f"{owning} is no account that tokens are made for; make one with auth.accounts.create"
             )
         if itself:
             if scopes is None:
@@ -91,4 +92,3 @@ def serve_tokens(service: Service, identities: Identities) -> None:
         """
         origin, owning = await owner(ctx, account)
         await identities.personal.delete(origin, id, owning)
-        await identities.policies.spread()
