@@ -160,7 +160,7 @@ class Context(Caller):
         account, node = self.account, getattr(self.peer, "node", "")
         if account is None:
             return Origin(self.namespace, self.calling_service, node=node)
-        return Origin(self.namespace, self.calling_service, account.id, node, account.namespace)
+        return Origin(self.namespace, self.calling_service, account.id, account.namespace, node)
 
     @property
     def metadata(self) -> Mapping[str, str]:
