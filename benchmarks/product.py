@@ -201,9 +201,24 @@ class Platform:
         """Return the whole command line of a client command on this home."""
         return [*program(self._options), "--home", str(self.home), *arguments]
 
-    def post(self, path: str, body: Mapping[str, object]) -> Post:
-        """Return a request to the gateway. Accounts and tokens for it belong here."""
-        return Post(self.gateway + path, json.dumps(body, separators=(",", ":")))
+    def post(self, path: str, body: Mapping[str, object], token: str = "") -> Post:
+        """Return a request to the gateway, of whoever the token stands for."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return Post(self.gateway + path, json.dumps(body, separators=(",", ":")), headers)
+
+    def close_service(self, name: str) -> str:
+        """Close a service to everybody but one account, by rules, and return a token of that account."""
+        admin = (self.home / "admin.token").read_text().strip()
+        rule = {"resource": {"type": "service", "name": name, "endpoint": "*"}}
+        secret = "a secret for the bench"
+        for path, body in (
+            ("/auth/accounts/create", {"id": "bench", "scopes": ["bench"], "secret": secret}),
+            ("/auth/rules/create", {**rule, "id": "closed", "access": "denied", "priority": 1}),
+            ("/auth/rules/create", {**rule, "id": "open", "access": "granted", "priority": 2, "scope": "bench"}),
+        ):
+            self.post(path, body, admin).once()
+        answer = self.post("/auth/token", {"id": "bench", "secret": secret}).once()
+        return str(json.loads(answer)["access_token"])
 
     def number(self, path: str, body: Mapping[str, object], seconds: float = 10.0) -> float:
         """Call an endpoint that returns a number. Raises `OSError` when it does not answer 200."""
@@ -266,25 +281,27 @@ class Platform:
 
 
 class Gateway:
-    """The echo service behind the gateway."""
+    """The echo service behind the gateway, closed by rules to all but the account that asks."""
 
     name = "microlite"
 
     def __init__(self, options: Options) -> None:
         self._options = options
         self.platform = Platform(options)
+        self._token = ""
 
     def start(self) -> None:
-        """Start the platform and one node."""
+        """Start the platform and one node, and log in."""
         self.platform.start()
         self.platform.deploy_echo()
-        answer = self.platform.post("/echo/echo", {"message": "x"}).once()
+        self._token = self.platform.close_service("echo")
+        answer = self.platform.post("/echo/echo", {"message": "x"}, self._token).once()
         if json.loads(answer) != {"message": "x"}:
             raise ProgramFailedError(f"the gateway answers {answer!r}, the bare app {{'message': 'x'}}")
 
     def measure(self, seconds: float) -> Sample:
         """Return requests per second at 32 connections; processor time is that of platform and node."""
-        post = self.platform.post("/echo/echo", {"message": "x"})
+        post = self.platform.post("/echo/echo", {"message": "x"}, self._token)
         return measure(post, self.platform.pids(), seconds, self._options.python)
 
     def stop(self) -> None:
