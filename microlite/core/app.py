@@ -22,6 +22,7 @@ from microlite.core.library.dispatch import Dispatcher
 from microlite.core.network.membership import Membership
 from microlite.core.network.programs import Programs
 from microlite.core.network.router import Router
+from microlite.core.policy.permits import Permits, open_rules
 from microlite.core.registry.registry import Registry
 from microlite.core.rpc.paths import platform_socket
 from microlite.core.rpc.sockets import Listener, private_folder
@@ -89,7 +90,8 @@ class Platform:
         self.registry = Registry(clock)
         self.router = Router(clock)
         self.membership = Membership(self.registry, self.router)
-        self.state = State(home, clock, self.registry, self.router, self.membership)
+        self.permits = Permits(open_rules)
+        self.state = State(home, clock, self.registry, self.router, self.membership, self.permits)
         await self.state.open(stack)
         self.token = admin_token(home)
         self.logs = await stack.enter_async_context(Logs(home / "logs", clock))
@@ -220,6 +222,7 @@ class Platform:
             events=state.events,
             registry=self.registry,
             membership=self.membership,
+            permits=self.permits,
             runtime=self.runtime,
             logs=self.logs,
             engine=state.engine,

@@ -75,6 +75,11 @@ PLATFORM_ADMIN: Final = Account(id="admin", namespace=PLATFORM_NAMESPACE, scopes
 """Who started the platform: the processes of its user at its socket, and who shows the token in `admin.token`."""
 
 
+def service_account(namespace: str, service: str) -> Account:
+    """A service that acts as itself, as far as nothing else is said of it."""
+    return Account(id=service, type=SERVICE, namespace=namespace, scopes=(SERVICE_SCOPE,))
+
+
 class Origin(msgspec.Struct, frozen=True):
     """Whose state a call is about, as the built-in services ask for it.
 

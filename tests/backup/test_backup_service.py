@@ -119,7 +119,9 @@ async def test_damage_is_found_and_no_backup_is_made_of_it(tmp_path: Path) -> No
         await engine.commit(Batch("default", tuple(Put("b", f"k{number}", b"x" * 100) for number in range(500))))
     damage(path)
     async with SQLiteEngine(path, ManualClock()) as engine, platform() as p:
-        p._booted._serve(backup_service(engine))  # a platform over a damaged database, as far as `backup` sees
+        p._booted._serve(
+            backup_service(engine, p._booted.state.audit)
+        )  # a platform over a damaged database, as far as `backup` sees
         health = await p.call("backup.check")
         assert not health["sound"]
         assert health["problems"]

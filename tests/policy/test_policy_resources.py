@@ -23,11 +23,11 @@ FOREIGN = Account(id="orders", type="service", namespace="other", scopes=("servi
 
 
 def rule(id: str, scope: str, resource: str, access: Access = Access.DENIED, priority: int = 0) -> Rule:
-    type, name, endpoint = resource.split(":")
+    kind, name, endpoint = resource.split(":")
     return Rule(
         id=id,
         scope=scope,
-        resource=Resource(type=type, name=name, endpoint=endpoint),
+        resource=Resource(type=kind, name=name, endpoint=endpoint),
         access=access,
         priority=priority,
     )

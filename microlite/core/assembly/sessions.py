@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from microlite.core.context import DEFAULT_NAMESPACE, Account
+from microlite.core.context import DEFAULT_NAMESPACE, PLATFORM_ADMIN, service_account
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,13 +29,10 @@ def identify(connection: Connection) -> None:
     assert hello is not None
     if hello.role == "node":
         connection.namespace = hello.properties.get("namespace", DEFAULT_NAMESPACE)
-        node = hello.properties.get("node", "node")
         connection.service = hello.properties.get("service", "")
-        connection.account = Account(
-            id=node, type="service", namespace=connection.namespace, scopes=("service", "admin")
-        )
+        connection.account = service_account(connection.namespace, connection.service)
     else:
-        connection.account = Account(id="admin", scopes=("admin",))
+        connection.account = PLATFORM_ADMIN
 
 
 class Sessions:

@@ -154,8 +154,8 @@ class Push(Call):
             leader.fail(number, outcome.error, node, delay=outcome.retry_after, dead=outcome.dead)
 
     def _node(self) -> str:
-        account = getattr(self.channel, "account", None)
-        return account.id if account is not None else ""
+        hello = getattr(self.channel, "peer", None)
+        return hello.properties.get("node", "") if hello is not None else ""
 
 
 def _payload(target: Target, leader: Leader, handed: Handed, delivery_id: str) -> bytes:

@@ -7,13 +7,15 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from microlite.core import errors
+from microlite.core.context import DEFAULT_NAMESPACE
 from microlite.core.description.naming import did_you_mean, endpoint_of
-from microlite.core.description.structs import ANSWERED, ASKED, Role, Streaming
+from microlite.core.description.structs import ANSWERED, ASKED, Streaming
 from microlite.core.library.context import Context
 from microlite.core.library.failure import report
 from microlite.core.library.middleware import Invocation
 from microlite.core.library.pulse import Pulse
 from microlite.core.library.threads import Threads
+from microlite.core.policy.decision import refusal
 from microlite.core.rpc.flow import CreditGate, ItemQueue
 
 if TYPE_CHECKING:
@@ -179,16 +181,14 @@ class Dispatcher:
 
     @staticmethod
     def _allowed(endpoint: Endpoint, inbound: Inbound) -> bool:
-        role = endpoint.description.role
-        account = inbound.account
-        if role is Role.PUBLIC or (account is not None and (role is Role.ACCOUNT or account.is_admin)):
+        role, account = endpoint.description.role, inbound.account
+        if role.admits(account, inbound.namespace or DEFAULT_NAMESPACE):
             return True
+        target = f"{inbound.service}.{endpoint.name}"
         if account is None:
-            error: errors.Error = errors.Unauthorized(
-                f"{inbound.service}.{endpoint.name} needs an account; log in, or send a token"
-            )
+            error: errors.Error = errors.Unauthorized(f"{target} needs an account; log in, or send a token")
         else:
-            error = errors.Forbidden(f"{inbound.service}.{endpoint.name} is for admins, and {account.id} is none")
+            error = errors.Forbidden(refusal(role, account, inbound.namespace or DEFAULT_NAMESPACE, target))
         _fail(inbound, error, endpoint)
         return False
 

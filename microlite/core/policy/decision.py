@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -72,12 +72,7 @@ def explain_call(
     if role is not None and not role.admits(account, rules.namespace):
         if account is None:
             return Decision(False, f"{target} needs an account")
-        if not account.belongs_to(rules.namespace):
-            return Decision(False, f"{who} is an account of another namespace than {rules.namespace!r}")
-        wanted = {"admin": "admins", "platform": "who operates the platform", "service": "services"}.get(
-            role, "accounts"
-        )
-        return Decision(False, f"{target} is for {wanted}, and {who} is none")
+        return Decision(False, refusal(role, account, rules.namespace, target))
     missing = [scope for scope in scopes if not _carries(account, (scope,), rules.namespace)]
     if missing:
         return Decision(False, f"{target} demands the scope {missing[0]!r}, which {who} lacks")
@@ -88,6 +83,21 @@ def explain_call(
     if verdict.granted:
         return Decision(True, f"no rule speaks of {target}, which is built in: its least role decides")
     return Decision(False, f"no rule grants {target} to {who}")
+
+
+_WHOM: Final = {
+    "account": "accounts of the namespace",
+    "service": "services that act as themselves, and for admins",
+    "admin": "admins of the namespace",
+    "platform": "those who operate the platform",
+}
+
+
+def refusal(role: Role, account: Account, namespace: str, target: str) -> str:
+    """Why an account that a least role does not admit may not call something."""
+    if not account.belongs_to(namespace):
+        return f"{account.id} is an account of another namespace than {namespace!r}"
+    return f"{target} is for {_WHOM[role]}, and {account.id} is none of them"
 
 
 def check_resource(rules: RuleSet, account: Account | None, type: ResourceType, name: str, action: str) -> None:

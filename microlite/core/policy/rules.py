@@ -133,9 +133,9 @@ class RuleSet:
         self.namespace = namespace
         self.rules = tuple(sorted(rules, key=_rank))
         self.guarded = frozenset(
-            type
-            for type in ResourceType
-            if any(rule.access is Access.DENIED and _matches(rule.resource.type, type) for rule in self.rules)
+            kind
+            for kind in ResourceType
+            if any(rule.access is Access.DENIED and _matches(rule.resource.type, kind) for rule in self.rules)
         )
         self._decisions: dict[tuple[object, ...], Verdict] = {}
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from microlite.core import errors
-from microlite.core.context import Account
+from microlite.core.context import service_account
 from microlite.core.description.structs import Every
 from microlite.core.engine.api import Delete, Presence, Put
 from microlite.core.schedules.api import Source
@@ -54,11 +54,11 @@ def reconcile(
     """
     wanted = declared(description)
     operations: list[Operation] = []
+    account = service_account(namespace, description.name)
     for name, (endpoint, every) in wanted.items():
         fields = {field: getattr(every, field) for field in _DECLARED}
         stored, revision = present.get(name, (None, None))
         if stored is None:
-            account = Account(id=description.name, type="service", namespace=namespace, scopes=("service", "admin"))
             fresh = Stored(
                 name=name,
                 service=description.name,
@@ -69,7 +69,7 @@ def reconcile(
                 **fields,
             )
         else:
-            fresh = msgspec.structs.replace(stored, endpoint=endpoint, **fields)
+            fresh = msgspec.structs.replace(stored, endpoint=endpoint, account=account, **fields)
             if fresh == stored:
                 continue
         if stored is None or any(getattr(stored, field) != fields[field] for field in _WHEN):

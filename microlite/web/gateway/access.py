@@ -8,17 +8,18 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from microlite.core import errors
-from microlite.core.context import DEFAULT_NAMESPACE, Account
+from microlite.core.context import DEFAULT_NAMESPACE, PLATFORM_ADMIN
 from microlite.core.description.structs import Role
 from microlite.web.gateway.refusals import MisdirectedRequest
 from microlite.web.gateway.resolver import host_namespace
 
 if TYPE_CHECKING:
+    from microlite.core.context import Account
     from microlite.web.gateway.head import Head
     from microlite.web.gateway.options import GatewayOptions
     from microlite.web.gateway.table import Target
 
-ADMIN: Final = Account(id="admin", scopes=("admin",))
+ADMIN: Final = PLATFORM_ADMIN
 """Whoever shows the platform's admin token."""
 
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from microlite.core import errors
-from microlite.core.context import Account
+from microlite.core.context import PLATFORM_NAMESPACE, Account
 from microlite.core.rpc.call import UnaryCall
 from microlite.web.asyncapi import document
 from microlite.web.gateway.exchange import NO_CACHE
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from microlite.web.gateway.edge import Edge
     from microlite.web.gateway.exchange import Exchange
 
-_SELF = Account(id="gateway", scopes=("admin",))
+_SELF = Account(id="gateway", namespace=PLATFORM_NAMESPACE, scopes=("admin",))
 _encode = msgspec.json.encode
 
 
