@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Self
 
 from microlite import onefile
 from microlite.core.assembly.environments import make_environments
+from microlite.core.assembly.identity import assemble_identities
 from microlite.core.assembly.sessions import Sessions, identify
 from microlite.core.assembly.state import State
 from microlite.core.auth.admin_token import admin_token
+from microlite.core.auth.authority import Authority
+from microlite.core.auth.guard import Guard
 from microlite.core.auth.one_time_links import OneTimeLinks
-from microlite.core.auth.web_sessions import WebSessions
+from microlite.core.auth.standing import Standing
 from microlite.core.catalog import Parts, built_in_services
 from microlite.core.clock import Clock, SystemClock
 from microlite.core.context import DEFAULT_NAMESPACE
@@ -22,7 +25,7 @@ from microlite.core.library.dispatch import Dispatcher
 from microlite.core.network.membership import Membership
 from microlite.core.network.programs import Programs
 from microlite.core.network.router import Router
-from microlite.core.policy.permits import Permits, open_rules
+from microlite.core.policy.permits import Permits
 from microlite.core.registry.registry import Registry
 from microlite.core.rpc.paths import platform_socket
 from microlite.core.rpc.sockets import Listener, private_folder
@@ -51,6 +54,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from microlite.core.auth.passwords import Cost
+    from microlite.core.context import Account
     from microlite.core.library.service import Service
     from microlite.core.rpc.connection import Connection
 
@@ -58,12 +63,26 @@ if TYPE_CHECKING:
 class Platform:
     """One platform: everything that `microlite server` runs. Enter it to start, leave it to stop.
 
+    Args:
+        options: its settings.
+        clock: the time; the machine's own without it.
+        patience: how long nodes have for what they do; the usual without it.
+        cost: of the hashes of secrets; the usual without it.
+
     Attributes:
         stopping: set it to let `run_server` end; the platform sets it itself when its sessions are over.
     """
 
-    def __init__(self, options: ServerOptions, clock: Clock | None = None, *, patience: Patience | None = None) -> None:
+    def __init__(
+        self,
+        options: ServerOptions,
+        clock: Clock | None = None,
+        *,
+        patience: Patience | None = None,
+        cost: Cost | None = None,
+    ) -> None:
         self.options = options
+        self._cost = cost
         self._patience = patience or Patience()
         self.clock: Clock = clock or SystemClock()
         self.stopping = asyncio.Event()
@@ -90,11 +109,20 @@ class Platform:
         self.registry = Registry(clock)
         self.router = Router(clock)
         self.membership = Membership(self.registry, self.router)
-        self.permits = Permits(open_rules)
-        self.state = State(home, clock, self.registry, self.router, self.membership, self.permits)
+        self.permits = Permits(lambda namespace: self.identities.rules.rules(namespace))
+        self.state = State(home, clock, self.registry, self.router, self.membership, self.permits, self._resolve)
         await self.state.open(stack)
         self.token = admin_token(home)
+        self.identities = assemble_identities(self.state, self.registry, home, clock, self.token, self._cost)
+        stack.callback(self.identities.close)
+        await self.identities.open()
         self.logs = await stack.enter_async_context(Logs(home / "logs", clock))
+        identities = self.identities
+        self.authority = Authority(
+            identities.authenticator, identities.rules, self.registry.built_in, Standing(self.token)
+        )
+        self.guard = Guard(self.authority, self.router, self.router.send)
+        stack.push_async_callback(self.guard.close)
         self.table = PathTable()
         PathFeed(self.membership, self.table)
         self.links = OneTimeLinks(self.state.engine, clock)
@@ -126,7 +154,7 @@ class Platform:
         self._serve_built_in()
         listener = Listener(
             platform_socket(home),
-            self.router,
+            self.guard,
             role="platform",
             properties={
                 "gateway": self.gateway.url,
@@ -169,9 +197,10 @@ class Platform:
 
     def _dashboard_parts(self) -> DashboardParts:
         return DashboardParts(
-            send=self.router.send,
+            send=self.guard.send,
+            authority=self.authority,
             links=self.links,
-            sessions=WebSessions(self.state.engine, self.clock),
+            sessions=self.identities.web_sessions,
             admin_token=self.token,
             clock=self.clock,
             home=str(self.options.home),
@@ -201,7 +230,7 @@ class Platform:
             table=self.table,
             send=self.router.send,
             programs=Programs(self.router),
-            admin_token=self.token,
+            authority=self.authority,
             clock=self.clock,
             ready=lambda: self._ready,
             answers=KeptAnswers(self.state.engine, self.clock),
@@ -213,6 +242,7 @@ class Platform:
         state = self.state
         parts = Parts(
             audit=state.audit,
+            identities=self.identities,
             links=self.links,
             dashboard=self.dashboard_url,
             backups=state.engine,
@@ -246,6 +276,9 @@ class Platform:
     def _on_hello(self, connection: Connection) -> None:
         identify(connection)
         self._sessions.on_hello(connection)
+
+    async def _resolve(self, namespace: str, account: str, kind: str) -> Account | None:
+        return await self.identities.accounts.acting(namespace, account, kind)
 
     def _end_if_idle(self) -> None:
         if not self.runtime.has_detached:

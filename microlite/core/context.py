@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import re
 from typing import Final
@@ -32,7 +33,7 @@ SERVICE: Final = "service"
 """The two types of accounts."""
 
 
-class Account(msgspec.Struct, frozen=True, kw_only=True):
+class Account(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who makes a call.
 
     Attributes:
@@ -71,13 +72,17 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         return self.namespace in (namespace, PLATFORM_NAMESPACE)
 
 
+@functools.lru_cache(maxsize=4096)
+def service_account(service: str, namespace: str) -> Account:
+    """Who a service is where it acts as itself."""
+    return Account(id=service, type=SERVICE, namespace=namespace, scopes=(SERVICE_SCOPE,))
+
+
+NOBODY: Final = "-"
+"""In place of a token: whoever makes the call does so for nobody, and not as itself."""
+
 PLATFORM_ADMIN: Final = Account(id="admin", namespace=PLATFORM_NAMESPACE, scopes=(ADMIN_SCOPE,))
 """Who started the platform: the processes of its user at its socket, and who shows the token in `admin.token`."""
-
-
-def service_account(namespace: str, service: str) -> Account:
-    """A service that acts as itself, as far as nothing else is said of it."""
-    return Account(id=service, type=SERVICE, namespace=namespace, scopes=(SERVICE_SCOPE,))
 
 
 class Origin(msgspec.Struct, frozen=True):

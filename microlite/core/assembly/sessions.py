@@ -30,7 +30,7 @@ def identify(connection: Connection) -> None:
     if hello.role == "node":
         connection.namespace = hello.properties.get("namespace", DEFAULT_NAMESPACE)
         connection.service = hello.properties.get("service", "")
-        connection.account = service_account(connection.namespace, connection.service)
+        connection.account = service_account(connection.service or "node", connection.namespace)
     else:
         connection.account = PLATFORM_ADMIN
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -85,22 +85,14 @@ def explain_call(
     return Decision(False, f"no rule grants {target} to {who}")
 
 
-_WHOM: Final = {
-    "account": "accounts of the namespace",
-    "service": "services that act as themselves, and for admins",
-    "admin": "admins of the namespace",
-    "platform": "those who operate the platform",
-}
-
-
 def refusal(role: Role, account: Account, namespace: str, target: str) -> str:
     """Why an account that a least role does not admit may not call something."""
     if not account.belongs_to(namespace):
         return f"{account.id} is an account of another namespace than {namespace!r}"
-    return f"{target} is for {_WHOM[role]}, and {account.id} is none of them"
+    return f"{target} is for {role.people}, and {account.id} may not"
 
 
-def check_resource(rules: RuleSet, account: Account | None, type: ResourceType, name: str, action: str) -> None:
+def check_resource(rules: RuleSet, account: Account | None, type: str, name: str, action: str) -> None:
     """Let something be done to what a built-in service keeps, or say why not. The cheap form of `explain_resource`.
 
     Args:
@@ -118,7 +110,7 @@ def check_resource(rules: RuleSet, account: Account | None, type: ResourceType, 
         raise errors.Forbidden(decision.reason)
 
 
-def allows_resource(rules: RuleSet, account: Account | None, type: ResourceType, name: str, action: str) -> bool:
+def allows_resource(rules: RuleSet, account: Account | None, type: str, name: str, action: str) -> bool:
     """Whether `check_resource` would let it pass."""
     return (
         type not in rules.guarded
@@ -127,7 +119,7 @@ def allows_resource(rules: RuleSet, account: Account | None, type: ResourceType,
     )
 
 
-def explain_resource(rules: RuleSet, account: Account | None, type: ResourceType, name: str, action: str) -> Decision:
+def explain_resource(rules: RuleSet, account: Account | None, type: str, name: str, action: str) -> Decision:
     """Whether something may be done to what a built-in service keeps, and what decided. See `check_resource`."""
     who = account.id if account is not None else "nobody"
     target = f"{type}:{name}:{action}"
@@ -142,10 +134,10 @@ def explain_resource(rules: RuleSet, account: Account | None, type: ResourceType
     return Decision(verdict.granted, f"the rule {verdict.rule.id!r} {word} {target} to {who}", verdict.rule)
 
 
-def _is_own(rules: RuleSet, account: Account, type: ResourceType, name: str) -> bool:
+def _is_own(rules: RuleSet, account: Account, type: str, name: str) -> bool:
     """Whether it lies in the database of the service that acts."""
     return (
-        type is ResourceType.TABLE
+        type == ResourceType.TABLE
         and account.is_service
         and account.namespace == rules.namespace
         and name.startswith(f"{account.id}/")

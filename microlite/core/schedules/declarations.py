@@ -54,7 +54,7 @@ def reconcile(
     """
     wanted = declared(description)
     operations: list[Operation] = []
-    account = service_account(namespace, description.name)
+    account = service_account(description.name, namespace)
     for name, (endpoint, every) in wanted.items():
         fields = {field: getattr(every, field) for field in _DECLARED}
         stored, revision = present.get(name, (None, None))

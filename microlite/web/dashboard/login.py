@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from litestar import Request, Response, get, post
 from litestar.params import FromPath
 
-from microlite.core.context import DEFAULT_NAMESPACE, PLATFORM_ADMIN, Account
+from microlite.core.context import DEFAULT_NAMESPACE, PLATFORM_ADMIN
 from microlite.web.dashboard.cookies import secrets_in, with_secret, without_secrets
 from microlite.web.dashboard.frame import HTML
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from litestar.handlers import HTTPRouteHandler
 
     from microlite.core.clock import Clock
+    from microlite.core.context import Account
     from microlite.web.dashboard.frame import Frame
 
 LOGIN: Final = "/login"
