@@ -19,7 +19,7 @@ from microlite.core.auth.rules_book import RulesBook
 from microlite.core.auth.signed_tokens import LEEWAY, SignedTokens
 from microlite.core.auth.throttle import Throttle
 from microlite.core.auth.web_sessions import WebSessions
-from microlite.core.policy.decision import Decision, explain_call, is_built_in
+from microlite.core.policy.decision import Decision, explain_call, explain_resource, is_built_in
 from microlite.core.policy.rules import ResourceType
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class Identities:
                 reason = f"{decision.reason}; no such endpoint is registered at this moment"
                 decision = Decision(decision.granted, reason, decision.rule)
         else:
-            decision = _explain_resource(rules, account, wanted)
+            decision = explain_resource(rules, account, wanted.type, wanted.name, wanted.endpoint)
         return Explanation(
             granted=decision.granted,
             reason=decision.reason,
@@ -138,14 +138,3 @@ class Identities:
 
     async def _rules_of(self, namespace: str) -> RuleSet:
         return await self.rules.load(namespace)
-
-
-def _explain_resource(rules: RuleSet, account: Account | None, wanted: Resource) -> Decision:
-    who = account.id if account is not None else "nobody"
-    if account is not None and account.is_platform_admin:
-        return Decision(True, f"{who} operates the platform, whom no rule keeps out")
-    verdict = rules.decide(account, wanted.type, wanted.name, wanted.endpoint, otherwise=True)
-    if verdict.rule is None:
-        return Decision(True, f"no rule speaks of {wanted}, and what services keep is open until one does")
-    word = "grants" if verdict.granted else "denies"
-    return Decision(verdict.granted, f"the rule {verdict.rule.id!r} {word} {wanted} to {who}", verdict.rule)
