@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from microlite.core import errors
 from microlite.core.engine.api import Append, Committed, Delete, Presence, Put
 from microlite.core.engine.streams import Additions
+from microlite.core.engine.usage import Growth
 
 if TYPE_CHECKING:
     import asyncio
@@ -22,11 +23,19 @@ if TYPE_CHECKING:
 
     from microlite.core.engine.api import Batch, Check, Expectation
     from microlite.core.engine.streams import Head, Trim
+    from microlite.core.engine.usage import Totals
 
 Place = tuple[int, str]
 """The number of a bucket, and a key."""
 
+Found = tuple[int, int]
+"""What is on disk at a place: its revision, 0 when its time has come; and the bytes of its value, -1 without a row."""
+
+ABSENT: Final[Found] = (0, -1)
+
 NumberOf = Callable[[str, str, bool], int]
+
+_NOTHING: Final[Growth] = (0, 0)
 
 
 @dataclass(slots=True, eq=False)
@@ -76,7 +85,7 @@ class Group:
     jobs: Sequence[Job]
     steps: list[Steps] = field(default_factory=list)
     questions: list[Place] = field(default_factory=list)
-    """Places whose revision on disk has to be known; may hold one twice."""
+    """Places of which has to be known what is there on disk; may hold one twice."""
     streams: set[int] = field(default_factory=set)
     """Streams of which has to be known where they stand."""
 
@@ -95,23 +104,24 @@ class Group:
                     steps.entries.append((number, operation))
                     group.streams.add(number)
                     continue
-                is_put = isinstance(operation, Put)
-                place = (bucket_of(namespace, operation.bucket, is_put), operation.key)
+                place = (bucket_of(namespace, operation.bucket, isinstance(operation, Put)), operation.key)
                 steps.records.append((place, operation))
-                if not is_put or operation.expect is not None:
-                    group.questions.append(place)
+                group.questions.append(place)
             if job.trim is not None and (number := stream_of(namespace, job.trim.stream, False)):
                 steps.trimmed = number
                 group.streams.add(number)
             group.steps.append(steps)
         return group
 
-    def judge(self, on_disk: Mapping[Place, int], heads: dict[int, Head], revision: int, now: float) -> Writes:
+    def judge(
+        self, on_disk: Mapping[Place, Found], heads: dict[int, Head], totals: Totals, revision: int, now: float
+    ) -> Writes:
         """Give each job what became of it, or its error, and return what is to be written.
 
         Args:
-            on_disk: the revisions of the records that are alive; for the places in `questions`.
+            on_disk: what is there; for the places in `questions`.
             heads: where the streams in `streams` stand; becomes where they stand afterwards.
+            totals: what each namespace holds, and may hold.
             revision: the last one given out.
             now: seconds since the Unix epoch.
         """
@@ -120,6 +130,14 @@ class Group:
             changing = _judge_records(job, steps, writes, on_disk, now)
             if changing is None:
                 continue
+            growth = _growth(changing, steps, writes, on_disk)
+            namespace = job.batch.namespace
+            before = writes.growth.get(namespace, _NOTHING)
+            if job.batch.within_quota:
+                job.error = totals.refusal(namespace, before, growth)
+                if job.error is not None:
+                    continue
+            writes.growth[namespace] = (before[0] + growth[0], before[1] + growth[1])
             writes.add(changing, appends=bool(steps.entries))
             additions = writes.additions
             positions: tuple[int, ...] = ()
@@ -134,7 +152,7 @@ class Group:
 
 
 def _judge_records(
-    job: Job, steps: Steps, writes: Writes, on_disk: Mapping[Place, int], now: float
+    job: Job, steps: Steps, writes: Writes, on_disk: Mapping[Place, Found], now: float
 ) -> list[tuple[Place, Put | Delete]] | None:
     """What a job changes; none when it is refused, with the reason in the job."""
     changing: list[tuple[Place, Put | Delete]] = []
@@ -144,7 +162,7 @@ def _judge_records(
             continue
         current = writes.revision_at(place, now)
         if current is None:
-            current = on_disk.get(place, 0)
+            current = on_disk.get(place, ABSENT)[0]
         refusal = _refusal(operation.expect, current)
         if refusal:
             job.error = errors.Conflict(f"{operation.bucket}/{operation.key}: {refusal}")
@@ -152,6 +170,29 @@ def _judge_records(
         if isinstance(operation, Put) or (isinstance(operation, Delete) and current):
             changing.append((place, operation))
     return changing
+
+
+def _growth(
+    changing: list[tuple[Place, Put | Delete]], steps: Steps, writes: Writes, on_disk: Mapping[Place, Found]
+) -> Growth:
+    """What a job adds to its namespace."""
+    records = size = 0
+    last = writes.last
+    for place, operation in changing:
+        earlier = last.get(place)
+        if earlier is None:
+            before = on_disk.get(place, ABSENT)[1]
+        else:
+            before = len(earlier[1].value) if isinstance(earlier[1], Put) else -1
+        if isinstance(operation, Put):
+            records += before < 0
+            size += len(operation.value) - max(before, 0)
+        elif before >= 0:
+            records -= 1
+            size -= before
+    if steps.entries:
+        size += sum([len(append.value) for _, append in steps.entries])
+    return records, size
 
 
 class Writes:
@@ -166,6 +207,8 @@ class Writes:
         self.additions = additions
         self.last: dict[Place, tuple[int, Put | Delete]] = {}
         """For each place the revision of its last change, and the operation."""
+        self.growth: dict[str, Growth] = {}
+        """What each namespace gains."""
 
     def revision_at(self, place: Place, now: float) -> int | None:
         """The revision at a place that the group changes, 0 if nothing is there any more; none elsewhere."""

@@ -16,12 +16,13 @@ from microlite.core.engine.group import Group
 from microlite.core.engine.migrations import migrate
 from microlite.core.engine.queries import queries, with_rows
 from microlite.core.engine.streams import Shelf
+from microlite.core.engine.usage import Totals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from microlite.core.clock import Clock
-    from microlite.core.engine.group import Job, Place, Writes
+    from microlite.core.engine.group import Found, Job, Place, Writes
 
 MAX_CHANGES: Final = 500_000
 """Most rows in the log of changes: under a heavy load it reaches back less than its hour."""
@@ -47,6 +48,7 @@ class Ledger:
         revision: the last one given out.
         first: the position of the oldest change in the log.
         last: the position of the newest, one less than `first` while there is none.
+        totals: what each namespace holds.
 
     Args:
         clock: says what is expired.
@@ -66,6 +68,7 @@ class Ledger:
         self.connection: apsw.Connection | None = None
         self._marked = False  # whether the newest row of the log is a mark
         self._numbers: dict[tuple[str, str], int] = {}
+        self.totals = Totals()
         self._shelf = Shelf()
         self._names: dict[int, tuple[str, str]] = {}
 
@@ -84,6 +87,7 @@ class Ledger:
                 self.first, _, _ = connection.execute(self._sql["first_change"]).get or (1, 0, 0.0)
                 self.last, revision, _ = connection.execute(self._sql["last_change"]).get or (0, 0, 0.0)
                 self._marked = False  # or nobody knows: the next mark is a row of its own then
+                self.totals.load(connection)
                 connection.set_wal_hook(self._count_pages)
             except BaseException:
                 connection.close()
@@ -134,7 +138,8 @@ class Ledger:
         connection.execute("BEGIN IMMEDIATE")
         group = Group.of(jobs, self._number, self._stream)
         heads = self._shelf.heads(connection, group.streams) if group.streams else {}
-        writes = group.judge(self._revisions(connection, group.questions, now), heads, self.revision, now)
+        found = self._find(connection, group.questions, now)
+        writes = group.judge(found, heads, self.totals, self.revision, now)
         if not writes:
             self.undo(connection)
             return
@@ -146,6 +151,7 @@ class Ledger:
         doubt = self.conclude(connection, logged, writes.revision, now)
         if doubt is None:
             self._shelf.remember(heads)
+            self.totals.apply(writes.growth)
             return
         for job in jobs:
             job.error = doubtful(doubt, self.path)
@@ -234,11 +240,16 @@ class Ledger:
         self._numbers.clear()
         self._shelf.forget()
 
-    def _revisions(self, connection: apsw.Connection, places: Sequence[Place], now: float) -> dict[Place, int]:
+    def forget_streams(self) -> None:
+        """Read anew where streams stand: upkeep has moved some."""
+        self._shelf.forget()
+
+    def _find(self, connection: apsw.Connection, places: Sequence[Place], now: float) -> dict[Place, Found]:
         if not places:
             return {}
         found = connection.execute(self._sql["current_revisions"], (_json(places), now)).get
-        return {places[index]: revision for index, revision in msgspec.json.decode(found, type=list[tuple[int, int]])}
+        rows = msgspec.json.decode(found, type=list[tuple[int, int, int]])
+        return {places[index]: (revision, size) for index, revision, size in rows}
 
     def _write(self, connection: apsw.Connection, writes: Writes) -> None:
         rows: list[tuple[int, str, int, float | None, bytes]] = []
@@ -256,6 +267,7 @@ class Ledger:
         for stream in additions.moved:
             head = additions.heads[stream]
             connection.execute(self._sql["move_stream"], (stream, head.first, head.dropped))
+        self.totals.write(connection, writes.growth)
 
     def _count_pages(self, connection: apsw.Connection, schema: str, pages: int) -> int:
         self._on_pages(pages)
