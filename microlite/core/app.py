@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from microlite import onefile
 from microlite.core.assembly.environments import make_environments
+from microlite.core.assembly.namespaces import make_deletions
 from microlite.core.assembly.sessions import Sessions, identify
 from microlite.core.assembly.state import State
 from microlite.core.auth.admin_token import admin_token
@@ -97,12 +98,13 @@ class Platform:
         self.token = admin_token(home)
         self.logs = await stack.enter_async_context(Logs(home / "logs", clock))
         standing = Standing(self.token)
-        self.authority = Authority(standing, standing, self.registry.built_in, standing)
+        self.authority = Authority(standing, standing, self.registry.built_in, self.state.namespaces)
         self.guard = Guard(self.authority, self.router, self.router.send)
         stack.push_async_callback(self.guard.close)
         self.table = PathTable()
         PathFeed(self.membership, self.table)
         self.links = OneTimeLinks(self.state.engine, clock)
+        self.answers = KeptAnswers(self.state.engine, clock)
         self.dashboard = bind_dashboard(self.options)
         if self.dashboard is not None:
             stack.push_async_callback(self.dashboard.stop)
@@ -127,7 +129,12 @@ class Platform:
             patience=self._patience,
         )
         self.runtime = Runtime(self.state.engine, machinery, watcher, group)
+        self.runtime.tenants = self.state.namespaces
         await self.state.complete(self.options, os.environ, watcher, self.runtime, group, stack)
+        self.deletions = make_deletions(
+            self.state, self.registry, self.runtime, self.logs, self.answers.forget_namespace, clock
+        )
+        stack.push_async_callback(self.deletions.close)
         self._serve_built_in()
         listener = Listener(
             platform_socket(home),
@@ -148,6 +155,7 @@ class Platform:
         self.state.scheduler.start(group)
         stack.callback(self.state.scheduler.stop)
         await self.runtime.restore()
+        self.deletions.resume()
         write_server_file(
             home,
             gateway=self.gateway.url,
@@ -210,7 +218,8 @@ class Platform:
             authority=self.authority,
             clock=self.clock,
             ready=lambda: self._ready,
-            answers=KeptAnswers(self.state.engine, self.clock),
+            answers=self.answers,
+            tenants=self.state.namespaces,
         )
         await gateway.start()
         return gateway
@@ -230,6 +239,8 @@ class Platform:
             membership=self.membership,
             runtime=self.runtime,
             logs=self.logs,
+            namespaces=state.namespaces,
+            deletions=self.deletions,
             engine=state.engine,
             scheduler=state.scheduler,
             blobs=state.blobs,

@@ -9,6 +9,7 @@ from microlite.core.backup.service import backup_service
 from microlite.core.broker.service import broker_service
 from microlite.core.config.service import config_service
 from microlite.core.events.service import events_service
+from microlite.core.namespaces.service import namespaces_service
 from microlite.core.network.service import network_service
 from microlite.core.registry.service import registry_service
 from microlite.core.runtime.service import runtime_service
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from microlite.core.engine.api import Engine
     from microlite.core.events.events import Events
     from microlite.core.library.service import Service
+    from microlite.core.namespaces.deletions import Deletions
+    from microlite.core.namespaces.namespaces import Namespaces
     from microlite.core.network.membership import Membership
     from microlite.core.registry.registry import Registry
     from microlite.core.runtime.logs import Logs
@@ -54,6 +57,8 @@ class Parts:
         events: Events,
         registry: Registry,
         membership: Membership,
+        namespaces: Namespaces,
+        deletions: Deletions,
         runtime: Runtime,
         logs: Logs,
         blobs: Blobs,
@@ -72,6 +77,8 @@ class Parts:
         self.events = events
         self.registry = registry
         self.membership = membership
+        self.namespaces = namespaces
+        self.deletions = deletions
         self.runtime = runtime
         self.logs = logs
         self.blobs = blobs
@@ -87,6 +94,7 @@ CATALOG: Final[tuple[Callable[[Parts], Service], ...]] = (
     lambda parts: broker_service(parts.broker),
     lambda parts: config_service(parts.configuration, parts.configuration_views),
     lambda parts: events_service(parts.events),
+    lambda parts: namespaces_service(parts.namespaces, parts.deletions, parts.engine, parts.registry),
     lambda parts: network_service(parts.membership),
     lambda parts: registry_service(parts.registry),
     lambda parts: runtime_service(parts.runtime, parts.registry, parts.logs),

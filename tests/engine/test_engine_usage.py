@@ -17,6 +17,7 @@ from microlite.core.engine.api import (
     ChangeKind,
     Delete,
     Engine,
+    Operation,
     Presence,
     Put,
     Quota,
@@ -55,7 +56,7 @@ async def test_batches_that_are_committed_together_count_each_on_what_those_befo
     async with open_engine() as engine:
         model: dict[str, bytes] = {}
         for _ in range(20):
-            writes = []
+            writes: list[Operation] = []
             for _ in range(60):
                 key = f"k{chance.randrange(20)}"
                 if chance.random() < 0.3:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from microlite.core.assembly.configuration import assemble_configuration
+from microlite.core.assembly.namespaces import open_namespaces
 from microlite.core.audit.audit import Audit
 from microlite.core.broker.broker import Broker
 from microlite.core.engine.sqlite import SQLiteEngine
 from microlite.core.events.consumers import Consumers
 from microlite.core.events.events import Events
+from microlite.core.namespaces.namespaces import Namespaces
 from microlite.core.schedules.reach import Reach
 from microlite.core.schedules.scheduler import Scheduler
 from microlite.core.settings import DATABASE
@@ -54,6 +56,8 @@ class State:
         self._membership = membership
         self.engine = SQLiteEngine(home / DATABASE, clock)
         self.audit = Audit(self.engine)
+        self.namespaces = Namespaces(self.engine, clock, self.audit)
+        registry.tenants = self.namespaces
         self.records = Records(self.engine, clock)
         self.blobs = Blobs(self.engine, clock)
         self.events = Events(self.engine, clock)
@@ -62,6 +66,7 @@ class State:
     async def open(self, stack: AsyncExitStack) -> None:
         """Open the database, and have events delivered from here on; the stack ends that."""
         await stack.enter_async_context(self.engine)
+        await open_namespaces(self.namespaces, self.engine)
         await stack.enter_async_context(self.blobs)
         await stack.enter_async_context(self.events)
         consumers = Consumers(self.events, self._membership, self._router.send)

@@ -185,7 +185,7 @@ UPDATE streams SET swept = ?2 WHERE id = ?1
 UPDATE changes SET revision = ?2, at = ?3 WHERE position = ?1
 
 -- name: usage
-SELECT namespace, records, bytes FROM usage
+SELECT json_group_array(json_array(namespace, records, bytes)) FROM usage
 
 -- name: add_usage
 INSERT INTO usage (namespace, records, bytes) VALUES (?1, ?2, ?3)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from microlite.core import errors
 from microlite.core.engine.api import Quota, Usage
 from microlite.core.engine.queries import queries
@@ -28,8 +30,9 @@ class Totals:
 
     def load(self, connection: apsw.Connection) -> None:
         """Read them anew."""
-        rows = connection.execute(self._sql["usage"]).fetchall()
-        self._usage = {str(namespace): Usage(records, size) for namespace, records, size in rows}
+        rows = connection.execute(self._sql["usage"]).get
+        found = msgspec.json.decode(rows, type=list[tuple[str, int, int]])
+        self._usage = {namespace: Usage(records, size) for namespace, records, size in found}
 
     def of(self, namespace: str) -> Usage:
         """What a namespace holds."""
