@@ -132,7 +132,13 @@ class Platform:
         self.runtime.tenants = self.state.namespaces
         await self.state.complete(self.options, os.environ, watcher, self.runtime, group, stack)
         self.deletions = make_deletions(
-            self.state, self.registry, self.runtime, self.logs, self.answers.forget_namespace, clock
+            self.state,
+            self.registry,
+            self.runtime,
+            self.logs,
+            self.answers.forget_namespace,
+            self.table.forget,
+            clock,
         )
         stack.push_async_callback(self.deletions.close)
         self._serve_built_in()

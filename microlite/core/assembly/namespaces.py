@@ -37,16 +37,19 @@ def make_deletions(
     runtime: Runtime,
     logs: Logs,
     forget_answers: Callable[[str], Awaitable[object]],
+    forget_counts: Callable[[str], object],
     clock: Clock,
 ) -> Deletions:
     """What deletes a namespace: first what runs and could still write, then what is kept.
 
     Args:
         forget_answers: removes those that the gateway keeps.
+        forget_counts: forgets what it has counted.
     """
 
     async def expel(namespace: str) -> None:
         registry.expel(namespace)
+        forget_counts(namespace)
 
     async def end_sessions(namespace: str) -> None:
         await _end_sessions(state.engine, namespace)

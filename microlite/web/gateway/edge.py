@@ -115,7 +115,7 @@ class Edge:
         """The counters of a target; of what reached none, for None."""
         if target is not None:
             return target.stats
-        return self.table.stats.setdefault(("", ""), EndpointStats())
+        return self.table.stats.setdefault(("", "", ""), EndpointStats())
 
     def failed(self, what: str) -> errors.Error:
         """Log the exception that is being handled, and return the error that finds it there."""
