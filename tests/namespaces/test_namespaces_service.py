@@ -129,7 +129,7 @@ async def test_who_writes_beyond_the_quota_is_told_what_to_do_and_can_delete() -
         for target, fields in (
             ("store.write", {"key": "c", "value": "1"}),
             ("config.set", {"path": "a.b", "value": 1}),
-            ("events.publish", {"events": [{"topic": "t", "payload": 1, "id": "x"}]}),
+            ("events.publish", {"topic": "t", "payload": 1, "deduplication_id": "x"}),
             ("schedules.add", {"schedule": {"target": "echo.say", "every": 60.0, "id": "s"}}),
         ):
             with pytest.raises(errors.InsufficientStorage, match=r"is full: .*--max-records"):
@@ -140,7 +140,7 @@ async def test_who_writes_beyond_the_quota_is_told_what_to_do_and_can_delete() -
         await shop.call("store.write", key="c", value="1")
         await p.call("namespaces.update", name="shop", max_records=0, max_bytes=100_000)
         with pytest.raises(errors.InsufficientStorage, match=r"--max-bytes"):
-            await shop.call("events.publish", events=[{"topic": "t", "payload": "x" * 100_000}])
+            await shop.call("events.publish", topic="t", payload="x" * 100_000)
         await p.options(namespace="default").call("store.write", key="c", value="x" * 200_000)
 
 

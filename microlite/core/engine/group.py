@@ -19,7 +19,7 @@ from microlite.core.engine.usage import Growth
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from microlite.core.engine.api import Batch, Check, Expectation
     from microlite.core.engine.streams import Head, Trim
@@ -88,13 +88,21 @@ class Group:
     """Places of which has to be known what is there on disk; may hold one twice."""
     streams: set[int] = field(default_factory=set)
     """Streams of which has to be known where they stand."""
+    limited: set[str] = field(default_factory=set)
+    """Namespaces that had a quota when it was begun."""
 
     @classmethod
-    def of(cls, jobs: Sequence[Job], bucket_of: NumberOf, stream_of: NumberOf) -> Group:
-        """Find the places. `…_of(namespace, name, create)` gives a number, 0 where there is none."""
+    def of(cls, jobs: Sequence[Job], bucket_of: NumberOf, stream_of: NumberOf, limited: Container[str] = ()) -> Group:
+        """Find the places. `…_of(namespace, name, create)` gives a number, 0 where there is none.
+
+        Args:
+            limited: the namespaces that have a quota.
+        """
         group = cls(jobs)
         for job in jobs:
             namespace = job.batch.namespace
+            if namespace in limited:
+                group.limited.add(namespace)
             steps = Steps()
             for operation in job.batch.operations:
                 if isinstance(operation, Append):
@@ -106,7 +114,8 @@ class Group:
                     continue
                 place = (bucket_of(namespace, operation.bucket, isinstance(operation, Put)), operation.key)
                 steps.records.append((place, operation))
-                group.questions.append(place)
+                if operation.expect is not None or not isinstance(operation, Put) or namespace in group.limited:
+                    group.questions.append(place)
             if job.trim is not None and (number := stream_of(namespace, job.trim.stream, False)):
                 steps.trimmed = number
                 group.streams.add(number)
@@ -130,14 +139,12 @@ class Group:
             changing = _judge_records(job, steps, writes, on_disk, now)
             if changing is None:
                 continue
-            growth = _growth(changing, steps, writes, on_disk)
             namespace = job.batch.namespace
-            before = writes.growth.get(namespace, _NOTHING)
-            if job.batch.within_quota:
-                job.error = totals.refusal(namespace, before, growth)
-                if job.error is not None:
-                    continue
-            writes.growth[namespace] = (before[0] + growth[0], before[1] + growth[1])
+            if namespace in self.limited and not writes.take(job, _growth(changing, steps, writes, on_disk), totals):
+                continue
+            if steps.entries:
+                size = sum([len(append.value) for _, append in steps.entries])
+                writes.entry_bytes[namespace] = writes.entry_bytes.get(namespace, 0) + size
             writes.add(changing, appends=bool(steps.entries))
             additions = writes.additions
             positions: tuple[int, ...] = ()
@@ -207,8 +214,10 @@ class Writes:
         self.additions = additions
         self.last: dict[Place, tuple[int, Put | Delete]] = {}
         """For each place the revision of its last change, and the operation."""
-        self.growth: dict[str, Growth] = {}
-        """What each namespace gains."""
+        self.entry_bytes: dict[str, int] = {}
+        """Bytes of values that the streams of each namespace gain."""
+        self._growth: dict[str, Growth] = {}
+        """What the namespaces with a quota gain, so far."""
 
     def revision_at(self, place: Place, now: float) -> int | None:
         """The revision at a place that the group changes, 0 if nothing is there any more; none elsewhere."""
@@ -222,6 +231,17 @@ class Writes:
     def __bool__(self) -> bool:
         """Whether there is anything to write."""
         return bool(self.last or self.additions.rows or self.additions.moved)
+
+    def take(self, job: Job, growth: Growth, totals: Totals) -> bool:
+        """Whether the namespace of a job, which has a quota, has room for it; else the job has the reason."""
+        namespace = job.batch.namespace
+        before = self._growth.get(namespace, _NOTHING)
+        if job.batch.within_quota:
+            job.error = totals.refusal(namespace, before, growth)
+            if job.error is not None:
+                return False
+        self._growth[namespace] = (before[0] + growth[0], before[1] + growth[1])
+        return True
 
     def add(self, changing: Sequence[tuple[Place, Put | Delete]], *, appends: bool) -> None:
         """Add the changes of one job, under a revision of its own; `appends` says whether it also adds entries."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from microlite.core.clock import Clock
     from microlite.core.engine.group import Found, Job, Place, Writes
+    from microlite.core.engine.usage import Growth
 
 MAX_CHANGES: Final = 500_000
 """Most rows in the log of changes: under a heavy load it reaches back less than its hour."""
@@ -136,14 +137,16 @@ class Ledger:
     def _attempt(self, connection: apsw.Connection, jobs: Sequence[Job]) -> None:
         now = self._clock.now()
         connection.execute("BEGIN IMMEDIATE")
-        group = Group.of(jobs, self._number, self._stream)
+        group = Group.of(jobs, self._number, self._stream, self.totals.quotas)
         heads = self._shelf.heads(connection, group.streams) if group.streams else {}
         found = self._find(connection, group.questions, now)
         writes = group.judge(found, heads, self.totals, self.revision, now)
         if not writes:
             self.undo(connection)
             return
+        growth = self._growth(connection, group, found, writes)
         self._write(connection, writes)
+        self.totals.write(connection, growth)
         logged = [
             (revision, number, PUT if isinstance(operation, Put) else DELETE, now, key)
             for (number, key), (revision, operation) in writes.last.items()
@@ -151,7 +154,7 @@ class Ledger:
         doubt = self.conclude(connection, logged, writes.revision, now)
         if doubt is None:
             self._shelf.remember(heads)
-            self.totals.apply(writes.growth)
+            self.totals.apply(growth)
             return
         for job in jobs:
             job.error = doubtful(doubt, self.path)
@@ -251,6 +254,36 @@ class Ledger:
         rows = msgspec.json.decode(found, type=list[tuple[int, int, int]])
         return {places[index]: (revision, size) for index, revision, size in rows}
 
+    def _growth(
+        self, connection: apsw.Connection, group: Group, found: dict[Place, Found], writes: Writes
+    ) -> dict[str, Growth]:
+        """What each namespace gains; before it is written."""
+        growth = {namespace: (0, size) for namespace, size in writes.entry_bytes.items()}
+        asked = set(group.questions)
+        by_bucket: dict[int, tuple[list[int], list[str]]] = {}
+        for place, (_, operation) in writes.last.items():
+            number, key = place
+            gain, unknown = by_bucket.get(number) or by_bucket.setdefault(number, ([0, 0], []))
+            if isinstance(operation, Put):
+                gain[0] += 1
+                gain[1] += len(operation.value)
+            if place not in asked:
+                unknown.append(key)
+            elif (before := found.get(place)) is not None:
+                gain[0] -= 1
+                gain[1] -= before[1]
+        for number, (gain, unknown) in by_bucket.items():
+            records, size = gain
+            if unknown:
+                there, held = connection.execute(
+                    self._sql["measure"], (number, msgspec.json.encode(unknown).decode())
+                ).get
+                records, size = records - there, size - held
+            namespace = self.name(connection, number)[0]
+            before_it = growth.get(namespace, (0, 0))
+            growth[namespace] = (before_it[0] + records, before_it[1] + size)
+        return growth
+
     def _write(self, connection: apsw.Connection, writes: Writes) -> None:
         rows: list[tuple[int, str, int, float | None, bytes]] = []
         gone: list[Place] = []
@@ -267,7 +300,6 @@ class Ledger:
         for stream in additions.moved:
             head = additions.heads[stream]
             connection.execute(self._sql["move_stream"], (stream, head.first, head.dropped))
-        self.totals.write(connection, writes.growth)
 
     def _count_pages(self, connection: apsw.Connection, schema: str, pages: int) -> int:
         self._on_pages(pages)

@@ -66,6 +66,11 @@ SELECT json_group_array(json_array(
 FROM json_each(?1) AS wanted CROSS JOIN records
     ON records.bucket = wanted.value ->> 0 AND records.key = wanted.value ->> 1
 
+-- name: measure
+-- How many of the keys in ?2, a JSON array, are on disk in a bucket, and the bytes of their values together.
+SELECT count(*), coalesce(sum(length(value)), 0) FROM records
+WHERE bucket = ?1 AND key IN (SELECT value FROM json_each(?2))
+
 -- name: put_records
 INSERT INTO records (bucket, key, revision, expires_at, value) VALUES
     (?, ?, ?, ?, ?) -- each
