@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from microlite.core.registry.registry import Registry
     from microlite.core.runtime.logs import Logs
     from microlite.core.runtime.runtime import Runtime
+
+GRACE: Final = 5.0
+"""Seconds that nodes have to finish what they are doing, when their namespace is deleted."""
 
 
 async def open_namespaces(namespaces: Namespaces, engine: Engine) -> None:
@@ -48,6 +52,10 @@ def make_deletions(
     """
 
     async def expel(namespace: str) -> None:
+        """End the nodes that were started by hand: what they are doing has a moment."""
+        found = registry.nodes_of(namespace)
+        links = [link for name, nodes in found.items() for link in state.membership.retire(namespace, name, nodes)]
+        await asyncio.gather(*(state.membership.drain(link, GRACE, hurry=True) for link in links))
         registry.expel(namespace)
         forget_counts(namespace)
 

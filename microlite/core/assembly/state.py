@@ -53,7 +53,7 @@ class State:
         self._clock = clock
         self._registry = registry
         self._router = router
-        self._membership = membership
+        self.membership = membership
         self.engine = SQLiteEngine(home / DATABASE, clock)
         self.audit = Audit(self.engine)
         self.namespaces = Namespaces(self.engine, clock, self.audit)
@@ -69,7 +69,7 @@ class State:
         await open_namespaces(self.namespaces, self.engine)
         await stack.enter_async_context(self.blobs)
         await stack.enter_async_context(self.events)
-        consumers = Consumers(self.events, self._membership, self._router.send)
+        consumers = Consumers(self.events, self.membership, self._router.send)
         self.events.run_beside(consumers.run(), "deliver events")
 
     async def complete(
@@ -85,7 +85,7 @@ class State:
         self.configuration, self.configuration_views = await assemble_configuration(
             self.engine, self._registry, self._clock, options, environ, watcher, runtime, group, stack
         )
-        self.scheduler = Scheduler(self.engine, self._clock, Reach(self._membership, self._router, self._registry))
+        self.scheduler = Scheduler(self.engine, self._clock, Reach(self.membership, self._router, self._registry))
         stack.push_async_callback(self.scheduler.close)
         planners = Planners(self.records, self.blobs, self.events, self.configuration, self.scheduler.planner)
         self.transactions = Transactions(self.engine, self._clock, planners)

@@ -129,6 +129,14 @@ class Registry:
         """How many nodes a namespace has; of each only one generation counts."""
         return sum(where == namespace for where, _ in self._nodes)
 
+    def nodes_of(self, namespace: str) -> dict[str, list[str]]:
+        """The ids of all nodes of a namespace, by service."""
+        found: dict[str, list[str]] = {}
+        for (where, node), generations in self._nodes.items():
+            if where == namespace:
+                found.setdefault(generations[-1].registration.service.name, []).append(node)
+        return found
+
     def expel(self, namespace: str) -> None:
         """Take all nodes of a namespace out, which is being deleted, and cut their connections."""
         for key in [key for key in self._nodes if key[0] == namespace]:
