@@ -60,6 +60,11 @@ SECTIONS: Final = {
         "broker": Entry("broker:broker", "Publish and follow ephemeral messages, and see who is subscribed."),
         "schedules": Entry("schedules:schedules", "See, add, pause and run what is called at its time."),
     },
+    "Who may do what": {
+        "namespace": Entry(
+            "namespace:namespace", "Create, limit and delete namespaces: tenants whose names and data never meet."
+        ),
+    },
     "This machine": {
         "user": Entry("user:user", "Look after what is set for you, on this machine."),
         "cache": Entry("cache:cache", "Look after what the one file has unpacked."),

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Self
 from microlite import onefile
 from microlite.core.assembly.environments import make_environments
 from microlite.core.assembly.identity import assemble_identities
+from microlite.core.assembly.namespaces import make_deletions
 from microlite.core.assembly.sessions import Sessions, identify
 from microlite.core.assembly.state import State
 from microlite.core.auth.admin_token import admin_token
 from microlite.core.auth.authority import Authority
 from microlite.core.auth.guard import Guard
 from microlite.core.auth.one_time_links import OneTimeLinks
-from microlite.core.auth.standing import Standing
 from microlite.core.catalog import Parts, built_in_services
 from microlite.core.clock import Clock, SystemClock
 from microlite.core.context import DEFAULT_NAMESPACE
@@ -119,13 +119,14 @@ class Platform:
         self.logs = await stack.enter_async_context(Logs(home / "logs", clock))
         identities = self.identities
         self.authority = Authority(
-            identities.authenticator, identities.rules, self.registry.built_in, Standing(self.token)
+            identities.authenticator, identities.rules, self.registry.built_in, self.state.namespaces
         )
         self.guard = Guard(self.authority, self.router, self.router.send)
         stack.push_async_callback(self.guard.close)
         self.table = PathTable()
         PathFeed(self.membership, self.table)
         self.links = OneTimeLinks(self.state.engine, clock)
+        self.answers = KeptAnswers(self.state.engine, clock)
         self.dashboard = bind_dashboard(self.options)
         if self.dashboard is not None:
             stack.push_async_callback(self.dashboard.stop)
@@ -150,7 +151,18 @@ class Platform:
             patience=self._patience,
         )
         self.runtime = Runtime(self.state.engine, machinery, watcher, group)
+        self.runtime.tenants = self.state.namespaces
         await self.state.complete(self.options, os.environ, watcher, self.runtime, group, stack)
+        self.deletions = make_deletions(
+            self.state,
+            self.registry,
+            self.runtime,
+            self.logs,
+            self.answers.forget_namespace,
+            self.table.forget,
+            clock,
+        )
+        stack.push_async_callback(self.deletions.close)
         self._serve_built_in()
         listener = Listener(
             platform_socket(home),
@@ -171,6 +183,7 @@ class Platform:
         self.state.scheduler.start(group)
         stack.callback(self.state.scheduler.stop)
         await self.runtime.restore()
+        self.deletions.resume()
         write_server_file(
             home,
             gateway=self.gateway.url,
@@ -233,7 +246,8 @@ class Platform:
             authority=self.authority,
             clock=self.clock,
             ready=lambda: self._ready,
-            answers=KeptAnswers(self.state.engine, self.clock),
+            answers=self.answers,
+            tenants=self.state.namespaces,
         )
         await gateway.start()
         return gateway
@@ -255,6 +269,8 @@ class Platform:
             permits=self.permits,
             runtime=self.runtime,
             logs=self.logs,
+            namespaces=state.namespaces,
+            deletions=self.deletions,
             engine=state.engine,
             scheduler=state.scheduler,
             blobs=state.blobs,

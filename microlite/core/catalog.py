@@ -9,6 +9,7 @@ from microlite.core.backup.service import backup_service
 from microlite.core.broker.service import broker_service
 from microlite.core.config.service import config_service
 from microlite.core.events.service import events_service
+from microlite.core.namespaces.service import namespaces_service
 from microlite.core.network.service import network_service
 from microlite.core.registry.service import registry_service
 from microlite.core.runtime.service import runtime_service
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from microlite.core.engine.api import Engine
     from microlite.core.events.events import Events
     from microlite.core.library.service import Service
+    from microlite.core.namespaces.deletions import Deletions
+    from microlite.core.namespaces.namespaces import Namespaces
     from microlite.core.network.membership import Membership
     from microlite.core.policy.permits import Permits
     from microlite.core.registry.registry import Registry
@@ -58,6 +61,8 @@ class Parts:
         registry: Registry,
         membership: Membership,
         permits: Permits,
+        namespaces: Namespaces,
+        deletions: Deletions,
         runtime: Runtime,
         logs: Logs,
         blobs: Blobs,
@@ -78,6 +83,8 @@ class Parts:
         self.registry = registry
         self.membership = membership
         self.permits = permits
+        self.namespaces = namespaces
+        self.deletions = deletions
         self.runtime = runtime
         self.logs = logs
         self.blobs = blobs
@@ -93,6 +100,7 @@ CATALOG: Final[tuple[Callable[[Parts], Service], ...]] = (
     lambda parts: broker_service(parts.broker, parts.permits, parts.audit),
     lambda parts: config_service(parts.configuration, parts.configuration_views, parts.permits, parts.audit),
     lambda parts: events_service(parts.events, parts.permits, parts.audit),
+    lambda parts: namespaces_service(parts.namespaces, parts.deletions, parts.engine, parts.registry),
     lambda parts: network_service(parts.membership),
     lambda parts: registry_service(parts.registry),
     lambda parts: runtime_service(parts.runtime, parts.registry, parts.logs, parts.audit),

@@ -15,7 +15,7 @@ from microlite.core import errors
 from microlite.core.app import Platform
 from microlite.core.auth.passwords import CHEAP
 from microlite.core.clock import Clock, ManualClock
-from microlite.core.context import DEFAULT_NAMESPACE
+from microlite.core.context import DEFAULT_NAMESPACE, PLATFORM_NAMESPACE, Origin
 from microlite.core.library.caller import Caller
 from microlite.core.library.peers import RefuseCalls
 from microlite.core.rpc.paths import platform_socket
@@ -25,7 +25,7 @@ from microlite.testing.faults import Faults
 from microlite.testing.served import InProcess, Served
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
     from microlite.core.library.service import Service
     from microlite.core.library.state.events import Events
@@ -36,12 +36,16 @@ if TYPE_CHECKING:
 
 Api = TypeVar("Api")
 
+_SELF = Origin(PLATFORM_NAMESPACE)
+
 DRAIN_GRACE = 30.0
 """Seconds that the old node has for its calls after a restart, as with a reload."""
 
 
 @contextlib.asynccontextmanager
-async def platform(*, clock: Clock | None = None, dashboard: bool = False) -> AsyncIterator[RunningPlatform]:
+async def platform(
+    *, clock: Clock | None = None, dashboard: bool = False, namespaces: Iterable[str] = ()
+) -> AsyncIterator[RunningPlatform]:
     """Boot a platform in this process: all built-in services, a database, sockets and HTTP, in a folder of its own.
 
     Any number can run side by side. On leaving, services are ended at once and everything is removed.
@@ -50,6 +54,7 @@ async def platform(*, clock: Clock | None = None, dashboard: bool = False) -> As
         clock: the time that the platform and its services see. Without it a `ManualClock`, which stands still until
             the test moves it (`p.advance(60)`); sockets and the deadlines of calls run by real time in either case.
         dashboard: whether to start the dashboard too; it answers a moment after this has returned.
+        namespaces: those that there are besides `default`. `serve` makes the one that it names.
     """
     home = Path(tempfile.mkdtemp(prefix="ml-"))  # short, since paths of sockets are limited
     try:
@@ -58,6 +63,8 @@ async def platform(*, clock: Clock | None = None, dashboard: bool = False) -> As
             booted = await stack.enter_async_context(
                 Platform(ServerOptions(home=home, port=0, dashboard=dashboard), used, cost=CHEAP)
             )
+            for namespace in namespaces:
+                await booted.state.namespaces.create(_SELF, namespace)
             client = await dial(str(platform_socket(home)), RefuseCalls(), role="client")
             stack.push_async_callback(_close, client)
             running = RunningPlatform(booted, client)
@@ -113,12 +120,15 @@ class RunningPlatform:
         Args:
             service: the service; its start hooks run.
             node: the id of the node; `<service>-1` and so on without it.
-            namespace: where it is found.
+            namespace: where it is found; made, if there is none of this name.
             metadata: added to the service's own.
 
         Raises:
             Error: it could not start, as when a start hook failed.
         """
+        known = self._booted.state.namespaces
+        if namespace not in (one.name for one in known.all()):
+            await known.create(_SELF, namespace)
         number = 1 + sum(served.name == service.name for served in self._served)
         placement = InProcess(
             home=self.home,

@@ -129,6 +129,7 @@ async def test_a_platform_without_a_dashboard_makes_no_link() -> None:
 
 async def test_the_link_leads_to_the_dashboard_of_the_platform() -> None:
     async with platform(dashboard=True) as p:
+        await p.call("namespaces.create", name="shop")
         link = await p.options(namespace="shop").call("auth.link")
         assert link["url"].startswith(f"{p.dashboard}/login/")
         assert link["expires"] == p.clock.now() + LIFETIME

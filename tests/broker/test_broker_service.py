@@ -96,6 +96,7 @@ async def test_topics_and_subscriptions_are_listed_for_their_namespace(
     (subscription,) = await platform.call("broker.subscriptions")
     assert (subscription["topic"], subscription["service"], subscription["account"]) == ("prices.>", "", "admin")
     assert (subscription["active"], subscription["overflow"], subscription["limit"]) == (True, "drop_oldest", 1000)
+    await platform.call("namespaces.create", name="blue")
     blue = platform.options(namespace="blue")
     assert await blue.call("broker.topics") == await blue.call("broker.subscriptions") == []
     with pytest.raises(errors.NotFound):

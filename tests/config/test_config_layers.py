@@ -127,6 +127,7 @@ async def test_a_file_is_for_the_namespace_that_is_named(tmp_path: Path) -> None
     (tmp_path / "a.toml").write_text("a = 1")
     async with platform_with(tmp_path, f"team={tmp_path / 'a.toml'}") as p:
         assert await p.call("config.get") == {}
+        await p.call("namespaces.create", name="team")
         assert await p.options(namespace="team").call("config.get") == {"a": 1}
 
 

@@ -51,6 +51,7 @@ async def test_over_http_values_are_set_and_read(p: RunningPlatform) -> None:
 
 async def test_namespaces_have_nothing_in_common(p: RunningPlatform) -> None:
     """Neither values nor history."""
+    await p.call("namespaces.create", name="other")
     other = p.options(namespace="other")
     await p.call("config.set", path="a", value=1)
     assert await other.call("config.get") == {}

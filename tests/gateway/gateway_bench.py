@@ -16,13 +16,13 @@ import uvloop
 
 from microlite.core import errors
 from microlite.core.auth.authority import Authority
-from microlite.core.auth.standing import Standing
 from microlite.core.clock import SystemClock
 from microlite.core.description.structs import EndpointDescription, Role, ServiceDescription, Streaming
 from microlite.core.rpc.call import Call, LocalInbound, Receiver
 from microlite.web.gateway.options import GatewayOptions
 from microlite.web.gateway.server import Gateway
 from microlite.web.gateway.table import BUILT_IN, PathTable
+from tests.gateway.standing import Standing
 
 TOKEN = "the-admin-token"
 

@@ -266,7 +266,7 @@ async def test_a_client_that_goes_away_cancels_its_call(bench: Bench, wire: Wire
     await wire.close()
     await held.canceled.wait()
     await bench.idle()
-    assert bench.table.stats["echo", "hold"].codes == {499: 1}
+    assert bench.table.stats["default", "echo", "hold"].codes == {499: 1}
 
 
 async def test_an_answer_for_a_client_that_is_gone_is_dropped(bench: Bench, wire: Wire) -> None:

@@ -209,8 +209,10 @@ async def test_answers_are_counted(bench: Bench, wire: Wire) -> None:
     await wire.request("GET", "/nobody")
     assert (await wire.request("GET", "/metrics")).status == 401
     text = (await wire.request("GET", "/metrics", headers=ADMIN)).body.decode()
-    assert 'microlite_http_requests_total{code="200",endpoint="call",service="echo"} 2.0' in text
-    assert 'microlite_http_requests_total{code="409",endpoint="fail",service="echo"} 1.0' in text
-    assert 'microlite_http_requests_total{code="404",endpoint="",service=""} 1.0' in text
-    assert 'microlite_http_request_duration_seconds_count{endpoint="call",service="echo"} 2.0' in text
+    assert 'microlite_http_requests_total{code="200",endpoint="call",namespace="default",service="echo"} 2.0' in text
+    assert 'microlite_http_requests_total{code="409",endpoint="fail",namespace="default",service="echo"} 1.0' in text
+    assert 'microlite_http_requests_total{code="404",endpoint="",namespace="",service=""} 1.0' in text
+    assert (
+        'microlite_http_request_duration_seconds_count{endpoint="call",namespace="default",service="echo"} 2.0' in text
+    )
     assert bench.gateway.edge.active == 0

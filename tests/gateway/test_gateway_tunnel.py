@@ -159,7 +159,7 @@ async def test_messages_pass_both_ways(
     assert headers["traceparent"].startswith("00-")
     assert await site.ends.get() == 1000
     await bench.idle()
-    assert bench.table.stats["site", ""].codes == {101: 1}
+    assert bench.table.stats["default", "site", ""].codes == {101: 1}
 
 
 async def test_client_and_program_agree_by_themselves(site: Site, bench: Bench) -> None:
@@ -294,7 +294,7 @@ async def test_a_program_that_is_too_slow(silent: None, bench: Bench) -> None:
     wire = await bench.connect()
     wire.send(f"GET /ws HTTP/1.1\r\n{UPGRADE}\r\n")
     assert (await wire.answer()).status == 504
-    assert bench.table.stats["site", ""].codes == {504: 1}
+    assert bench.table.stats["default", "site", ""].codes == {504: 1}
 
 
 async def test_a_client_that_is_gone_before_the_program_answers(silent: None, bench: Bench) -> None:
@@ -303,7 +303,7 @@ async def test_a_client_that_is_gone_before_the_program_answers(silent: None, be
     await bench.busy()
     await gone.close()
     await bench.idle()
-    assert bench.table.stats["site", ""].codes == {499: 1}
+    assert bench.table.stats["default", "site", ""].codes == {499: 1}
 
 
 async def test_no_program_is_up(bench: Bench) -> None:

@@ -438,7 +438,7 @@ async def test_it_is_counted_and_logged(start: Start, caplog: pytest.LogCaptureF
         await socket.send("{}")
         assert len([message async for message in socket]) == 3
     await bench.idle()
-    assert bench.table.stats["echo", "count"].codes == {101: 1}
+    assert bench.table.stats["default", "echo", "count"].codes == {101: 1}
     (line,) = [record.getMessage() for record in caplog.records if record.name == "microlite.access"]
     assert '"GET /echo/count?a=1" 101 ' in line
 

@@ -35,6 +35,7 @@ async def test_routes_name_the_nodes_of_each_service(platform: RunningPlatform, 
         ("1.2.0", False, ("node",))
     }
     assert await platform.call("network.routes", service="other") == []
+    await platform.call("namespaces.create", name="blue")
     assert await platform.options(namespace="blue").call("network.routes") == []
 
 

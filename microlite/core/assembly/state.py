@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from microlite.core.assembly.configuration import assemble_configuration
+from microlite.core.assembly.namespaces import open_namespaces
 from microlite.core.audit.audit import Audit
 from microlite.core.broker.broker import Broker
 from microlite.core.engine.sqlite import SQLiteEngine
 from microlite.core.events.consumers import Consumers
 from microlite.core.events.events import Events
+from microlite.core.namespaces.namespaces import Namespaces
 from microlite.core.schedules.authority import Authority
 from microlite.core.schedules.reach import Reach
 from microlite.core.schedules.scheduler import Scheduler
@@ -66,11 +68,13 @@ class State:
         self._clock = clock
         self._registry = registry
         self._router = router
-        self._membership = membership
         self.permits = permits
         self.resolve = resolve
+        self.membership = membership
         self.engine = SQLiteEngine(home / DATABASE, clock)
         self.audit = Audit(self.engine)
+        self.namespaces = Namespaces(self.engine, clock, self.audit)
+        registry.tenants = self.namespaces
         self.records = Records(self.engine, clock)
         self.blobs = Blobs(self.engine, clock)
         self.events = Events(self.engine, clock)
@@ -79,9 +83,10 @@ class State:
     async def open(self, stack: AsyncExitStack) -> None:
         """Open the database, and have events delivered from here on; the stack ends that."""
         await stack.enter_async_context(self.engine)
+        await open_namespaces(self.namespaces, self.engine)
         await stack.enter_async_context(self.blobs)
         await stack.enter_async_context(self.events)
-        consumers = Consumers(self.events, self._membership, self._router.send)
+        consumers = Consumers(self.events, self.membership, self._router.send)
         self.events.run_beside(consumers.run(), "deliver events")
 
     async def complete(
@@ -97,7 +102,7 @@ class State:
         self.configuration, self.configuration_views = await assemble_configuration(
             self.engine, self.audit, self._registry, self._clock, options, environ, watcher, runtime, group, stack
         )
-        reach = Reach(self._membership, self._router, self._registry)
+        reach = Reach(self.membership, self._router, self._registry)
         self.scheduler = Scheduler(
             self.engine, self._clock, reach, Authority(self.permits, reach.endpoint, self.resolve), self.audit
         )

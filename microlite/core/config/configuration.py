@@ -181,7 +181,7 @@ class Configuration:
                 operations = made.operations()
                 if operations:
                     try:
-                        await self.engine.commit(Batch(namespace, operations))
+                        await self.engine.commit(Batch(namespace, operations, within_quota=True))
                     except errors.Conflict:
                         if attempt + 1 < TRIES:
                             continue

@@ -120,10 +120,35 @@ Operation = Put | Delete | Check | Append
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
-    """Operations that happen together or not at all, in one namespace; each key stands in it at most once."""
+    """Operations that happen together or not at all, in one namespace; each key stands in it at most once.
+
+    Attributes:
+        within_quota: whether it is refused when its namespace holds more than its quota afterwards, and more than before.
+            What a user adds is; what the platform notes down about it, an acknowledgement say, is not.
+    """
 
     namespace: str
     operations: tuple[Operation, ...]
+    within_quota: bool = False
+
+
+class Usage(msgspec.Struct, frozen=True, gc=False):
+    """What a namespace holds on disk, as of the last commit.
+
+    Attributes:
+        records: among them those whose time has come and that were not removed yet.
+        bytes: of the values of records, and of the entries of streams that are not swept.
+    """
+
+    records: int = 0
+    bytes: int = 0
+
+
+class Quota(msgspec.Struct, frozen=True, gc=False):
+    """What a namespace may hold at most; None for any number."""
+
+    records: int | None = None
+    bytes: int | None = None
 
 
 class Committed(msgspec.Struct, frozen=True, gc=False):
@@ -513,9 +538,31 @@ class Engine(StreamVerbs, PubSubVerbs, Protocol):
             errors.BadRequest: a malformed operation, or a key twice.
             errors.PayloadTooLarge: too many operations, too large a value, or too many bytes.
             errors.Conflict: a precondition does not hold; the detail names the key.
-            errors.InsufficientStorage: the disk is full; nothing was changed.
+            errors.InsufficientStorage: the disk is full, or the quota of the namespace; nothing was changed.
+            errors.NotFound: the namespace is being dropped.
             errors.OutcomeUnknown: the disk failed at the last moment; the batch may be there or not.
             errors.ServiceUnavailable: it was not started, and can safely be sent again.
+        """
+        ...
+
+    def usage(self, namespace: str) -> Usage:
+        """What a namespace holds; from memory. It is exact, also after a crash."""
+        ...
+
+    def used_namespaces(self) -> tuple[str, ...]:
+        """The namespaces that hold anything, in order; from memory."""
+        ...
+
+    def set_quota(self, namespace: str, quota: Quota) -> None:
+        """Hold the batches that ask for it to a quota, from now on and until the engine closes: it is not kept."""
+        ...
+
+    async def drop_namespace(self, namespace: str) -> None:
+        """Remove all records and streams of a namespace, and return when they are off the disk.
+
+        It happens in slices between the writes of others; meanwhile commits to the namespace are refused, and `usage` tells
+        what is left. Watches see each key expire. Streams that come later go on behind the positions of those that were.
+        Where the engine closes before it is done, call it again.
         """
         ...
 

@@ -10,23 +10,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from microlite.core import errors
 from microlite.core.engine.api import Append, Committed, Delete, Presence, Put
 from microlite.core.engine.streams import Additions
+from microlite.core.engine.usage import Growth
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from microlite.core.engine.api import Batch, Check, Expectation
     from microlite.core.engine.streams import Head, Trim
+    from microlite.core.engine.usage import Totals
 
 Place = tuple[int, str]
 """The number of a bucket, and a key."""
 
+Found = tuple[int, int]
+"""What is on disk at a place: its revision, 0 when its time has come; and the bytes of its value, -1 without a row."""
+
+ABSENT: Final[Found] = (0, -1)
+
 NumberOf = Callable[[str, str, bool], int]
+
+_NOTHING: Final[Growth] = (0, 0)
 
 
 @dataclass(slots=True, eq=False)
@@ -76,16 +85,24 @@ class Group:
     jobs: Sequence[Job]
     steps: list[Steps] = field(default_factory=list)
     questions: list[Place] = field(default_factory=list)
-    """Places whose revision on disk has to be known; may hold one twice."""
+    """Places of which has to be known what is there on disk; may hold one twice."""
     streams: set[int] = field(default_factory=set)
     """Streams of which has to be known where they stand."""
+    limited: set[str] = field(default_factory=set)
+    """Namespaces that had a quota when it was begun."""
 
     @classmethod
-    def of(cls, jobs: Sequence[Job], bucket_of: NumberOf, stream_of: NumberOf) -> Group:
-        """Find the places. `…_of(namespace, name, create)` gives a number, 0 where there is none."""
+    def of(cls, jobs: Sequence[Job], bucket_of: NumberOf, stream_of: NumberOf, limited: Container[str] = ()) -> Group:
+        """Find the places. `…_of(namespace, name, create)` gives a number, 0 where there is none.
+
+        Args:
+            limited: the namespaces that have a quota.
+        """
         group = cls(jobs)
         for job in jobs:
             namespace = job.batch.namespace
+            if namespace in limited:
+                group.limited.add(namespace)
             steps = Steps()
             for operation in job.batch.operations:
                 if isinstance(operation, Append):
@@ -95,10 +112,9 @@ class Group:
                     steps.entries.append((number, operation))
                     group.streams.add(number)
                     continue
-                is_put = isinstance(operation, Put)
-                place = (bucket_of(namespace, operation.bucket, is_put), operation.key)
+                place = (bucket_of(namespace, operation.bucket, isinstance(operation, Put)), operation.key)
                 steps.records.append((place, operation))
-                if not is_put or operation.expect is not None:
+                if operation.expect is not None or not isinstance(operation, Put) or namespace in group.limited:
                     group.questions.append(place)
             if job.trim is not None and (number := stream_of(namespace, job.trim.stream, False)):
                 steps.trimmed = number
@@ -106,12 +122,15 @@ class Group:
             group.steps.append(steps)
         return group
 
-    def judge(self, on_disk: Mapping[Place, int], heads: dict[int, Head], revision: int, now: float) -> Writes:
+    def judge(
+        self, on_disk: Mapping[Place, Found], heads: dict[int, Head], totals: Totals, revision: int, now: float
+    ) -> Writes:
         """Give each job what became of it, or its error, and return what is to be written.
 
         Args:
-            on_disk: the revisions of the records that are alive; for the places in `questions`.
+            on_disk: what is there; for the places in `questions`.
             heads: where the streams in `streams` stand; becomes where they stand afterwards.
+            totals: what each namespace holds, and may hold.
             revision: the last one given out.
             now: seconds since the Unix epoch.
         """
@@ -120,6 +139,12 @@ class Group:
             changing = _judge_records(job, steps, writes, on_disk, now)
             if changing is None:
                 continue
+            namespace = job.batch.namespace
+            if namespace in self.limited and not writes.take(job, _growth(changing, steps, writes, on_disk), totals):
+                continue
+            if steps.entries:
+                size = sum([len(append.value) for _, append in steps.entries])
+                writes.entry_bytes[namespace] = writes.entry_bytes.get(namespace, 0) + size
             writes.add(changing, appends=bool(steps.entries))
             additions = writes.additions
             positions: tuple[int, ...] = ()
@@ -134,7 +159,7 @@ class Group:
 
 
 def _judge_records(
-    job: Job, steps: Steps, writes: Writes, on_disk: Mapping[Place, int], now: float
+    job: Job, steps: Steps, writes: Writes, on_disk: Mapping[Place, Found], now: float
 ) -> list[tuple[Place, Put | Delete]] | None:
     """What a job changes; none when it is refused, with the reason in the job."""
     changing: list[tuple[Place, Put | Delete]] = []
@@ -144,7 +169,7 @@ def _judge_records(
             continue
         current = writes.revision_at(place, now)
         if current is None:
-            current = on_disk.get(place, 0)
+            current = on_disk.get(place, ABSENT)[0]
         refusal = _refusal(operation.expect, current)
         if refusal:
             job.error = errors.Conflict(f"{operation.bucket}/{operation.key}: {refusal}")
@@ -152,6 +177,29 @@ def _judge_records(
         if isinstance(operation, Put) or (isinstance(operation, Delete) and current):
             changing.append((place, operation))
     return changing
+
+
+def _growth(
+    changing: list[tuple[Place, Put | Delete]], steps: Steps, writes: Writes, on_disk: Mapping[Place, Found]
+) -> Growth:
+    """What a job adds to its namespace."""
+    records = size = 0
+    last = writes.last
+    for place, operation in changing:
+        earlier = last.get(place)
+        if earlier is None:
+            before = on_disk.get(place, ABSENT)[1]
+        else:
+            before = len(earlier[1].value) if isinstance(earlier[1], Put) else -1
+        if isinstance(operation, Put):
+            records += before < 0
+            size += len(operation.value) - max(before, 0)
+        elif before >= 0:
+            records -= 1
+            size -= before
+    if steps.entries:
+        size += sum([len(append.value) for _, append in steps.entries])
+    return records, size
 
 
 class Writes:
@@ -166,6 +214,10 @@ class Writes:
         self.additions = additions
         self.last: dict[Place, tuple[int, Put | Delete]] = {}
         """For each place the revision of its last change, and the operation."""
+        self.entry_bytes: dict[str, int] = {}
+        """Bytes of values that the streams of each namespace gain."""
+        self._growth: dict[str, Growth] = {}
+        """What the namespaces with a quota gain, so far."""
 
     def revision_at(self, place: Place, now: float) -> int | None:
         """The revision at a place that the group changes, 0 if nothing is there any more; none elsewhere."""
@@ -179,6 +231,17 @@ class Writes:
     def __bool__(self) -> bool:
         """Whether there is anything to write."""
         return bool(self.last or self.additions.rows or self.additions.moved)
+
+    def take(self, job: Job, growth: Growth, totals: Totals) -> bool:
+        """Whether the namespace of a job, which has a quota, has room for it; else the job has the reason."""
+        namespace = job.batch.namespace
+        before = self._growth.get(namespace, _NOTHING)
+        if job.batch.within_quota:
+            job.error = totals.refusal(namespace, before, growth)
+            if job.error is not None:
+                return False
+        self._growth[namespace] = (before[0] + growth[0], before[1] + growth[1])
+        return True
 
     def add(self, changing: Sequence[tuple[Place, Put | Delete]], *, appends: bool) -> None:
         """Add the changes of one job, under a revision of its own; `appends` says whether it also adds entries."""

@@ -16,12 +16,14 @@ from microlite.core.engine.group import Group
 from microlite.core.engine.migrations import migrate
 from microlite.core.engine.queries import queries, with_rows
 from microlite.core.engine.streams import Shelf
+from microlite.core.engine.usage import Totals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from microlite.core.clock import Clock
-    from microlite.core.engine.group import Job, Place, Writes
+    from microlite.core.engine.group import Found, Job, Place, Writes
+    from microlite.core.engine.usage import Growth
 
 MAX_CHANGES: Final = 500_000
 """Most rows in the log of changes: under a heavy load it reaches back less than its hour."""
@@ -47,6 +49,7 @@ class Ledger:
         revision: the last one given out.
         first: the position of the oldest change in the log.
         last: the position of the newest, one less than `first` while there is none.
+        totals: what each namespace holds.
 
     Args:
         clock: says what is expired.
@@ -66,6 +69,7 @@ class Ledger:
         self.connection: apsw.Connection | None = None
         self._marked = False  # whether the newest row of the log is a mark
         self._numbers: dict[tuple[str, str], int] = {}
+        self.totals = Totals()
         self._shelf = Shelf()
         self._names: dict[int, tuple[str, str]] = {}
 
@@ -84,6 +88,7 @@ class Ledger:
                 self.first, _, _ = connection.execute(self._sql["first_change"]).get or (1, 0, 0.0)
                 self.last, revision, _ = connection.execute(self._sql["last_change"]).get or (0, 0, 0.0)
                 self._marked = False  # or nobody knows: the next mark is a row of its own then
+                self.totals.load(connection)
                 connection.set_wal_hook(self._count_pages)
             except BaseException:
                 connection.close()
@@ -132,13 +137,16 @@ class Ledger:
     def _attempt(self, connection: apsw.Connection, jobs: Sequence[Job]) -> None:
         now = self._clock.now()
         connection.execute("BEGIN IMMEDIATE")
-        group = Group.of(jobs, self._number, self._stream)
+        group = Group.of(jobs, self._number, self._stream, self.totals.quotas)
         heads = self._shelf.heads(connection, group.streams) if group.streams else {}
-        writes = group.judge(self._revisions(connection, group.questions, now), heads, self.revision, now)
+        found = self._find(connection, group.questions, now)
+        writes = group.judge(found, heads, self.totals, self.revision, now)
         if not writes:
             self.undo(connection)
             return
+        growth = self._growth(connection, group, found, writes)
         self._write(connection, writes)
+        self.totals.write(connection, growth)
         logged = [
             (revision, number, PUT if isinstance(operation, Put) else DELETE, now, key)
             for (number, key), (revision, operation) in writes.last.items()
@@ -146,6 +154,7 @@ class Ledger:
         doubt = self.conclude(connection, logged, writes.revision, now)
         if doubt is None:
             self._shelf.remember(heads)
+            self.totals.apply(growth)
             return
         for job in jobs:
             job.error = doubtful(doubt, self.path)
@@ -234,11 +243,46 @@ class Ledger:
         self._numbers.clear()
         self._shelf.forget()
 
-    def _revisions(self, connection: apsw.Connection, places: Sequence[Place], now: float) -> dict[Place, int]:
+    def forget_streams(self) -> None:
+        """Read anew where streams stand: upkeep has moved some."""
+        self._shelf.forget()
+
+    def _find(self, connection: apsw.Connection, places: Sequence[Place], now: float) -> dict[Place, Found]:
         if not places:
             return {}
         found = connection.execute(self._sql["current_revisions"], (_json(places), now)).get
-        return {places[index]: revision for index, revision in msgspec.json.decode(found, type=list[tuple[int, int]])}
+        rows = msgspec.json.decode(found, type=list[tuple[int, int, int]])
+        return {places[index]: (revision, size) for index, revision, size in rows}
+
+    def _growth(
+        self, connection: apsw.Connection, group: Group, found: dict[Place, Found], writes: Writes
+    ) -> dict[str, Growth]:
+        """What each namespace gains; before it is written."""
+        growth = {namespace: (0, size) for namespace, size in writes.entry_bytes.items()}
+        asked = set(group.questions)
+        by_bucket: dict[int, tuple[list[int], list[str]]] = {}
+        for place, (_, operation) in writes.last.items():
+            number, key = place
+            gain, unknown = by_bucket.get(number) or by_bucket.setdefault(number, ([0, 0], []))
+            if isinstance(operation, Put):
+                gain[0] += 1
+                gain[1] += len(operation.value)
+            if place not in asked:
+                unknown.append(key)
+            elif (before := found.get(place)) is not None:
+                gain[0] -= 1
+                gain[1] -= before[1]
+        for number, (gain, unknown) in by_bucket.items():
+            records, size = gain
+            if unknown:
+                there, held = connection.execute(
+                    self._sql["measure"], (number, msgspec.json.encode(unknown).decode())
+                ).get
+                records, size = records - there, size - held
+            namespace = self.name(connection, number)[0]
+            before_it = growth.get(namespace, (0, 0))
+            growth[namespace] = (before_it[0] + records, before_it[1] + size)
+        return growth
 
     def _write(self, connection: apsw.Connection, writes: Writes) -> None:
         rows: list[tuple[int, str, int, float | None, bytes]] = []

@@ -57,12 +57,19 @@ SELECT count(*) FROM (
 )
 
 -- name: current_revisions
--- ?1 is a JSON array of [bucket, key]; gives a JSON array of [position in it, revision] for those alive at ?2. All in one
--- row: each row that a statement yields costs the writer thread a wait for the interpreter.
-SELECT json_group_array(json_array(wanted.key, records.revision))
+-- ?1 is a JSON array of [bucket, key]; gives a JSON array of [position in it, revision, bytes of the value] for those on
+-- disk; the revision of what is not alive at ?2 is 0. All in one row: each row that a statement yields costs the writer
+-- thread a wait for the interpreter.
+SELECT json_group_array(json_array(
+    wanted.key, iif(records.expires_at <= ?2, 0, records.revision), length(records.value)
+))
 FROM json_each(?1) AS wanted CROSS JOIN records
     ON records.bucket = wanted.value ->> 0 AND records.key = wanted.value ->> 1
-WHERE records.expires_at IS NULL OR records.expires_at > ?2
+
+-- name: measure
+-- How many of the keys in ?2, a JSON array, are on disk in a bucket, and the bytes of their values together.
+SELECT count(*), coalesce(sum(length(value)), 0) FROM records
+WHERE bucket = ?1 AND key IN (SELECT value FROM json_each(?2))
 
 -- name: put_records
 INSERT INTO records (bucket, key, revision, expires_at, value) VALUES
@@ -93,9 +100,9 @@ SELECT max(position) FROM (SELECT position, at FROM changes WHERE position <= ?2
 DELETE FROM changes WHERE position <= ?1
 
 -- name: expired
--- At most ?2 records whose time had come at ?1, the longest dead first, as one JSON array of [id, bucket, key].
-SELECT json_group_array(json_array(id, bucket, key)) FROM (
-    SELECT id, bucket, key FROM records WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2
+-- At most ?2 records whose time had come at ?1, the longest dead first, as one JSON array of [id, bucket, key, bytes].
+SELECT json_group_array(json_array(id, bucket, key, size)) FROM (
+    SELECT id, bucket, key, length(value) AS size FROM records WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2
 )
 
 -- name: delete_expired
@@ -159,7 +166,7 @@ SELECT at FROM entries WHERE id = ?1
 SELECT total FROM entries WHERE id = ?1
 
 -- name: stream_to_sweep
-SELECT id, swept, first FROM streams WHERE swept < first LIMIT 1
+SELECT id, swept, first, namespace FROM streams WHERE swept < first LIMIT 1
 
 -- name: entries_to_sweep
 -- The rows from ?1 on and before ?2, at most ?3 of them, as a JSON array of [id, bytes].
@@ -181,3 +188,32 @@ UPDATE streams SET swept = ?2 WHERE id = ?1
 -- name: move_mark
 -- The last row of the log says where the database stands, when what came last changed no record.
 UPDATE changes SET revision = ?2, at = ?3 WHERE position = ?1
+
+-- name: usage
+SELECT json_group_array(json_array(namespace, records, bytes)) FROM usage
+
+-- name: add_usage
+INSERT INTO usage (namespace, records, bytes) VALUES (?1, ?2, ?3)
+ON CONFLICT (namespace) DO UPDATE SET records = records + excluded.records, bytes = bytes + excluded.bytes
+
+-- name: forget_usage
+DELETE FROM usage WHERE namespace = ?1
+
+-- name: drop_streams
+-- At most ?2 streams of the namespace ?1: all their entries are trimmed, and their names are gone.
+UPDATE streams SET dropped = 1, first = 1 + coalesce((
+    SELECT max(id) FROM entries WHERE entries.id > streams.id << 40 AND entries.id < (streams.id + 1) << 40
+), streams.id << 40) - (streams.id << 40)
+WHERE id IN (SELECT id FROM streams WHERE namespace = ?1 AND NOT dropped LIMIT ?2)
+
+-- name: records_of_namespace
+-- At most ?2 records of the namespace ?1, as one JSON array of [id, bucket, key, bytes].
+SELECT json_group_array(json_array(id, bucket, key, size)) FROM (
+    SELECT records.id, bucket, key, length(value) AS size
+    FROM buckets CROSS JOIN records ON records.bucket = buckets.id
+    WHERE buckets.namespace = ?1 LIMIT ?2
+)
+
+-- name: is_swept
+-- Whether no entry of a namespace is on the disk that nobody reads any more.
+SELECT NOT EXISTS (SELECT 1 FROM streams WHERE swept < first AND namespace = ?1)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from microlite.core.clock import Clock
-    from microlite.core.engine.api import Committed, Entries, Page, Record, StreamState
+    from microlite.core.engine.api import Committed, Entries, Page, Quota, Record, StreamState, Usage
     from microlite.core.engine.copy import Snapshot, Tell
     from microlite.core.engine.integrity import Health
 
@@ -84,6 +84,7 @@ class SQLiteEngine:
         self.publish, self.subscribe = pubsub.publish, pubsub.subscribe
         self._tails = Tails(self._last_position)
         self._copies = Copies(self.path, vfs, self._writer.hold_log)
+        self._dropping: dict[str, asyncio.Future[None]] = {}
         self._opened = False
 
     async def __aenter__(self) -> Self:
@@ -114,6 +115,10 @@ class SQLiteEngine:
     async def close(self) -> None:
         """Commit what waits, end watches, tails and long reads, close the file. A second time does nothing."""
         self._opened = False
+        for dropping in self._dropping.values():
+            if not dropping.done():
+                dropping.set_exception(errors.ServiceUnavailable("the engine is closed"))
+                dropping.exception()  # nobody need wait for it
         self._timetable.close()
         self._hub.close()
         self._pubsub.close()
@@ -209,7 +214,36 @@ class SQLiteEngine:
         """See `api.Engine`."""
         size = limits.check_batch(batch)
         self._check_open()
+        if batch.namespace in self._dropping:
+            raise errors.NotFound(f'the namespace "{batch.namespace}" is being deleted')
         return await self._writer.submit(batch, size)
+
+    def usage(self, namespace: str) -> Usage:
+        """See `api.Engine`."""
+        return self._writer.totals.of(namespace)
+
+    def used_namespaces(self) -> tuple[str, ...]:
+        """See `api.Engine`."""
+        return self._writer.totals.used()
+
+    def set_quota(self, namespace: str, quota: Quota) -> None:
+        """See `api.Engine`."""
+        quotas = self._writer.totals.quotas
+        if quota.records is None and quota.bytes is None:
+            quotas.pop(namespace, None)
+        else:
+            quotas[namespace] = quota
+
+    async def drop_namespace(self, namespace: str) -> None:
+        """See `api.Engine`."""
+        limits.check_name("namespace", namespace)
+        self._check_open()
+        done = self._dropping.get(namespace)
+        if done is None:
+            done = self._dropping[namespace] = asyncio.get_running_loop().create_future()
+            # Behind all that was asked for before; nothing more of it comes in.
+            self._writer.submit(Batch(namespace, ()), 0).add_done_callback(lambda _: self._writer.drop(namespace))
+        await asyncio.shield(done)
 
     def watch(self, namespace: str, bucket: str, *, prefix: str = "", from_revision: int | None = None) -> Watcher:
         """See `api.Engine`."""
@@ -321,6 +355,8 @@ class SQLiteEngine:
         if settled.upkeep is not None:
             for expired in settled.upkeep.expired:
                 self._hub.expire(settled.upkeep.revision, expired)
+            if settled.upkeep.dropped:
+                self._dropping.pop(settled.upkeep.dropped).set_result(None)
         self._timetable.update(settled)
 
     def _tell_tails(self, batch: Batch, appended: Mapping[str, float], positions: tuple[int, ...]) -> None:

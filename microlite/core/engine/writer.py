@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from microlite.core.clock import Clock
     from microlite.core.engine.api import Batch, Committed
     from microlite.core.engine.streams import Trim
+    from microlite.core.engine.usage import Totals
 
 GROUP_OPERATIONS: Final = 2_000
 """Operations after which a group takes no further job, so that nobody waits long for others' work."""
@@ -49,6 +50,10 @@ _logger = logging.getLogger("microlite.engine")
 class _Signal(enum.Enum):
     UPKEEP = enum.auto()
     STOP = enum.auto()
+
+
+class _Drop(msgspec.Struct, frozen=True):
+    namespace: str
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -82,7 +87,7 @@ class Writer:
         self._ledger = Ledger(path, clock, vfs, self._checkpointer.note)
         self._upkeep = Upkeep(self._ledger, clock)
         self._settle = settle
-        self._inbox: queue.SimpleQueue[list[Job] | _Signal] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[list[Job] | _Signal | _Drop] = queue.SimpleQueue()
         self._turn: list[Job] = []
         self._waiting_bytes = 0
         self._last_upkeep = 0.0
@@ -136,6 +141,15 @@ class Writer:
     def hold_log(self) -> contextlib.AbstractContextManager[None]:
         """Let the write-ahead log grow for as long as the context lasts; see `Checkpointer.hold`."""
         return self._checkpointer.hold()
+
+    @property
+    def totals(self) -> Totals:
+        """What each namespace holds, and its quotas."""
+        return self._ledger.totals
+
+    def drop(self, namespace: str) -> None:
+        """Have a namespace removed; a slice says when it is done. Nothing that is to be written to it may wait."""
+        self._inbox.put(_Drop(namespace))
 
     def look_after(self) -> None:
         """Have upkeep look for work as soon as nobody waits."""
@@ -207,6 +221,8 @@ class Writer:
                     waiting.extend(item)
                 elif item is _Signal.STOP:
                     return True
+                elif isinstance(item, _Drop):
+                    self._upkeep.drop(item.namespace)
                 else:
                     self._upkeep.due = True
                 item = self._inbox.get_nowait()

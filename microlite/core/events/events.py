@@ -72,6 +72,7 @@ class Events:
         self._publisher = Publisher(engine, clock, self.topics)
         self._retention = Retention(engine, clock, self.topics)
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._movers: dict[str, asyncio.Task[Any]] = {}
         self.topics.begun = self._mind_delayed
 
     async def __aenter__(self) -> Self:
@@ -340,6 +341,15 @@ class Events:
         for group in await self.groups.all(origin, topic):
             self.groups.reopened(namespace, topic, group.name)
 
+    async def forget(self, namespace: str) -> None:
+        """Let go of the topics and groups of a namespace, which is being deleted."""
+        mover = self._movers.pop(namespace, None)
+        if mover is not None:
+            mover.cancel()
+            await asyncio.gather(mover, return_exceptions=True)
+        await self.leaders.forget(namespace)
+        await self.topics.leave(namespace)
+
     async def look(self) -> None:
         """Trim topics to their settings, and close groups that nobody uses: what happens twice a minute."""
         await self._retention.look()
@@ -351,7 +361,7 @@ class Events:
             raise errors.NotFound(f"there is no topic {topic!r}; the first event makes one, or set_topic")
 
     def _mind_delayed(self, namespace: str) -> None:
-        self._spawn(
+        self._movers[namespace] = self._spawn(
             self._keep(lambda: Mover(self._engine, self._clock, namespace).run()), f"delayed events of {namespace}"
         )
 
@@ -376,10 +386,11 @@ class Events:
                 log.exception("%s failed; it is tried again", task.get_name() if task is not None else "a task")
                 await self._clock.sleep(1.0)
 
-    def _spawn(self, work: Any, what: str) -> None:
+    def _spawn(self, work: Any, what: str) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work, name=f"microlite: {what}")
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

@@ -120,6 +120,13 @@ class Leaders:
             await leader.close(reason)
             self.on_close(leader)
 
+    async def forget(self, namespace: str) -> None:
+        """Close all groups of a namespace, which is being deleted."""
+        for key in [key for key in self._open if key[0] == namespace]:
+            await self.drop(*key, "the namespace is being deleted")
+        for key in [key for key, lock in self._locks.items() if key[0] == namespace and not lock.locked()]:
+            del self._locks[key]
+
     def of_delivery(self, namespace: str, delivery: str) -> tuple[Leader, int]:
         """The leader that handed out a delivery, and the delivery's number there.
 

@@ -99,7 +99,7 @@ class Publisher:
             if not operations:
                 return published
             try:
-                committed = await self._engine.commit(Batch(origin.namespace, tuple(operations)))
+                committed = await self._engine.commit(Batch(origin.namespace, tuple(operations), within_quota=True))
             except errors.Conflict:
                 continue  # somebody else published under one of the de-duplication ids: now it is there to be found
             return _with_positions(published, operations, committed.positions)
@@ -132,7 +132,9 @@ class Publisher:
         # Appends expect nothing of anybody, so that they can only be refused together: by a disk that is full, say.
         if appends:
             try:
-                positions = (await self._engine.commit(Batch(origin.namespace, tuple(appends)))).positions
+                positions = (
+                    await self._engine.commit(Batch(origin.namespace, tuple(appends), within_quota=True))
+                ).positions
             except errors.Error as error:
                 for number, _ in plain:
                     outcomes[number] = PublishOutcome(error=Failure.of(error))

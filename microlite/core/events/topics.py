@@ -10,7 +10,7 @@ import msgspec
 from microlite.core import errors
 from microlite.core.context import PLATFORM_NAMESPACE
 from microlite.core.description.checking import Checker
-from microlite.core.engine.api import Batch, Put
+from microlite.core.engine.api import Batch, Delete, Put
 from microlite.core.events import records
 from microlite.core.events.api import TopicSettings, TopicStatus, check_topic
 from microlite.core.events.records import DEAD, GROUPS, NAMESPACES, TOPICS, stream_of, topic_of
@@ -147,11 +147,18 @@ class Topics:
         checker = Checker(settings.schema) if settings.schema else None
         await self.use(origin.namespace)
         value = msgspec.msgpack.encode(settings)
-        await self._engine.commit(
-            Batch(origin.namespace, (Put(TOPICS, topic, value), *([entry] if entry is not None else ())))
-        )
+        operations = (Put(TOPICS, topic, value), *([entry] if entry is not None else ()))
+        await self._engine.commit(Batch(origin.namespace, operations, within_quota=True))
         self._known[origin.namespace, topic] = Known(settings, checker)
         return await self.status(origin.namespace, topic)
+
+    async def leave(self, namespace: str) -> None:
+        """A namespace has no events any more, as it is being deleted."""
+        async with self._noting:
+            await self._engine.commit(Batch(PLATFORM_NAMESPACE, (Delete(NAMESPACES, namespace),)))
+            self._namespaces.discard(namespace)
+            self._known = {key: known for key, known in self._known.items() if key[0] != namespace}
+            self.counts.forget()
 
     def forget(self, namespace: str, topic: str) -> None:
         """Its settings are gone."""

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
+from typing import Protocol as Contract
 
 import msgspec
 
 from microlite.core.context import DEFAULT_NAMESPACE
 from microlite.core.description.structs import EndpointDescription, Publishes, ServiceDescription
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Protocol(StrEnum):
@@ -36,6 +41,30 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     pid: int = 0
     started: float = 0.0
     metadata: dict[str, str] = {}
+
+
+class Tenants(Contract):
+    """Says which namespaces there are, and how many nodes each may have."""
+
+    def check(self, namespace: str) -> None:
+        """Refuse a namespace that is not there.
+
+        Raises:
+            NotFound: there is none of this name.
+        """
+        ...
+
+    def check_nodes(self, namespace: str, count: Callable[[], int]) -> None:
+        """Refuse what would give a namespace more nodes than it may have.
+
+        Args:
+            count: how many it would have; asked where there is a limit.
+
+        Raises:
+            NotFound: there is no such namespace.
+            TooManyRequests: they are too many.
+        """
+        ...
 
 
 class Registration(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from microlite.core.clock import Clock
     from microlite.core.description.structs import ServiceDescription
+    from microlite.core.registry.api import Tenants
     from microlite.core.rpc.connection import Connection
 
 
@@ -36,6 +37,8 @@ class Registry:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self.tenants: Tenants | None = None
+        """What says which namespaces there are, and how many nodes each may have; none for any."""
         self._built_in: dict[str, ServiceDescription] = {}
         self._nodes: dict[tuple[str, str], list[Lease]] = {}  # the generations of each node, the latest last
         self._connections: dict[Connection, set[Lease]] = {}
@@ -68,6 +71,8 @@ class Registry:
         Raises:
             BadRequest: the service's name is none, or one of the platform's own.
             Conflict: a later generation of the same node is registered, or another process holds the same one.
+            NotFound: there is no such namespace.
+            TooManyRequests: the namespace has as many nodes as it may.
         """
         name, node = registration.service.name, registration.node
         if check_service_name(name, versioned=True) != name:
@@ -75,6 +80,9 @@ class Registry:
         key = (registration.namespace, node.id)
         generations = self._nodes.get(key, [])
         latest = generations[-1] if generations else None
+        if self.tenants is not None:
+            namespace, more = registration.namespace, latest is None
+            self.tenants.check_nodes(namespace, lambda: self.count(namespace) + more)
         if latest is not None:
             generation = latest.registration.node.generation
             if generation > node.generation:
@@ -116,6 +124,26 @@ class Registry:
         """The registration of a node's latest generation."""
         generations = self._nodes.get((namespace, node))
         return generations[-1] if generations else None
+
+    def count(self, namespace: str) -> int:
+        """How many nodes a namespace has; of each only one generation counts."""
+        return sum(where == namespace for where, _ in self._nodes)
+
+    def nodes_of(self, namespace: str) -> dict[str, list[str]]:
+        """The ids of all nodes of a namespace, by service."""
+        found: dict[str, list[str]] = {}
+        for (where, node), generations in self._nodes.items():
+            if where == namespace:
+                found.setdefault(generations[-1].registration.service.name, []).append(node)
+        return found
+
+    def expel(self, namespace: str) -> None:
+        """Take all nodes of a namespace out, which is being deleted, and cut their connections."""
+        for key in [key for key in self._nodes if key[0] == namespace]:
+            for lease in list(self._nodes.get(key, ())):
+                self.deregister(lease)
+                if lease.connection is not None:
+                    lease.connection.close()
 
     def leases_of(self, connection: Connection) -> list[Lease]:
         """What hangs on a connection."""

@@ -323,6 +323,14 @@ class Logs:
         del self._logs[namespace, service]
         await gone.delete()
 
+    async def forget(self, namespace: str) -> None:
+        """Remove all logs of a namespace, which is being deleted, and end who follows them."""
+        for service in self.known(namespace):
+            await self.delete(namespace, service)
+        if _NAME.fullmatch(namespace):
+            with contextlib.suppress(FileNotFoundError):
+                await asyncio.to_thread((self._folder / namespace).rmdir)
+
     async def flush(self) -> None:
         """Write what waits in all logs."""
         for each in tuple(self._logs.values()):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from microlite.core.engine.api import Engine
+    from microlite.core.registry.api import Tenants
     from microlite.core.registry.registry import Lease
     from microlite.core.runtime.machinery import Machinery
     from microlite.core.runtime.watcher import Change, Watch, Watcher
@@ -66,6 +67,8 @@ class Runtime:
         self._services: dict[tuple[str, str], _Service] = {}
         self._observers: set[Callable[[str, str], object]] = set()
         self._closing = False
+        self.tenants: Tenants | None = None
+        """What says which namespaces there are, and how many nodes each may have; none for any."""
         self._gates = Gates(self.matching, machinery.registry, machinery.membership)
         machinery.membership.supervise(self._claims)
         self.finder = machinery.finder
@@ -87,11 +90,18 @@ class Runtime:
             after = page.cursor
             for record in page.records:
                 try:
-                    wanted.append(msgspec.msgpack.decode(record.value, type=Desired))
+                    desired = msgspec.msgpack.decode(record.value, type=Desired)
                 except msgspec.DecodeError as error:
                     log.error(
                         "the record of the detached service %s cannot be read, and is left out: %s", record.key, error
                     )
+                    continue
+                try:
+                    self._check_nodes(desired.namespace)
+                except errors.NotFound:  # the namespace was being deleted when the platform ended
+                    await self._drop([desired])
+                else:
+                    wanted.append(desired)
         await self._start(self._enter(wanted, None))
 
     async def run(self, wanted: list[Desired], listener: Callable[[Happening], object] | None = None) -> list[Runner]:
@@ -106,6 +116,8 @@ class Runtime:
         Raises:
             Conflict: one runs already.
             BadRequest: one depends on a service that is not there, or they depend on each other.
+            NotFound: there is no such namespace.
+            TooManyRequests: the namespace may not have so many nodes.
             ServiceUnavailable: the platform is stopping.
         """
         while ending := [
@@ -121,6 +133,8 @@ class Runtime:
             if (present := self._present(desired)) is not None:
                 raise _running_already(present.runner.desired)
         self.check_needs(wanted)
+        for namespace in {desired.namespace for desired in wanted}:
+            self._check_nodes(namespace, sum(one.instances for one in wanted if one.namespace == namespace))
         # From here to the entering nothing waits: of two requests at a time the second finds what the first has entered.
         services = self._enter(wanted, listener)
         kept = [desired for desired in wanted if desired.detached]
@@ -132,6 +146,12 @@ class Runtime:
             await self._drop(kept)
             raise
         return [service.runner for service in services]
+
+    def _check_nodes(self, namespace: str, more: int = 0) -> None:
+        if self.tenants is not None:
+            self.tenants.check_nodes(
+                namespace, lambda: more + sum(one.desired.instances for one in self.matching(namespace))
+            )
 
     def _present(self, desired: Desired) -> _Service | None:
         return self._services.get((desired.namespace, desired.key))
@@ -317,6 +337,9 @@ class Runtime:
         fresh = [
             await self.finder.again(runner.desired, instances=instances, progress=runner.goes_on) for runner in runners
         ]
+        more = sum(desired.instances for desired in fresh) - sum(runner.desired.instances for runner in runners)
+        if more > 0:
+            self._check_nodes(namespace, more)
         await self._keep([desired for desired in fresh if desired.detached])
         for runner, desired in zip(runners, fresh, strict=True):
             runner.renew(Renewal(Cause.UPDATE, self._machinery.clock.now(), desired=desired))
@@ -351,6 +374,16 @@ class Runtime:
         await self._drop([runner.desired for runner in found if runner.desired.detached])
         await self._end(found)
         return [runner.desired.key for runner in found]
+
+    async def forget_namespace(self, namespace: str) -> None:
+        """End all services of a namespace, which is being deleted, and return when their processes are gone."""
+        names = [runner.desired.key for runner in self.matching(namespace)]
+        if names:
+            await self.kill(namespace, names)
+        kept = await self._engine.scan(PLATFORM_NAMESPACE, BUCKET, prefix=f"{namespace}/", limit=1000, keys_only=True)
+        if kept.records:
+            deletes = tuple(Delete(BUCKET, record.key) for record in kept.records)
+            await self._engine.commit(Batch(PLATFORM_NAMESPACE, deletes))
 
     def stop(self, runners: Sequence[Runner]) -> None:
         """Let services end, each when those have that depend on it; their own tasks see to it."""

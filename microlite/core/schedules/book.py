@@ -106,6 +106,17 @@ class Book:
             del self._tasks[namespace]
             self._follow(namespace)
 
+    async def forget(self, namespace: str) -> None:
+        """Follow a namespace no more, which is being deleted."""
+        task = self._tasks.pop(namespace, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        sheet = self._sheets.pop(namespace, None)
+        for name in sheet.due if sheet is not None else ():
+            self._on_due(namespace, name, 0.0)
+        await self._ledger.leave(namespace)
+
     async def close(self) -> None:
         """Follow nothing more."""
         tasks, self._tasks = [*self._tasks.values(), *self._entering.values()], {}

@@ -107,6 +107,10 @@ class Ledger:
         """A namespace has schedules from now on."""
         await self._engine.commit(Batch(PLATFORM_NAMESPACE, (Put(NAMESPACES, namespace, b""),)))
 
+    async def leave(self, namespace: str) -> None:
+        """A namespace has no schedules any more."""
+        await self._engine.commit(Batch(PLATFORM_NAMESPACE, (Delete(NAMESPACES, namespace),)))
+
     async def commit(self, namespace: str, operations: Sequence[Operation]) -> None:
         """Carry out operations; none is no commit."""
         if operations:

@@ -91,7 +91,8 @@ class Runs:
         self._waiting: dict[tuple[str, str], list[asyncio.Future[Run]]] = {}
         self._lined: set[tuple[str, str]] = set()
         """The runs that stand in a lane: each once."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], str] = {}
+        """Each with its namespace."""
         self._stopped = False
 
     # -- what there is -------------------------------------------------------------------------------------------------
@@ -144,7 +145,7 @@ class Runs:
             lane = self._lane(namespace, one.service)
             lane.running += 1
             self._lined.add((namespace, run_key(one.run)))
-            self._spawn(self._perform(namespace, one, lane), one)
+            self._spawn(self._perform(namespace, one, lane), namespace, one)
         else:
             self._line_up(namespace, one)
         self._on_change(namespace, one.run.schedule)
@@ -154,6 +155,25 @@ class Runs:
         lane = self._lanes.get((namespace, service))
         if lane is not None:
             self._pump(namespace, service, lane)
+
+    async def forget(self, namespace: str) -> None:
+        """Give up all runs of a namespace, which is being deleted."""
+        tasks = [task for task, where in self._tasks.items() if where == namespace]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for (where, schedule), runs in list(self._open.items()):
+            if where == namespace:
+                del self._open[where, schedule]
+                for one in runs.values():
+                    key = (namespace, run_key(one.run))
+                    self._tries.discard(key)
+                    self._lined.discard(key)
+                    for future in self._waiting.pop(key, ()):
+                        if not future.done():
+                            future.set_exception(errors.NotFound(f'the namespace "{namespace}" is being deleted'))
+        for key in [key for key in self._lanes if key[0] == namespace]:
+            del self._lanes[key]
 
     def stop(self) -> None:
         """Begin no more. What runs goes on."""
@@ -201,17 +221,17 @@ class Runs:
                 return
             one = lane.ready.popleft()
             lane.running += 1
-            self._spawn(self._begin(namespace, one, lane), one)
+            self._spawn(self._begin(namespace, one, lane), namespace, one)
         if not lane.ready and not lane.running:
             self._lanes.pop((namespace, service), None)
 
     def _lane(self, namespace: str, service: str) -> Lane:
         return self._lanes.setdefault((namespace, service), Lane())
 
-    def _spawn(self, work: Coroutine[Any, Any, None], one: OpenRun) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None], namespace: str, one: OpenRun) -> None:
         task = asyncio.create_task(work, name=f"microlite: run of {one.run.schedule}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = namespace
+        task.add_done_callback(lambda done: self._tasks.pop(done, None))
 
     async def _begin(self, namespace: str, one: OpenRun, lane: Lane) -> None:
         begun = self.begun(namespace, one)

@@ -92,6 +92,14 @@ class Scheduler:
         self._unwatch = self._reach.watch(self._on_arrival)
         self._tasks.add(group.create_task(self._recover(), name="microlite: recover schedules"))
 
+    async def forget(self, namespace: str) -> None:
+        """Let go of the schedules and runs of a namespace, which is being deleted."""
+        await self._book.forget(namespace)
+        await self._runs.forget(namespace)
+        for key in [key for key in self._absent if key[0] == namespace]:
+            del self._absent[key]
+        self._plain = {key for key in self._plain if key[0] != namespace}
+
     def stop(self) -> None:
         """Begin no more runs. What runs goes on."""
         self._stopped = True

@@ -84,6 +84,14 @@ class Sweeper:
             self._watch(namespace)
             await self._engine.commit(Batch(PLATFORM_NAMESPACE, (Put(NAMESPACES, namespace, b""),)))
 
+    async def forget(self, namespace: str) -> None:
+        """Look after a namespace no more, which is being deleted."""
+        task = self._known.pop(namespace, None)
+        if task is not None:
+            task.cancel()
+        self._broken = [one for one in self._broken if one[0] != namespace]
+        await self._engine.commit(Batch(PLATFORM_NAMESPACE, (Delete(NAMESPACES, namespace),)))
+
     def abandon(self, namespace: str, content: str) -> None:
         """An upload has ended without being published."""
         self._broken.append((namespace, content))
@@ -149,7 +157,8 @@ class Sweeper:
             gone = (Delete(UPLOADING, content, Presence.PRESENT), *retire(content, self._clock.now()))
             with contextlib.suppress(errors.Conflict):  # it has been published after all, or nothing of it was written
                 await self._engine.commit(Batch(namespace, gone))
-            self._broken.remove((namespace, content))
+            with contextlib.suppress(ValueError):  # its namespace is being deleted
+                self._broken.remove((namespace, content))
         return min([await self._sweep_namespace(namespace) for namespace in list(self._known)], default=math.inf)
 
     async def _sweep_namespace(self, namespace: str) -> float:

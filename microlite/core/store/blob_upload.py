@@ -70,7 +70,7 @@ class Upload:
         )
         async with self._turn:
             self.is_begun = True
-            await self._engine.commit(Batch(self._namespace, (known, *self._puts(block))))
+            await self._engine.commit(Batch(self._namespace, (known, *self._puts(block)), within_quota=True))
 
     async def _digest(self, block: bytes | bytearray) -> None:
         self.size += len(block)

@@ -92,7 +92,7 @@ class Records:
             Conflict: a record is not as expected.
         """
         try:
-            committed = await self.engine.commit(engine_api.Batch(namespace, operations))
+            committed = await self.engine.commit(engine_api.Batch(namespace, operations, within_quota=True))
         except errors.Conflict as error:
             raise _told(error, operations) from None
         return api.Written(revision=committed.revision)

@@ -149,7 +149,7 @@ class Transactions:
                 f"operations: what they come to in the engine are {len(operations)} changes, and one commit has at most "
                 f"{MAX_BATCH_OPERATIONS}: make two transactions of it"
             )
-        return await self._engine.commit(Batch(origin.namespace, operations))
+        return await self._engine.commit(Batch(origin.namespace, operations, within_quota=True))
 
 
 def _key(origin: Origin, id: str) -> str:

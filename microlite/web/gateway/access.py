@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from microlite.web.gateway.head import Head
     from microlite.web.gateway.options import GatewayOptions
     from microlite.web.gateway.table import Target
+    from microlite.web.gateway.tenants import Tenants
 
 
 class Caller:
@@ -64,9 +65,12 @@ class Hosts:
 
     Args:
         options: allowed hosts, and whether they name namespaces.
+        tenants: know which further hosts stand for namespaces.
     """
 
-    def __init__(self, options: GatewayOptions) -> None:
+    def __init__(self, options: GatewayOptions, tenants: Tenants | None = None) -> None:
+        self._tenants = tenants
+        self._hosts = tenants.hosts if tenants is not None else None
         self._exact = {"localhost", "127.0.0.1", "::1"}
         self._exact.update(name.lower() for name in options.allowed_hosts if not name.startswith("*."))
         self._suffixes = tuple(name[1:].lower() for name in options.allowed_hosts if name.startswith("*."))
@@ -76,6 +80,8 @@ class Hosts:
             self._exact.add(options.host.lower())
         self.plain_hosts: set[bytes] = set()
         """`Host` headers that were found good, and name the gateway itself."""
+        if self._hosts is not None:
+            self._hosts.subscribe(self.plain_hosts.clear)
 
     def check_host(self, value: bytes | None) -> str:
         """The name of the HTTP program whose own origin is meant, or nothing for the gateway itself.
@@ -96,7 +102,12 @@ class Hosts:
         name = match[1].strip("[]").lower().rstrip(".")
         if name.endswith(".localhost"):
             return name.removesuffix(".localhost")
-        if not (name in self._exact or name.endswith(self._suffixes) or (self._any_address and _is_address(name))):
+        if not (
+            name in self._exact
+            or name.endswith(self._suffixes)
+            or (self._any_address and _is_address(name))
+            or (self._hosts and self._hosts.find(name))
+        ):
             raise MisdirectedRequest(
                 f'this gateway does not answer for the host "{name}"; allow the name in its settings (allowed hosts), '
                 f"or use localhost",
@@ -107,11 +118,17 @@ class Hosts:
         return ""
 
     def home(self, host: bytes | None) -> str:
-        """The namespace in which requests to a host ask that name none: the one of its subdomain, if that is set so."""
-        if not self._domains or host is None:
+        """The namespace in which requests to a host ask that name none.
+
+        It is the one for which an admin has said that the host stands, else the one of its subdomain, if that is set so.
+        """
+        if host is None or not (self._domains or self._hosts):
             return DEFAULT_NAMESPACE
         match = _HOST.fullmatch(host.decode("latin-1"))
-        return (host_namespace(match[1], self._domains) if match else "") or DEFAULT_NAMESPACE
+        if match is None:
+            return DEFAULT_NAMESPACE
+        found = self._hosts.find(match[1].lower().rstrip(".")) if self._hosts else ""
+        return found or (host_namespace(match[1], self._domains) if self._domains else "") or DEFAULT_NAMESPACE
 
 
 class Access(Hosts):
@@ -121,10 +138,13 @@ class Access(Hosts):
         options: see `Hosts`.
         authority: knows who asks, and decides.
         clock: for how long a strange token is remembered.
+        tenants: see `Hosts`; they know which namespaces there are, too.
     """
 
-    def __init__(self, options: GatewayOptions, authority: Authority, clock: Clock) -> None:
-        super().__init__(options)
+    def __init__(
+        self, options: GatewayOptions, authority: Authority, clock: Clock, tenants: Tenants | None = None
+    ) -> None:
+        super().__init__(options, tenants)
         self._authority = authority
         self._clock = clock
         self._strange: dict[str, Caller] = {}
@@ -212,8 +232,15 @@ class Access(Hosts):
         """The namespace in which the request asks: that of the account, else the one that is named, else that of the host.
 
         Raises:
-            Forbidden: another than the account's is named, and it does not operate the platform.
+            Forbidden: another than the account's is named, and it does not operate the platform; or the platform's own.
+            NotFound: there is no such namespace.
         """
+        found = self._namespace(head, caller)
+        if self._tenants is not None and found != DEFAULT_NAMESPACE:
+            self._tenants.check(found)
+        return found
+
+    def _namespace(self, head: Head, caller: Caller) -> str:
         home = self.home(head.fields.get(b"host"))
         named = head.text(b"micro-namespace") or (home if home != DEFAULT_NAMESPACE else "")
         account = caller.account

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from microlite.web.gateway.options import GatewayOptions
     from microlite.web.gateway.streams import StreamExchange
     from microlite.web.gateway.table import PathTable, Target
+    from microlite.web.gateway.tenants import Tenants
     from microlite.web.gateway.tunnel import Tunnel
 
 
@@ -64,6 +65,7 @@ class Edge:
         authority: decides who may do what.
         clock: for dates and ids.
         ready: whether the platform takes requests, for `/readyz`.
+        tenants: see `Gateway`.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Edge:
         authority: Authority,
         clock: Clock,
         ready: Callable[[], bool],
+        tenants: Tenants | None = None,
     ) -> None:
         self.options = options
         self.table = table
@@ -82,7 +85,7 @@ class Edge:
         self.programs = programs
         self.clock = clock
         self.ready = ready
-        self.access = Access(options, authority, clock)
+        self.access = Access(options, authority, clock, tenants)
         self.origins = Origins(options)
         self.answers = Answers(clock.now())
         self.workers = Workers()
@@ -112,7 +115,7 @@ class Edge:
         """The counters of a target; of what reached none, for None."""
         if target is not None:
             return target.stats
-        return self.table.stats.setdefault(("", ""), EndpointStats())
+        return self.table.stats.setdefault(("", "", ""), EndpointStats())
 
     def failed(self, what: str) -> errors.Error:
         """Log the exception that is being handled, and return the error that finds it there."""

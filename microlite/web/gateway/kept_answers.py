@@ -71,8 +71,8 @@ _decode: Final = msgspec.msgpack.Decoder(Kept).decode
 
 def name_call(namespace: str, account: str, service: str, endpoint: str, key: str) -> str:
     """The name under which the answer to a call is kept: none but its own account finds it by the same key."""
-    parts = (namespace, account, service, endpoint, key)
-    return hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()
+    parts = (account, service, endpoint, key)
+    return f"{namespace}/{hashlib.sha256(''.join(f'{len(part)}:{part}' for part in parts).encode()).hexdigest()}"
 
 
 def fingerprint(payload: bytes, encoding: int) -> bytes:
@@ -153,6 +153,18 @@ class KeptAnswers:
             "done, and call with a new key if it has to be done again",
             id="gateway",
         )
+
+    async def forget_namespace(self, namespace: str) -> None:
+        """Remove all answers to the calls of a namespace, which is being deleted."""
+        for bucket in (BUCKET, BODIES):
+            after: str | None = ""
+            while after is not None:
+                page = await self._engine.scan(
+                    PLATFORM_NAMESPACE, bucket, prefix=f"{namespace}/", after=after, limit=200, keys_only=True
+                )
+                after = page.cursor
+                if page.records:
+                    await self._commit(*(Delete(bucket, record.key) for record in page.records))
 
     def _until(self) -> float:
         return self._clock.now() + KEPT_SECONDS

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 BOUNDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper ends of the histogram's buckets, in seconds; one more is open."""
 
-Key = tuple[str, str]
-"""Service and endpoint."""
+Key = tuple[str, str, str]
+"""Namespace, service and endpoint. Built-in services have no namespace: they are the same in all."""
 
 
 class EndpointStats:
@@ -39,7 +39,7 @@ class GatewayCollector:
     """Presents the counters as a Prometheus collector.
 
     Args:
-        endpoints: the counters by service and endpoint; the empty key holds what reached no endpoint.
+        endpoints: the counters by namespace, service and endpoint; the empty key holds what reached no endpoint.
         gauges: name, help text and present value of what is measured rather than counted.
     """
 
@@ -52,10 +52,14 @@ class GatewayCollector:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
         requests = CounterMetricFamily(
-            "microlite_http_requests", "Requests that were answered.", labels=("service", "endpoint", "code")
+            "microlite_http_requests",
+            "Requests that were answered.",
+            labels=("namespace", "service", "endpoint", "code"),
         )
         durations = HistogramMetricFamily(
-            "microlite_http_request_duration_seconds", "Time to the end of an answer.", labels=("service", "endpoint")
+            "microlite_http_request_duration_seconds",
+            "Time to the end of an answer.",
+            labels=("namespace", "service", "endpoint"),
         )
         for key, stats in sorted(self._endpoints.items()):
             for code, count in sorted(stats.codes.items()):

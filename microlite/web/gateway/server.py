@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from microlite.web.gateway.options import GatewayOptions
     from microlite.web.gateway.protocol import GatewayProtocol
     from microlite.web.gateway.table import PathTable
+    from microlite.web.gateway.tenants import Tenants
 
 
 class Gateway:
@@ -35,6 +36,7 @@ class Gateway:
         clock: for dates, ids and the regular round over all connections.
         ready: whether the platform takes requests, for `/readyz`.
         answers: those to calls with an `Idempotency-Key`; without them the header says nothing.
+        tenants: know which namespaces there are, and which hosts stand for them; without them any name is one.
     """
 
     def __init__(
@@ -48,8 +50,9 @@ class Gateway:
         clock: Clock,
         ready: Callable[[], bool] = lambda: True,
         answers: KeptAnswers | None = None,
+        tenants: Tenants | None = None,
     ) -> None:
-        self.edge = Edge(options, table, send, programs, authority, clock, ready)
+        self.edge = Edge(options, table, send, programs, authority, clock, ready, tenants)
         self._answers = answers
         self.port = 0
         """The port that is bound, from `start` on."""

@@ -11,7 +11,7 @@ from microlite.core.description import naming
 from microlite.core.description.routes import Route
 from microlite.core.description.structs import Streaming
 from microlite.web.gateway.arrivals import Arrivals
-from microlite.web.gateway.metrics import EndpointStats
+from microlite.web.gateway.metrics import EndpointStats, Key
 from microlite.web.gateway.paths import split_path
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class _Service:
 
     __slots__ = ("description", "endpoints", "program", "routes")
 
-    def __init__(self, namespace: str, description: ServiceDescription, stats: dict[tuple[str, str], EndpointStats]):
+    def __init__(self, namespace: str, description: ServiceDescription, stats: dict[Key, EndpointStats]):
         name = description.name
         builtin = namespace == BUILT_IN
         self.description = description
@@ -104,7 +104,7 @@ class _Service:
         self.routes: list[tuple[Route, Target]] = []
         self.program: Target | None = None
         if description.metadata.get("protocol") == "http":
-            counters = stats.setdefault((name, ""), EndpointStats())
+            counters = stats.setdefault((namespace, name, ""), EndpointStats())
             self.program = Target(namespace, name, None, methods=ALL_METHODS, stats=counters)
         for endpoint in description.endpoints:
             if endpoint.triggers:
@@ -115,7 +115,7 @@ class _Service:
                 name,
                 endpoint,
                 methods=ALL_METHODS if readable else _WRITING,
-                stats=stats.setdefault((name, endpoint.name), EndpointStats()),
+                stats=stats.setdefault((namespace, name, endpoint.name), EndpointStats()),
                 is_builtin=builtin,
             )
             if endpoint.route:
@@ -147,7 +147,7 @@ class PathTable:
         """Grows with every change: what was derived from an older version must be asked again."""
         self.arrivals = Arrivals()
         self.known: dict[bytes, dict[bytes, Target]] = {method.encode(): {} for method in ALL_METHODS}
-        self.stats: dict[tuple[str, str], EndpointStats] = {}
+        self.stats: dict[Key, EndpointStats] = {}
         self._services: dict[tuple[str, str], _Service] = {}
         self._routes: dict[str, list[tuple[Route, Target]]] = {}
         """By first segment, in the order in which they are tried."""
@@ -168,6 +168,11 @@ class PathTable:
         """Take a service out. Harmless where it is not in."""
         if self._services.pop((namespace, name), None) is not None:
             self._changed()
+
+    def forget(self, namespace: str) -> None:
+        """Forget what was counted in a namespace, which is being deleted."""
+        for key in [key for key in self.stats if key[0] == namespace]:
+            del self.stats[key]
 
     def services(self, namespace: str) -> Iterator[ServiceDescription]:
         """The descriptions that a namespace sees, its own and the built-in ones."""

@@ -1,4 +1,4 @@
-"""What stands in for the parts of `auth` that are put in its place."""
+"""An authority for the tests of the gateway: it knows one token, and the rule that grants everything."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ class Standing:
         self._token = admin_token.encode()
 
     def known(self, token: str) -> Account | None:
-        """See `Tokens`."""
+        """See `authority.Tokens`."""
         return PLATFORM_ADMIN if hmac.compare_digest(token.encode(), self._token) else None
 
     async def authenticate(self, token: str) -> Identity:
-        """See `Tokens`."""
+        """See `authority.Tokens`."""
         if self.known(token) is None:
             raise errors.Unauthorized("the token is not valid")
         return Identity(account="admin", namespace=PLATFORM_NAMESPACE, scopes=("admin",), expires=1e12)
 
     def token_for(self, account: Account, token: str = "") -> str:
-        """See `Tokens`."""
+        """See `authority.Tokens`."""
         return ""
 
     def rules(self, namespace: str) -> RuleSet:
-        """See `Rules`."""
+        """See `authority.Rules`."""
         return RuleSet(namespace, [Rule(id="default")])
 
     def admit(self, namespace: str) -> None:
-        """See `Tenants`."""
+        """See `authority.Tenants`."""

@@ -1,0 +1,1 @@
+"""The built-in service `namespaces`: which tenants there are, and what each may use."""
