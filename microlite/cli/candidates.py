@@ -9,6 +9,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from microlite.cli.described import describe, read_service
@@ -62,7 +63,14 @@ def _options(context: click.Context) -> Options:
     """The global options of the line up to here."""
     parameters = context.find_root().params
     home = parameters.get("home")
-    return read_options(home if isinstance(home, Path) else None, parameters.get("namespace") or "default", OUTPUTS[0])
+    return read_options(
+        home if isinstance(home, Path) else None,
+        parameters.get("namespace"),
+        OUTPUTS[0],
+        parameters.get("account"),
+        says_account="account" in parameters
+        and context.find_root().get_parameter_source("account") is ParameterSource.COMMANDLINE,
+    )
 
 
 def _give_up(*_: object) -> None:

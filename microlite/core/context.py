@@ -71,6 +71,9 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         return self.namespace in (namespace, PLATFORM_NAMESPACE)
 
 
+NOBODY: Final = "-"
+"""In place of a token: whoever makes the call does so for nobody, and not as itself."""
+
 PLATFORM_ADMIN: Final = Account(id="admin", namespace=PLATFORM_NAMESPACE, scopes=(ADMIN_SCOPE,))
 """Who started the platform: the processes of its user at its socket, and who shows the token in `admin.token`."""
 
