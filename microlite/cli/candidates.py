@@ -22,6 +22,7 @@ from microlite.cli.values import is_boolean
 from microlite.core import errors
 from microlite.core.description.naming import endpoint_of, normalise, normalise_endpoint
 from microlite.core.description.type_words import alternatives, choices, kind, type_word
+from microlite.core.log_ins import LogIns
 from microlite.core.user_config import KEYS, UserConfig
 
 if TYPE_CHECKING:
@@ -82,6 +83,57 @@ def config_paths(context: click.Context, incomplete: str) -> Candidates:
     found: list[dict[str, Any]] = _ask(context, lambda link: link.ask("config", "explain"), [])
     leaves = [one["setting"] for one in found]
     return _beginning([CompletionItem(one["path"], help=str(one.get("value"))[:40]) for one in leaves], incomplete)
+
+
+def accounts(context: click.Context, incomplete: str) -> Candidates:
+    """Accounts of the namespace."""
+    found = _of_auth(context, "accounts.list")
+    return _beginning([CompletionItem(one["id"], help=", ".join(one.get("scopes", ()))) for one in found], incomplete)
+
+
+def rules(context: click.Context, incomplete: str) -> Candidates:
+    """Rules of the namespace."""
+    found = _of_auth(context, "rules.list")
+    return _beginning([CompletionItem(one["id"], help=str(one.get("access", ""))) for one in found], incomplete)
+
+
+def tokens(context: click.Context, incomplete: str) -> Candidates:
+    """Personal access tokens."""
+    found = _of_auth(context, "tokens.list")
+    return _beginning(
+        [CompletionItem(one["id"], help=f"{one['name']}, of {one['account']}") for one in found], incomplete
+    )
+
+
+def join_tokens(context: click.Context, incomplete: str) -> Candidates:
+    """Join tokens."""
+    found = _of_auth(context, "join-tokens.list")
+    return _beginning([CompletionItem(one["id"], help=one.get("service", "")) for one in found], incomplete)
+
+
+def _of_auth(context: click.Context, endpoint: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = _ask(context, lambda link: link.ask("auth", endpoint, limit=1000), [])
+    return found
+
+
+def namespaces(context: click.Context, incomplete: str) -> Candidates:
+    """Namespaces, for those who may list them; and those of the log-ins here."""
+    found: list[dict[str, Any]] = _ask(context, lambda link: link.ask("namespaces", "list"), [])
+    names = {one["name"]: "" for one in found}
+    try:
+        names |= {one.namespace: f"logged in as {one.account}" for one in LogIns(_options(context).home).all()}
+    except (errors.Error, OSError):
+        pass  # the command itself says what is wrong with the file
+    return _beginning([CompletionItem(name, help=text) for name, text in names.items()], incomplete)
+
+
+def log_ins(context: click.Context, incomplete: str) -> Candidates:
+    """Accounts that have logged in here."""
+    try:
+        found = LogIns(_options(context).home).all()
+    except (errors.Error, OSError):
+        return []
+    return _beginning([CompletionItem(one.account, help=one.namespace) for one in found], incomplete)
 
 
 def services(context: click.Context, incomplete: str) -> Candidates:

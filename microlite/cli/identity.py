@@ -134,9 +134,7 @@ def find_identity(options: Options) -> Identity:
     """
     if options.token:
         return Bearer(options.token, "MICROLITE_TOKEN")
-    if options.account == WITHOUT or not (
-        options.account or os.path.lexists(options.home / "log-ins.json")  # noqa: PTH110 - of each command
-    ):
+    if options.account == WITHOUT or not (options.account or os.path.lexists(options.home / "log-ins.json")):
         return Identity()
     from microlite.core.log_ins import LogIns
 

@@ -170,9 +170,7 @@ class Link:
 
     def _call(self, service: str, endpoint: str, payload: bytes, **more: Any) -> bytes:
         try:
-            return self._client.call(
-                service, endpoint, payload, namespace=self._namespace, token=self.token, **more
-            )
+            return self._client.call(service, endpoint, payload, namespace=self._namespace, token=self.token, **more)
         except errors.Unauthorized as error:
             raise self._identity.explain(self._client, error) from None
 

@@ -56,7 +56,7 @@ def read_options(
 
 def _meant(home: Path, token: str, account: str | None) -> str:
     """The namespace where none is named. Most have no log-in, and their commands do not import what reads it."""
-    if token or account == WITHOUT or not os.path.lexists(home / "log-ins.json"):  # noqa: PTH110 - at each start
+    if token or account == WITHOUT or not os.path.lexists(home / "log-ins.json"):
         return "default"
     from microlite.core.log_ins import LogIns
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from microlite.cli.commands import COMMANDS, PROGRAM, SECTIONS
+from microlite.cli.completes import completes
 from microlite.cli.options import OUTPUTS, read_options
 from microlite.version import __version__
 
@@ -96,12 +97,14 @@ def find_program(name: str) -> str | None:
 @click.option(
     "--namespace",
     envvar="MICROLITE_NAMESPACE",
+    shell_complete=completes("namespaces"),
     help="Whose services are meant.  [default: that of the log-in, else default]",
 )
 @click.option(
     "--account",
     metavar="ID",
     envvar="MICROLITE_ACCOUNT",
+    shell_complete=completes("log_ins"),
     help="Act as this account that has logged in here; - as the admin of this machine.",
 )
 @click.option(
