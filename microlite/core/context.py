@@ -32,7 +32,7 @@ SERVICE: Final = "service"
 """The two types of accounts."""
 
 
-class Account(msgspec.Struct, frozen=True, kw_only=True):
+class Account(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who makes a call.
 
     Attributes:
