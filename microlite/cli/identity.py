@@ -145,7 +145,7 @@ def find_identity(options: Options) -> Identity:
     found = log_ins.find(options.namespace, options.account)
     if found is None:
         raise CommandError(
-            f"{options.account} has not logged in to the namespace {options.namespace} here; log in with: "
+            f"the account {options.account} has not logged in to the namespace {options.namespace} here; log in with: "
             f"{login_command(options.namespace, options.account)}",
             UNAUTHORIZED,
         )

@@ -168,11 +168,15 @@ class Link:
             credit=INITIAL_CREDIT if takes_stream else 0,
         )
 
+    def explain(self, error: errors.Unauthorized) -> Exception:
+        """What to raise where a call was refused for want of an account: it may be that the log-in has ended."""
+        return self._identity.explain(self._client, error)
+
     def _call(self, service: str, endpoint: str, payload: bytes, **more: Any) -> bytes:
         try:
             return self._client.call(service, endpoint, payload, namespace=self._namespace, token=self.token, **more)
         except errors.Unauthorized as error:
-            raise self._identity.explain(self._client, error) from None
+            raise self.explain(error) from None
 
     def _stream(self, service: str, endpoint: str, payload: bytes, **more: Any) -> Iterator[bytes]:
         try:
@@ -180,7 +184,7 @@ class Link:
                 service, endpoint, payload, namespace=self._namespace, token=self.token, **more
             )
         except errors.Unauthorized as error:
-            raise self._identity.explain(self._client, error) from None
+            raise self.explain(error) from None
 
 
 def _reading(items: Iterator[bytes]) -> Iterator[bytes]:

@@ -89,7 +89,7 @@ def logout(options: Options) -> None:
     LogIns(options.home).forget(log_in)
     if trouble:
         raise CommandError(
-            f"{log_in.account} is logged out here, and not at the platform, whose tokens hold until they expire: {trouble}",
+            f"the log-in of {log_in.account} is forgotten here, but its tokens hold until they expire: {trouble}",
             FAILED,
         )
     click.echo("Successfully logged out.")

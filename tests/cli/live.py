@@ -15,7 +15,7 @@ from microlite.cli.entry import run
 from microlite.core.clock import SystemClock
 from microlite.testing import RunningPlatform
 from microlite.testing import platform as boot
-from tests.cli.conftest import Said
+from tests.cli.conftest import UNSET, Said
 
 __all__ = ["Live", "live"]
 
@@ -55,7 +55,7 @@ class Live:
 
 @pytest.fixture
 async def live(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Live]:
-    for variable in ("MICROLITE_HOME", "MICROLITE_NAMESPACE", "MICROLITE_DEBUG", "NO_COLOR"):
+    for variable in UNSET:
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))  # nobody is there to be asked
     async with boot(clock=SystemClock()) as platform:
