@@ -36,7 +36,7 @@ def list_accounts(options: Options, output: str) -> None:
 
 
 @click.command("account")
-@click.argument("id")
+@click.argument("id", default="")
 @click.option(
     "--secret", metavar="SECRET", help="Its secret. Others can read it there; without one it gets a random one."
 )
@@ -58,7 +58,7 @@ def create_account(
     metadata: tuple[str, ...],
     output: str,
 ) -> None:
-    """Create an account, and print it with its secret: nobody can read that again.
+    """Create an account, and print it with its secret: nobody can read that again. Without ID it gets a random one.
 
     \b
         microlite auth create account ann --scopes orders:write --name Ann

@@ -64,7 +64,7 @@ def create_token(options: Options, name: str, account: str, scopes: tuple[str, .
         microlite auth create token nightly --scopes orders:read --expiry 90d
         export MICROLITE_TOKEN=$(microlite auth create token ci -o json | jq -r .token)
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
-    fields: dict[str, Any] = {"name": name, "account": account, "ttl": read_seconds(expiry, "--expiry")}
+    fields: dict[str, Any] = {"name": name, "account": account, "expires_in": read_seconds(expiry, "--expiry")}
     if scopes:
         fields["scopes"] = split_names(scopes)
     with connect(options) as link:
@@ -111,7 +111,7 @@ def list_join_tokens(options: Options, output: str) -> None:
 def create_join_token(options: Options, service: str, expiry: str, output: str) -> None:
     """Create a token by which nodes of other machines join, and print it: nobody can read it again."""
     with connect(options) as link:
-        created = link.ask("auth", "join-tokens.create", service=service, ttl=read_seconds(expiry, "--expiry"))
+        created = link.ask("auth", "join-tokens.create", service=service, expires_in=read_seconds(expiry, "--expiry"))
     print_created("Join token", created, output)
 
 

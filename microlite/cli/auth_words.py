@@ -26,7 +26,7 @@ def split_names(texts: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(filter(None, (name.strip() for text in texts for name in text.split(",")))))
 
 
-def list_all(link: Link, endpoint: str, **fields: object) -> list[dict[str, Any]]:
+def list_all(link: Link, endpoint: str, **fields: Any) -> list[dict[str, Any]]:
     """All that an endpoint of `auth` lists by id, over as many pages as it takes."""
     found: list[dict[str, Any]] = []
     while True:

@@ -35,7 +35,7 @@ def login(
     secret_stdin: bool,
     token: str | None,
 ) -> None:
-    """Log in as an account: commands act as it from now on.
+    """Log in as an account; commands act as it from now on.
 
     What is not said is asked for, the secret without showing it. Tokens are kept in log-ins.json in the platform's folder,
     which only you can read, and are renewed by themselves. Without a log-in, commands act as the admin of this machine.
@@ -66,10 +66,10 @@ def login(
 @click.command
 @click.pass_obj
 def logout(options: Options) -> None:
-    """Log out: the tokens of the log-in end at the platform, and are forgotten here.
+    """Log out, and act as the admin of this machine again.
 
-    Commands then act as the admin of this machine again. A personal access token is only forgotten; end it with
-    `microlite auth delete token`.
+    The tokens of the log-in end at the platform, and are forgotten here. A personal access token is only forgotten; end it
+    with `microlite auth delete token`.
     """
     from microlite.core.log_ins import LogIns
 

@@ -202,6 +202,9 @@ LISTS_NOTHING = {
     *("broker unsubscribe", "events ack", "events nack", "events topics create", "events topics delete"),
     *("events groups delete", "events groups lag", "events groups reset", "events groups settings"),
     *("events dead delete", "events dead edit", "events dead redrive"),
+    *("login", "logout", "user token", "user namespace set", "user set password"),
+    *(f"auth delete {name}" for name in ("account", "join-token", "rule", "token")),
+    *("auth create rule", "auth update account", "auth update secret"),
 }
 """Commands without `--output`: they change something, or, as `openapi` does, print a document of one form only."""
 
