@@ -149,7 +149,10 @@ def update_account(
 @click.option("--secret-stdin", is_flag=True, help="Read the new secret from the first line of stdin.")
 @click.pass_obj
 def update_secret(options: Options, id: str, old_secret: str, new_secret: str | None, secret_stdin: bool) -> None:
-    """Change the secret of an account; its log-ins end. Without an option it is asked for."""
+    """Change the secret of an account. Without an option it is asked for.
+
+    Its log-ins end by that, and its personal access tokens are deleted.
+    """
     secret = read_secret(f"New secret of {id}", new_secret, secret_stdin, option="--new-secret", confirmed=True)
     with connect(options) as link:
         link.ask("auth", "accounts.change-secret", id=id, old_secret=old_secret, new_secret=secret)

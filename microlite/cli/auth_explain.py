@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from microlite.cli.auth_rules import COLUMNS, rule_row
-from microlite.cli.auth_words import PUBLIC
+from microlite.cli.auth_rules import COLUMNS, read_resource, rule_row
+from microlite.cli.auth_words import PUBLIC, split_names
 from microlite.cli.completes import completes
 from microlite.cli.described import read_target
 from microlite.cli.link import connect
@@ -25,9 +25,11 @@ from microlite.cli.output import plain, print_json, print_table
     help="Who would call.  [default: nobody]",
     shell_complete=completes("accounts"),
 )
+@click.option("--service", default="", help="In place of an account: a service that calls as itself.")
+@click.option("--scopes", multiple=True, metavar="A,B", help="What would hold with these scopes in place of its own.")
 @output_option
 @click.pass_obj
-def explain(options: Options, target: str, account: str, output: str) -> None:
+def explain(options: Options, target: str, account: str, service: str, scopes: tuple[str, ...], output: str) -> None:
     """Say why a call is allowed or denied: which rule decides, who has set it, and which other rules apply.
 
     In place of an endpoint it can be a topic, a table or a part of the configuration: topic:orders:publish.
@@ -36,8 +38,13 @@ def explain(options: Options, target: str, account: str, output: str) -> None:
         microlite auth explain --account ann orders.create
         microlite auth explain --account ann table:shop/customers:write
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    if account and service:
+        raise click.UsageError("name who would call: --account or --service, not both")
+    fields: dict[str, Any] = {"account": account, "service": service, "resource": _resource(target)}
+    if scopes:
+        fields["scopes"] = split_names(scopes)
     with connect(options) as link:
-        found = link.ask("auth", "rules.explain", account=account, resource=_resource(target))
+        found = link.ask("auth", "rules.explain", **fields)
     if output == "json":
         print_json(found)
         return
@@ -55,9 +62,7 @@ def explain(options: Options, target: str, account: str, output: str) -> None:
 
 def _resource(target: str) -> dict[str, str]:
     if ":" in target:
-        from microlite.cli.auth_rules import read_resource
-
-        return read_resource(target, "TARGET")
+        return read_resource(target, "SERVICE.ENDPOINT")
     service, endpoint = read_target([target])
     return {"type": "service", "name": service, "endpoint": endpoint}
 

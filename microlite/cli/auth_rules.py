@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from microlite.cli.auth_words import PUBLIC, list_all
+from microlite.cli.auth_words import PUBLIC
 from microlite.cli.completes import completes
 from microlite.cli.link import connect
 from microlite.cli.options import Options, output_option
@@ -29,8 +29,7 @@ def list_rules(options: Options, output: str) -> None:
     services of yours are closed, and those of the platform decide by the least role of the endpoint.
     """
     with connect(options) as link:
-        found = list_all(link, "rules.list")
-    found.sort(key=lambda one: (-one.get("priority", 0), one.get("access") != "denied", one["id"]))
+        found = link.ask("auth", "rules.list")
     if output == "json":
         print_json(found)
         return
@@ -66,9 +65,9 @@ def create_rule(options: Options, id: str, scope: str, resource: str, access: st
         microlite auth create rule --resource 'service:orders:*' --access denied --priority 10 close-orders
         microlite auth create rule --scope orders:write --resource service:orders:create --priority 20 write-orders
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
-    rule = {"id": id, "scope": scope, "resource": read_resource(resource), "access": access, "priority": priority}
+    about = read_resource(resource)
     with connect(options) as link:
-        link.ask("auth", "rules.create", rule=rule)
+        link.ask("auth", "rules.create", id=id, scope=scope, resource=about, access=access, priority=priority)
     click.echo("Rule created")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,17 +14,24 @@ from microlite.cli.moments import read_seconds, write_time
 from microlite.cli.options import Options, output_option
 from microlite.cli.output import print_json, print_table
 
+if TYPE_CHECKING:
+    from microlite.cli.link import Link
+
 
 @click.command("tokens")
 @click.option(
-    "--account", default="", metavar="ID", help="Only those of this account.", shell_complete=completes("accounts")
+    "--account",
+    default="",
+    metavar="ID",
+    help="Those of this account, for admins.",
+    shell_complete=completes("accounts"),
 )
 @output_option
 @click.pass_obj
 def list_tokens(options: Options, account: str, output: str) -> None:
-    """List personal access tokens: yours, and as an admin those of all accounts. Their secrets are shown nowhere."""
+    """List your personal access tokens; as the admin of this machine, those of all accounts. Secrets are shown nowhere."""
     with connect(options) as link:
-        found = list_all(link, "tokens.list", account=account)
+        found = tokens_of(link, account)
     if output == "json":
         print_json(found)
         return
@@ -42,6 +49,15 @@ def list_tokens(options: Options, account: str, output: str) -> None:
             for one in found
         ],
     )
+
+
+def tokens_of(link: Link, account: str) -> list[dict[str, Any]]:
+    """The tokens of an account; without one the caller's own, or of all accounts for the admin of the machine."""
+    if account or not link.is_machine_admin:
+        found: list[dict[str, Any]] = link.ask("auth", "tokens.list", account=account)
+        return found
+    accounts = list_all(link, "accounts.list")
+    return [one for each in accounts for one in link.ask("auth", "tokens.list", account=each["id"])]
 
 
 @click.command("token")
@@ -74,13 +90,18 @@ def create_token(options: Options, name: str, account: str, scopes: tuple[str, .
 
 @click.command("token")
 @click.argument("id", shell_complete=completes("tokens"))
+@click.option(
+    "--account", default="", metavar="ID", help="Whose it is, for admins.", shell_complete=completes("accounts")
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
-def delete_token(options: Options, id: str, yes: bool) -> None:
+def delete_token(options: Options, id: str, account: str, yes: bool) -> None:
     """Delete a personal access token: who shows it is refused from now on."""
     confirm(f"Delete the token {id}? Programs that use it are refused from then on.", yes)
     with connect(options) as link:
-        link.ask("auth", "tokens.delete", id=id)
+        if not account and link.is_machine_admin:
+            account = next((one["account"] for one in tokens_of(link, "") if one["id"] == id), "")
+        link.ask("auth", "tokens.delete", id=id, account=account)
     click.echo("Token deleted")
 
 

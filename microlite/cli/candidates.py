@@ -87,19 +87,22 @@ def config_paths(context: click.Context, incomplete: str) -> Candidates:
 
 def accounts(context: click.Context, incomplete: str) -> Candidates:
     """Accounts of the namespace."""
-    found = _of_auth(context, "accounts.list")
+    found: list[dict[str, Any]] = _ask(context, lambda link: link.ask("auth", "accounts.list", limit=1000), [])
     return _beginning([CompletionItem(one["id"], help=", ".join(one.get("scopes", ()))) for one in found], incomplete)
 
 
 def rules(context: click.Context, incomplete: str) -> Candidates:
     """Rules of the namespace."""
-    found = _of_auth(context, "rules.list")
+    found: list[dict[str, Any]] = _ask(context, lambda link: link.ask("auth", "rules.list"), [])
     return _beginning([CompletionItem(one["id"], help=str(one.get("access", ""))) for one in found], incomplete)
 
 
 def tokens(context: click.Context, incomplete: str) -> Candidates:
     """Personal access tokens."""
-    found = _of_auth(context, "tokens.list")
+    from microlite.cli.auth_tokens import tokens_of
+
+    none: list[dict[str, Any]] = []
+    found = _ask(context, lambda link: tokens_of(link, context.params.get("account") or ""), none)
     return _beginning(
         [CompletionItem(one["id"], help=f"{one['name']}, of {one['account']}") for one in found], incomplete
     )
@@ -107,13 +110,8 @@ def tokens(context: click.Context, incomplete: str) -> Candidates:
 
 def join_tokens(context: click.Context, incomplete: str) -> Candidates:
     """Join tokens."""
-    found = _of_auth(context, "join-tokens.list")
+    found: list[dict[str, Any]] = _ask(context, lambda link: link.ask("auth", "join-tokens.list"), [])
     return _beginning([CompletionItem(one["id"], help=one.get("service", "")) for one in found], incomplete)
-
-
-def _of_auth(context: click.Context, endpoint: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = _ask(context, lambda link: link.ask("auth", endpoint, limit=1000), [])
-    return found
 
 
 def namespaces(context: click.Context, incomplete: str) -> Candidates:

@@ -113,9 +113,8 @@ class LoggedIn(Identity):
                 raise ended(mine)
             if not kept.is_due(time.time()):
                 return kept
-            request = {"refresh_token": kept.refresh_token}
             try:
-                found = ask(client, mine.namespace, "token", **request)
+                found = _ask(client, mine.namespace, "token", NOBODY, refresh_token=kept.refresh_token)
             except (errors.Unauthorized, errors.Forbidden, errors.NotFound, errors.BadRequest):
                 raise ended(mine) from None
             renewed = log_in_of(found, mine.namespace, mine.account)
@@ -152,10 +151,9 @@ def find_identity(options: Options) -> Identity:
     return LoggedIn(log_ins, found)
 
 
-def ask(client: BlockingClient, namespace: str, endpoint: str, /, **fields: object) -> dict[str, Any]:
-    """Ask `auth` something as nobody: what is asked carries its own proof."""
+def _ask(client: BlockingClient, namespace: str, endpoint: str, token: str, **fields: object) -> dict[str, Any]:
     answer = client.call(
-        "auth", endpoint, msgspec.msgpack.encode(fields), namespace=namespace, timeout=_TIMEOUT, token=NOBODY
+        "auth", endpoint, msgspec.msgpack.encode(fields), namespace=namespace, timeout=_TIMEOUT, token=token
     )
     found: dict[str, Any] = msgspec.msgpack.decode(answer)
     return found
@@ -193,8 +191,8 @@ def login_command(namespace: str, account: str) -> str:
 def _holds(client: BlockingClient, token: str) -> bool:
     """Whether the platform accepts a token; True where it cannot be asked."""
     try:
-        ask(client, "", "inspect", token=token)
-    except (errors.Unauthorized, errors.BadRequest):
+        _ask(client, "", "whoami", token)
+    except errors.Unauthorized:
         return False
     except errors.Error:
         return True

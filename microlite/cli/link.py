@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from microlite.cli.failure import NOT_FOUND, CommandError
-from microlite.cli.identity import find_identity
+from microlite.cli.identity import Identity, find_identity
 from microlite.core import errors
 from microlite.core.rpc.blocking import BlockingClient
 from microlite.core.rpc.frames import INITIAL_CREDIT
@@ -17,7 +17,6 @@ from microlite.core.rpc.paths import platform_socket
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from microlite.cli.identity import Identity
     from microlite.cli.options import Options
 
 TIMEOUT = 30.0
@@ -167,6 +166,11 @@ class Link:
             items=items,
             credit=INITIAL_CREDIT if takes_stream else 0,
         )
+
+    @property
+    def is_machine_admin(self) -> bool:
+        """Whether calls are made for whoever runs the platform here, and not for an account."""
+        return type(self._identity) is Identity
 
     def explain(self, error: errors.Unauthorized) -> Exception:
         """What to raise where a call was refused for want of an account: it may be that the log-in has ended."""

@@ -8,10 +8,11 @@ import time
 import click
 
 from microlite.cli.asking import ask, read_secret, warn
-from microlite.cli.failure import FAILED, NOT_FOUND, CommandError
+from microlite.cli.failure import FAILED, CommandError
 from microlite.cli.identity import Bearer, Nobody, find_identity, log_in_of
 from microlite.cli.link import connect
 from microlite.cli.options import WITHOUT, Options
+from microlite.core import errors
 
 STDIN = "-"
 """In place of a token: it is read from stdin."""
@@ -58,7 +59,8 @@ def login(
     secret = read_secret("Password", password, secret_stdin, option="--password")
     with connect(options, identity=Nobody()) as link:
         found = link.ask("auth", "token", id=account, secret=secret)
-        who = link.ask("auth", "inspect", token=found["access_token"])
+    with connect(options, identity=Bearer(found["access_token"], "the answer")) as link:
+        who = link.ask("auth", "whoami")
     LogIns(options.home).keep(log_in_of(found, who.get("namespace", "default"), who["account"]))
     _welcome(options)
 
@@ -73,8 +75,7 @@ def logout(options: Options) -> None:
     """
     from microlite.core.log_ins import LogIns
 
-    identity = find_identity(options)
-    log_in = identity.log_in
+    log_in = find_identity(options).log_in
     if log_in is None:
         if options.token:
             raise CommandError(f"{NOT_LOGGED_IN}: you act by the token in MICROLITE_TOKEN")
@@ -82,10 +83,13 @@ def logout(options: Options) -> None:
     trouble = ""
     if log_in.refresh_token:
         try:
-            with connect(options._replace(namespace=log_in.namespace), identity=identity) as link:
-                link.ask("auth", "logout")
-        except CommandError as error:  # without a platform; or the log-in has ended already
-            trouble = error.detail if error.code == NOT_FOUND else ""
+            with connect(options, identity=Nobody()) as link:
+                link.ask("auth", "logout", token=log_in.refresh_token)
+        except CommandError as error:
+            trouble = error.detail
+        except errors.Error as error:
+            if not isinstance(error, errors.BadRequest | errors.Unauthorized):  # those say that it has ended already
+                trouble = error.detail
     LogIns(options.home).forget(log_in)
     if trouble:
         raise CommandError(

@@ -23,6 +23,9 @@ from microlite.core.user_config import UserConfig, check_key, is_secret
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_FOR_EVER = 1e11
+"""In seconds since the Unix epoch: later than any token ends that ends at all."""
+
 _HIDDEN = "hidden"
 """Stands for a secret that is set."""
 
@@ -47,10 +50,10 @@ def user(context: click.Context, output: str) -> None:
         return
     with connect(options, identity=identity) as link:
         who = link.ask("auth", "inspect", token=link.token)
+    renewed = identity.log_in is not None and identity.log_in.refresh_token
     if output == "json":
         print_json({"logged_in": True, **who})
         return
-    by = "MICROLITE_TOKEN" if options.token else ""
     lines = (
         ("user", who["account"]),
         ("name", who.get("name", "")),
@@ -58,8 +61,8 @@ def user(context: click.Context, output: str) -> None:
         ("namespace", who.get("namespace", DEFAULT_NAMESPACE)),
         ("scopes", ", ".join(who.get("scopes", ())) or "none"),
         ("metadata", ", ".join(f"{key}={value}" for key, value in sorted(who.get("metadata", {}).items()))),
-        ("by", by),
-        ("until", write_time(who["expires"]) if identity.log_in is None or not identity.log_in.refresh_token else ""),
+        ("by", "MICROLITE_TOKEN" if options.token else ""),
+        ("until", "" if renewed or who["expires"] > _FOR_EVER else write_time(who["expires"])),
     )
     for name, value in lines:
         if value:
@@ -117,7 +120,7 @@ def set_of_user() -> None:
 )
 @click.pass_obj
 def password(options: Options, old_password: str | None, new_password: str | None, secret_stdin: bool) -> None:
-    """Change your password. Log-ins of yours elsewhere end by that."""
+    """Change your password. Your log-ins elsewhere end by that, and your personal access tokens are deleted."""
     from microlite.core.log_ins import LogIns
 
     identity = find_identity(options)

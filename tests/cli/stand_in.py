@@ -279,8 +279,12 @@ class StandIn:
             return found
 
         @service.endpoint
-        async def logout(ctx: Context) -> None:
-            ledger.ended.append(self.tokens[-1][1])
+        async def whoami(ctx: Context) -> Identity:
+            return await inspect(ctx, self.tokens[-1][1])
+
+        @service.endpoint
+        async def logout(ctx: Context, token: str) -> None:
+            ledger.ended.append(token)
 
         return service
 

@@ -40,7 +40,7 @@ def test_commands_act_as_who_has_logged_in_until_he_logs_out(microlite: Microlit
         assert microlite(*words).code == 0
         assert shown(platform) == "access-1"
     assert microlite("logout") == (0, "Successfully logged out.\n", "")
-    assert platform.ledger.ended == ["access-1"]
+    assert platform.ledger.ended == ["refresh-1"]
     assert microlite(*hello).code == 0
     assert shown(platform) == ""
     assert microlite("logout") == (1, "", "You are not logged in\n")
