@@ -74,7 +74,7 @@ class Bearer(Identity):
 
     def explain(self, client: BlockingClient, error: errors.Unauthorized) -> Exception:
         """See `Identity`."""
-        if _holds(client, self._token):
+        if _holds(client, "", self._token):
             return error
         return CommandError(f"the token in {self._source} is not accepted: {error.detail}", UNAUTHORIZED)
 
@@ -102,7 +102,8 @@ class LoggedIn(Identity):
 
     def explain(self, client: BlockingClient, error: errors.Unauthorized) -> Exception:
         """See `Identity`."""
-        return error if _holds(client, self.log_in.access_token) else ended(self.log_in)
+        log_in = self.log_in
+        return error if _holds(client, log_in.namespace, log_in.access_token) else ended(log_in)
 
     def _renew(self, client: BlockingClient) -> LogIn:
         """New tokens; those that another command has got meanwhile, where one has."""
@@ -188,10 +189,10 @@ def login_command(namespace: str, account: str) -> str:
     return f"{PROGRAM} {option}login {account}"
 
 
-def _holds(client: BlockingClient, token: str) -> bool:
+def _holds(client: BlockingClient, namespace: str, token: str) -> bool:
     """Whether the platform accepts a token; True where it cannot be asked."""
     try:
-        _ask(client, "", "whoami", token)
+        _ask(client, namespace, "whoami", token)
     except errors.Unauthorized:
         return False
     except errors.Error:

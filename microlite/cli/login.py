@@ -100,6 +100,7 @@ def logout(options: Options) -> None:
 
 
 def _log_in_by_token(options: Options, token: str) -> None:
+    from microlite.cli.token_namespace import token_namespace
     from microlite.core.log_ins import LogIn, LogIns
 
     if token == STDIN:
@@ -109,7 +110,8 @@ def _log_in_by_token(options: Options, token: str) -> None:
     token = token.strip()
     if not token:
         raise CommandError("a token cannot be empty")
-    with connect(options, identity=Bearer(token, "--token")) as link:
+    own = options if options.says_namespace else options._replace(namespace=token_namespace(token) or "default")
+    with connect(own, identity=Bearer(token, "--token")) as link:
         who = link.ask("auth", "inspect", token=token)
     log_in = LogIn(
         namespace=who.get("namespace", "default"),

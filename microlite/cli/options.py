@@ -44,7 +44,7 @@ def read_options(
     """The global options, completed.
 
     Args:
-        namespace: None for the one that the log-ins name.
+        namespace: None for the one that the token or the log-ins name.
         says_account: whether the account stands on the command line itself, and so goes before `MICROLITE_TOKEN`.
     """
     folder = home.expanduser() if home is not None else Path(os.environ.get("HOME") or Path.home()) / ".microlite"
@@ -56,7 +56,11 @@ def read_options(
 
 def _meant(home: Path, token: str, account: str | None) -> str:
     """The namespace where none is named. Most have no log-in, and their commands do not import what reads it."""
-    if token or account == WITHOUT or not os.path.lexists(home / "log-ins.json"):
+    if token:
+        from microlite.cli.token_namespace import token_namespace
+
+        return token_namespace(token) or "default"
+    if account == WITHOUT or not os.path.lexists(home / "log-ins.json"):
         return "default"
     from microlite.core.log_ins import LogIns
 

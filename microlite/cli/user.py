@@ -48,7 +48,8 @@ def user(context: click.Context, output: str) -> None:
             return
         click.echo(f"{NOT_LOGGED_IN}: commands act as the admin of this machine")
         return
-    with connect(options, identity=identity) as link:
+    own = options if identity.log_in is None else options._replace(namespace=identity.log_in.namespace)
+    with connect(own, identity=identity) as link:
         who = link.ask("auth", "inspect", token=link.token)
     renewed = identity.log_in is not None and identity.log_in.refresh_token
     if output == "json":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ from microlite.core.log_ins import LogIn, LogIns
 from tests.cli.conftest import Microlite
 from tests.cli.stand_in import StandIn
 
+CLAIMS = base64.urlsafe_b64encode(b'{"ns": "shop", "sub": "ann"}').decode().rstrip("=")
 ANN = "s3cret-of-ann"
 BOB = "s3cret-of-bob"
 
@@ -271,3 +273,23 @@ def _aged(home: Path, *, left: float) -> LogIn:
     (found,) = LogIns(home).all()
     now = time.time()
     return msgspec.structs.replace(found, created=now + left - 600, expires=now + left)
+
+
+@pytest.mark.parametrize(
+    ("token", "namespace"),
+    [
+        ("mlp_shop~1a2b~secret", "shop"),
+        ("mlp_microlite.platform~1a2b~secret", ""),
+        (f"e30.{CLAIMS}.c2ln", "shop"),
+        ("e30.e30.c2ln", ""),
+        ("e30.!.c2ln", ""),
+        ("e30.W10.c2ln", ""),
+        ("the-token-of-the-admin", ""),
+    ],
+)
+def test_commands_by_a_token_go_to_its_namespace(
+    microlite: Microlite, monkeypatch: pytest.MonkeyPatch, token: str, namespace: str
+) -> None:
+    monkeypatch.setenv("MICROLITE_TOKEN", token)
+    assert microlite("user", "namespace").out == f"{namespace or 'default'}\n"
+    assert microlite("--namespace", "other", "user", "namespace").out == "other\n"
