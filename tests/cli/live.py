@@ -31,8 +31,10 @@ class Live:
         self.platform = platform
         self._capture = capture
 
-    async def __call__(self, *words: str) -> Said:
-        """Run a command and return how it ended."""
+    async def __call__(self, *words: str, stdin: str | None = None) -> Said:
+        """Run a command, not beside others if it has an input, and return how it ended."""
+        if stdin is not None:
+            sys.stdin = io.TextIOWrapper(io.BytesIO(stdin.encode()))  # the fixture puts the right one back
         code = await asyncio.to_thread(run, ["--home", str(self.platform.home), *words])
         out, err = self._capture.readouterr()
         return Said(code, out, err)
