@@ -23,9 +23,6 @@ from microlite.core.user_config import UserConfig, check_key, is_secret
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_FOR_EVER = 1e11
-"""In seconds since the Unix epoch: later than any token ends that ends at all."""
-
 _HIDDEN = "hidden"
 """Stands for a secret that is set."""
 
@@ -63,7 +60,7 @@ def user(context: click.Context, output: str) -> None:
         ("scopes", ", ".join(who.get("scopes", ())) or "none"),
         ("metadata", ", ".join(f"{key}={value}" for key, value in sorted(who.get("metadata", {}).items()))),
         ("by", "MICROLITE_TOKEN" if options.token else ""),
-        ("until", "" if renewed or who["expires"] > _FOR_EVER else write_time(who["expires"])),
+        ("until", "" if renewed or _is_platform_admin(who) else write_time(who["expires"])),
     )
     for name, value in lines:
         if value:
@@ -138,6 +135,11 @@ def password(options: Options, old_password: str | None, new_password: str | Non
     with connect(own, identity=Nobody()) as link:
         found = link.ask("auth", "token", id=log_in.account, secret=new)
     LogIns(options.home).keep(log_in_of(found, log_in.namespace, log_in.account))
+
+
+def _is_platform_admin(who: Mapping[str, Any]) -> bool:
+    """Whether it is who has the admin's token, which does not end."""
+    return (who.get("namespace"), who["account"]) == (PLATFORM_ADMIN.namespace, PLATFORM_ADMIN.id)
 
 
 def _without_log_in() -> dict[str, Any]:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import sys
+import time
 
+import msgspec
 import pytest
 
 from microlite import Context, Service
@@ -217,12 +222,11 @@ async def test_tokens_are_renewed_and_logging_out_ends_them(live: Live, monkeypa
     await create(live)
     await log_in(live)
     (first,) = LogIns(live.platform.home).all()
-    monkeypatch.setattr("microlite.core.log_ins.MARGIN", 10_000.0)
+    LogIns(live.platform.home).keep(msgspec.structs.replace(first, expires=time.time() + 59))
     assert (await live("user")).code == 0
     (second,) = LogIns(live.platform.home).all()
     assert second.access_token != first.access_token
     assert second.refresh_token != first.refresh_token
-    monkeypatch.undo()
     monkeypatch.setenv("MICROLITE_TOKEN", second.access_token)
     assert (await live("user")).code == 0
     monkeypatch.delenv("MICROLITE_TOKEN")
@@ -273,21 +277,36 @@ async def test_a_join_token_is_made_listed_and_deleted(live: Live) -> None:
     assert await live.read("auth", "list", "join-tokens") == []
 
 
-async def test_ids_are_completed(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_ids_are_completed(live: Live) -> None:
     await create(live)
     await create(live, "bob", BOB)
     await live("auth", "create", "token", "nightly", "--account", "ann")
     (token,) = await live.read("auth", "list", "tokens")
-    monkeypatch.setenv("_MICROLITE_COMPLETE", "bash_complete")
     for line, expected in (
         ("auth delete account ", ["ann", "bob"]),
         ("auth delete rule ", ["default"]),
         ("auth explain --account b", ["bob"]),
         ("auth delete token ", [token["id"]]),
+        ("--account ", ["ann"]),
     ):
-        monkeypatch.setenv("_MICROLITE_LINE", f"microlite --home {live.platform.home} {line}")
-        said = await live()
-        assert [answer.split("\t")[1] for answer in said.out.splitlines()] == expected
+        if line.startswith("--account"):
+            await log_in(live)
+        assert await completed(live, line) == expected
+
+
+async def completed(live: Live, line: str) -> list[str]:
+    """What a shell offers behind this line."""
+    environment = {
+        **os.environ,
+        "_MICROLITE_COMPLETE": "bash_complete",
+        "_MICROLITE_LINE": f"microlite {line}",
+        "MICROLITE_HOME": str(live.platform.home),
+    }
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "microlite"), env=environment, stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await process.communicate()
+    return [answer.split("\t")[1].strip() for answer in out.decode().splitlines()]
 
 
 async def test_the_link_to_the_dashboard_is_for_who_has_logged_in(live: Live) -> None:
