@@ -222,7 +222,8 @@ async def test_tokens_are_renewed_and_logging_out_ends_them(live: Live, monkeypa
     await create(live)
     await log_in(live)
     (first,) = LogIns(live.platform.home).all()
-    LogIns(live.platform.home).keep(msgspec.structs.replace(first, expires=time.time() + 59))
+    now = time.time()
+    LogIns(live.platform.home).keep(msgspec.structs.replace(first, created=now - 841, expires=now + 59))
     assert (await live("user")).code == 0
     (second,) = LogIns(live.platform.home).all()
     assert second.access_token != first.access_token
@@ -250,7 +251,7 @@ async def test_one_changes_ones_password_and_stays_logged_in(live: Live) -> None
 
 async def test_a_wrong_secret_does_not_tell_whether_there_is_such_an_account(live: Live) -> None:
     await create(live)
-    said = [await live("login", id, "--secret-stdin", stdin=f"{BOB}\n") for id in ("ann", "nobody")]
+    said = [await live("login", who, "--secret-stdin", stdin=f"{BOB}\n") for who in ("ann", "nobody")]
     assert said[0] == said[1]
     assert (said[0].code, said[0].err.count("\n")) == (2, 1)
 
