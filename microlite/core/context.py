@@ -92,11 +92,13 @@ class Origin(msgspec.Struct, frozen=True):
         namespace: of the call.
         service: the service whose node calls; empty for anybody else.
         account: the id of who calls, for histories; empty for nobody.
+        node: the id of the node that calls; empty for anybody else.
     """
 
     namespace: str
     service: str = ""
     account: str = ""
+    node: str = ""
 
 
 class Failure(msgspec.Struct, frozen=True):

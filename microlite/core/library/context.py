@@ -157,8 +157,9 @@ class Context(Caller):
     @property
     def origin(self) -> Origin:
         """Namespace, calling service and account in one."""
-        account = self.account
-        return Origin(self.namespace, self.calling_service, account.id if account is not None else "")
+        account, peer = self.account, self.peer
+        who = account.id if account is not None else ""
+        return Origin(self._namespace, getattr(peer, "service", ""), who, getattr(peer, "node", ""))
 
     @property
     def metadata(self) -> Mapping[str, str]:
