@@ -19,6 +19,8 @@ from microlite.core.tx.service import tx_service
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from microlite.core.audit.audit import Audit
+    from microlite.core.auth.identities import Identities
     from microlite.core.auth.one_time_links import OneTimeLinks
     from microlite.core.backup.making import Source
     from microlite.core.broker.broker import Broker
@@ -43,6 +45,8 @@ class Parts:
     def __init__(
         self,
         *,
+        audit: Audit,
+        identities: Identities,
         links: OneTimeLinks,
         dashboard: str,
         backups: Source,
@@ -60,6 +64,8 @@ class Parts:
         engine: Engine,
         scheduler: Scheduler,
     ) -> None:
+        self.audit = audit
+        self.identities = identities
         self.links = links
         self.dashboard = dashboard
         self.backups = backups
@@ -79,7 +85,7 @@ class Parts:
 
 
 CATALOG: Final[tuple[Callable[[Parts], Service], ...]] = (
-    lambda parts: auth_service(parts.links, parts.dashboard),
+    lambda parts: auth_service(parts.identities, parts.audit, parts.links, parts.dashboard),
     lambda parts: backup_service(parts.backups),
     lambda parts: broker_service(parts.broker),
     lambda parts: config_service(parts.configuration, parts.configuration_views),

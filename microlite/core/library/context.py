@@ -157,9 +157,10 @@ class Context(Caller):
     @property
     def origin(self) -> Origin:
         """Namespace, calling service and account in one."""
-        account, peer = self.account, self.peer
-        who = account.id if account is not None else ""
-        return Origin(self._namespace, getattr(peer, "service", ""), who, getattr(peer, "node", ""))
+        account, node = self.account, getattr(self.peer, "node", "")
+        if account is None:
+            return Origin(self.namespace, self.calling_service, node=node)
+        return Origin(self.namespace, self.calling_service, account.id, node, account.namespace)
 
     @property
     def metadata(self) -> Mapping[str, str]:
