@@ -110,7 +110,13 @@ def test_the_link_to_the_dashboard_logs_in_as_who_has_logged_in(ann: Live) -> No
 def test_no_command_shows_a_secret_of_a_log_in(ann: Live) -> None:
     (kept,) = LogIns(ann.home).all()
     environment = {**ann.environment, "MICROLITE_DEBUG": "1"}
-    for words in (("user",), ("user", "-o", "json"), ("auth", "list", "accounts"), ("user", "config"), ("nowhere", "x")):
+    for words in (
+        ("user",),
+        ("user", "-o", "json"),
+        ("auth", "list", "accounts"),
+        ("user", "config"),
+        ("nowhere", "x"),
+    ):
         done = subprocess.run([*PROGRAM, *words], env=environment, capture_output=True, text=True, check=False)
         for secret in (kept.access_token, kept.refresh_token):
             assert secret not in done.stdout + done.stderr
@@ -118,7 +124,8 @@ def test_no_command_shows_a_secret_of_a_log_in(ann: Live) -> None:
 
 def test_nodes_see_no_token_of_whoever_has_started_them(ann: Live, tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text(
-        "import os\nfrom microlite import Service\nseen = Service('seen')\n\n\n@seen.endpoint\ndef variables() -> list[str]:\n"
+        "import os\nfrom microlite import Service\nseen = Service('seen')\n\n\n"
+        "@seen.endpoint\ndef variables() -> list[str]:\n"
         "    return [name for name in os.environ if name in ('MICROLITE_TOKEN', 'MICROLITE_ACCOUNT')]\n\n\nseen.run()\n"
     )
     token = (ann.home / "admin.token").read_text().strip()
