@@ -46,6 +46,18 @@ VARIABLES: Final = (
     ("MICROLITE_HOME", "user", "The platform's folder, for every command and for scripts.", "`~/.microlite`"),
     ("MICROLITE_NAMESPACE", "user", "Whose services commands, scripts and nodes mean.", "`default`"),
     (
+        "MICROLITE_TOKEN",
+        "user",
+        "A token by which commands act, in place of a log-in; `--account` goes before it.",
+        "",
+    ),
+    (
+        "MICROLITE_ACCOUNT",
+        "user",
+        "As which of the accounts that have logged in commands act; `-` for the admin of this machine.",
+        "the latest log-in",
+    ),
+    (
         "MICROLITE_LOG_LEVEL",
         "user",
         "From which level on a service logs: `debug`, `info`, `warning`, `error`.",

@@ -9,6 +9,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from microlite.cli.described import describe, read_service
@@ -21,6 +22,7 @@ from microlite.cli.values import is_boolean
 from microlite.core import errors
 from microlite.core.description.naming import endpoint_of, normalise, normalise_endpoint
 from microlite.core.description.type_words import alternatives, choices, kind, type_word
+from microlite.core.log_ins import LogIns
 from microlite.core.user_config import KEYS, UserConfig
 
 if TYPE_CHECKING:
@@ -62,7 +64,14 @@ def _options(context: click.Context) -> Options:
     """The global options of the line up to here."""
     parameters = context.find_root().params
     home = parameters.get("home")
-    return read_options(home if isinstance(home, Path) else None, parameters.get("namespace") or "default", OUTPUTS[0])
+    return read_options(
+        home if isinstance(home, Path) else None,
+        parameters.get("namespace"),
+        OUTPUTS[0],
+        parameters.get("account"),
+        says_account="account" in parameters
+        and context.find_root().get_parameter_source("account") is ParameterSource.COMMANDLINE,
+    )
 
 
 def _give_up(*_: object) -> None:
@@ -74,6 +83,55 @@ def config_paths(context: click.Context, incomplete: str) -> Candidates:
     found: list[dict[str, Any]] = _ask(context, lambda link: link.ask("config", "explain"), [])
     leaves = [one["setting"] for one in found]
     return _beginning([CompletionItem(one["path"], help=str(one.get("value"))[:40]) for one in leaves], incomplete)
+
+
+def accounts(context: click.Context, incomplete: str) -> Candidates:
+    """Accounts of the namespace."""
+    found: list[dict[str, Any]] = _ask(context, lambda link: link.ask("auth", "accounts.list", limit=1000), [])
+    return _beginning([CompletionItem(one["id"], help=", ".join(one.get("scopes", ()))) for one in found], incomplete)
+
+
+def rules(context: click.Context, incomplete: str) -> Candidates:
+    """Rules of the namespace."""
+    found: list[dict[str, Any]] = _ask(context, lambda link: link.ask("auth", "rules.list"), [])
+    return _beginning([CompletionItem(one["id"], help=str(one.get("access", ""))) for one in found], incomplete)
+
+
+def tokens(context: click.Context, incomplete: str) -> Candidates:
+    """Personal access tokens."""
+    from microlite.cli.auth_tokens import tokens_of
+
+    none: list[dict[str, Any]] = []
+    found = _ask(context, lambda link: tokens_of(link, context.params.get("account") or ""), none)
+    return _beginning(
+        [CompletionItem(one["id"], help=f"{one['name']}, of {one['account']}") for one in found], incomplete
+    )
+
+
+def join_tokens(context: click.Context, incomplete: str) -> Candidates:
+    """Join tokens."""
+    found: list[dict[str, Any]] = _ask(context, lambda link: link.ask("auth", "join-tokens.list"), [])
+    return _beginning([CompletionItem(one["id"], help=one.get("service", "")) for one in found], incomplete)
+
+
+def namespaces(context: click.Context, incomplete: str) -> Candidates:
+    """Namespaces, for those who may list them; and those of the log-ins here."""
+    found: list[dict[str, Any]] = _ask(context, lambda link: link.ask("namespaces", "list"), [])
+    names = {one["name"]: "" for one in found}
+    try:
+        names |= {one.namespace: f"logged in as {one.account}" for one in LogIns(_options(context).home).all()}
+    except (errors.Error, OSError):
+        pass  # the command itself says what is wrong with the file
+    return _beginning([CompletionItem(name, help=text) for name, text in names.items()], incomplete)
+
+
+def log_ins(context: click.Context, incomplete: str) -> Candidates:
+    """Accounts that have logged in here."""
+    try:
+        found = LogIns(_options(context).home).all()
+    except (errors.Error, OSError):
+        return []
+    return _beginning([CompletionItem(one.account, help=one.namespace) for one in found], incomplete)
 
 
 def services(context: click.Context, incomplete: str) -> Candidates:

@@ -64,9 +64,12 @@ SECTIONS: Final = {
         "namespace": Entry(
             "namespace:namespace", "Create, limit and delete namespaces: tenants whose names and data never meet."
         ),
+        "login": Entry("login:login", "Log in as an account; commands act as it from now on."),
+        "logout": Entry("login:logout", "Log out, and act as the admin of this machine again."),
+        "user": Entry("user:user", "Show who you are here; your token, namespace, password and settings."),
+        "auth": Entry("auth:auth", "Accounts, rules and tokens: who may do what, and why."),
     },
     "This machine": {
-        "user": Entry("user:user", "Look after what is set for you, on this machine."),
         "cache": Entry("cache:cache", "Look after what the one file has unpacked."),
         "completion": Entry(
             "completion:completion", "Print the script for completion in a shell; without a shell, how it is installed."

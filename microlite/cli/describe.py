@@ -13,6 +13,7 @@ from microlite.cli.link import connect
 from microlite.cli.options import Options, output_option
 from microlite.cli.output import plain, print_json, print_table
 from microlite.core import errors
+from microlite.core.description.access_words import access_words
 from microlite.core.description.type_words import alternatives, kind, type_word
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def _print(one: Described) -> None:
 def _print_endpoint(endpoint: DescribedEndpoint) -> None:
     notes = [_STREAMING[endpoint.streaming]] if endpoint.streaming in _STREAMING else []
     notes += [f"answers with {endpoint.produces}"] if endpoint.produces else []
+    notes += access_words(endpoint.role, endpoint.scopes)
     notes += ["deprecated"] if endpoint.deprecated else []
     click.echo(click.style(f"Endpoint: {endpoint.name}", bold=True) + plain(f" ({', '.join(notes)})" if notes else ""))
     if endpoint.summary:

@@ -33,6 +33,10 @@ class DescribedEndpoint(NamedTuple):
     produces: str = ""
     is_triggered: bool = False
     """Whether the platform calls it, so that the gateway does not offer it."""
+    role: str = "public"
+    """The least that a caller must be."""
+    scopes: Sequence[str] = ()
+    """All of which the caller's account must carry."""
 
     @property
     def summary(self) -> str:
@@ -101,6 +105,8 @@ def _read_endpoint(endpoint: Mapping[str, Any]) -> DescribedEndpoint:
         endpoint.get("deprecated", False),
         endpoint.get("produces", ""),
         bool(endpoint.get("triggers")),
+        endpoint.get("role", "public"),
+        tuple(endpoint.get("scopes", ())),
     )
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from microlite.cli.asking import confirm
 from microlite.cli.calling import read_json
 from microlite.cli.completes import completes
-from microlite.cli.events_topics import confirm
 from microlite.cli.link import connect
 from microlite.cli.moments import write_time
 from microlite.cli.options import Options, output_option

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
+from microlite.cli.asking import confirm
 from microlite.cli.completes import completes
 from microlite.cli.failure import CommandError
 from microlite.cli.link import connect
@@ -274,20 +275,6 @@ def delete_group(options: Options, topic: str, group: str, yes: bool) -> None:
     confirm(f"Remove the group {group} of {topic} with its dead letters?", yes)
     with connect(options) as link:
         link.ask("events", "delete-group", topic=topic, group=group)
-
-
-def confirm(question: str, yes: bool) -> None:
-    """Ask before something goes for good.
-
-    Raises:
-        CommandError: the answer is no, or nobody can be asked.
-    """
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise CommandError("nobody can be asked here whether that is meant: say --yes")
-    if not click.confirm(question, err=True):
-        raise CommandError("nothing was changed")
 
 
 def _is_topic(link: Any, topic: str) -> bool:

@@ -19,7 +19,7 @@ _replace: Callable[[str, list[str], dict[str, str]], object] = os.execve
 class External(click.Command):
     """Runs a program in place of this one, with all further words as they are.
 
-    It learns home and namespace by `MICROLITE_HOME` and `MICROLITE_NAMESPACE`.
+    It learns home, namespace and account by `MICROLITE_HOME`, `MICROLITE_NAMESPACE` and `MICROLITE_ACCOUNT`.
 
     Args:
         name: the word that the user typed.
@@ -39,7 +39,15 @@ class External(click.Command):
         """See `click.Command`. Does not return."""
         options = ctx.find_object(Options)
         assert options is not None, "the root has set it"
-        environment = {**os.environ, "MICROLITE_HOME": str(options.home), "MICROLITE_NAMESPACE": options.namespace}
+        environment = {
+            **os.environ,
+            "MICROLITE_HOME": str(options.home),
+            "MICROLITE_NAMESPACE": options.namespace,
+        }
+        if options.account:
+            environment["MICROLITE_ACCOUNT"] = options.account
+        if not options.token:
+            environment.pop("MICROLITE_TOKEN", None)  # an account on the command line goes before it
         sys.stdout.flush()
         sys.stderr.flush()
         _replace(self._program, [self._program, *ctx.args], environment)

@@ -7,7 +7,9 @@ from typing import Final
 FAILED: Final = 1
 """Exit code: it did not work."""
 USAGE: Final = 2
-"""Exit code: the command line itself is wrong. Not authorised is 2 as well."""
+"""Exit code: the command line itself is wrong."""
+UNAUTHORIZED: Final = 2
+"""Exit code: not authorised. A wrong command line is 2 as well."""
 MALFORMED: Final = 3
 """Exit code: a name of a service or endpoint has no form that could be one."""
 NOT_FOUND: Final = 4

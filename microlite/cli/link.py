@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from microlite.cli.failure import NOT_FOUND, CommandError
+from microlite.cli.identity import Identity, find_identity
 from microlite.core import errors
 from microlite.core.rpc.blocking import BlockingClient
 from microlite.core.rpc.frames import INITIAL_CREDIT
@@ -26,16 +27,18 @@ JSON = 1
 
 
 @contextlib.contextmanager
-def connect(options: Options, *, session: str = "") -> Iterator[Link]:
+def connect(options: Options, *, session: str = "", identity: Identity | None = None) -> Iterator[Link]:
     """Open a connection to the platform of the chosen home, for as long as the `with` lasts.
 
     Args:
         options: the global ones.
         session: what this connection is for, if it is to keep a session's platform alive.
+        identity: for whom calls are made; None for the account that the options and the log-ins name.
 
     Raises:
-        CommandError: no platform runs there.
+        CommandError: no platform runs there, or the options name an account that has not logged in.
     """
+    identity = identity or find_identity(options)
     try:
         client = BlockingClient(platform_socket(options.home), {"session": session} if session else None)
     except errors.ServiceUnavailable:
@@ -43,7 +46,7 @@ def connect(options: Options, *, session: str = "") -> Iterator[Link]:
             f"failed to connect to the microlite server at {options.home}; start one with: microlite server", NOT_FOUND
         ) from None
     with client:
-        yield Link(client, options.namespace)
+        yield Link(client, options.namespace, identity)
 
 
 class Link:
@@ -52,11 +55,18 @@ class Link:
     Args:
         client: what carries the calls, one at a time.
         namespace: of each call.
+        identity: for whom they are made.
     """
 
-    def __init__(self, client: BlockingClient, namespace: str) -> None:
+    def __init__(self, client: BlockingClient, namespace: str, identity: Identity) -> None:
         self._client = client
         self._namespace = namespace
+        self._identity = identity
+
+    @property
+    def token(self) -> str:
+        """A token that says for whom calls are made and holds for a minute; empty for the admin of this machine."""
+        return self._identity.token(self._client)
 
     @property
     def gateway(self) -> str:
@@ -82,7 +92,7 @@ class Link:
             Error: what the platform says.
         """
         payload = msgspec.msgpack.encode(fields)
-        answer = self._client.call(service, endpoint, payload, namespace=self._namespace, timeout=timeout)
+        answer = self._call(service, endpoint, payload, timeout=timeout)
         return msgspec.msgpack.decode(answer, type=type)
 
     def follow(
@@ -95,7 +105,7 @@ class Link:
         """
         decode = msgspec.msgpack.Decoder(type).decode
         payload = msgspec.msgpack.encode(fields)
-        items = self._client.stream(service, endpoint, payload, namespace=self._namespace, timeout=timeout)
+        items = self._stream(service, endpoint, payload, timeout=timeout)
         return (decode(item) for item in _reading(items))
 
     def follow_json(self, service: str, endpoint: str, request: bytes) -> Iterator[bytes]:
@@ -112,7 +122,7 @@ class Link:
             Error: what the platform says.
         """
         payload = msgspec.msgpack.encode(fields)
-        answer = self._client.call(service, endpoint, payload, namespace=self._namespace, timeout=None, items=items)
+        answer = self._call(service, endpoint, payload, timeout=None, items=items)
         return msgspec.msgpack.decode(answer, type=type)
 
     def ask_json(
@@ -123,7 +133,7 @@ class Link:
         Raises:
             Error: what the service says.
         """
-        return self._client.call(service, endpoint, request, encoding=JSON, namespace=self._namespace, timeout=timeout)
+        return self._call(service, endpoint, request, encoding=JSON, timeout=timeout)
 
     def stream_json(
         self,
@@ -146,17 +156,39 @@ class Link:
         Raises:
             Error: what the service says.
         """
-        return self._client.stream(
+        return self._stream(
             service,
             endpoint,
             request,
             encoding=JSON,
-            namespace=self._namespace,
             timeout=timeout,
             metadata=metadata,
             items=items,
             credit=INITIAL_CREDIT if takes_stream else 0,
         )
+
+    @property
+    def is_machine_admin(self) -> bool:
+        """Whether calls are made for whoever runs the platform here, and not for an account."""
+        return type(self._identity) is Identity
+
+    def explain(self, error: errors.Unauthorized) -> Exception:
+        """What to raise where a call was refused for want of an account: it may be that the log-in has ended."""
+        return self._identity.explain(self._client, error)
+
+    def _call(self, service: str, endpoint: str, payload: bytes, **more: Any) -> bytes:
+        try:
+            return self._client.call(service, endpoint, payload, namespace=self._namespace, token=self.token, **more)
+        except errors.Unauthorized as error:
+            raise self.explain(error) from None
+
+    def _stream(self, service: str, endpoint: str, payload: bytes, **more: Any) -> Iterator[bytes]:
+        try:
+            yield from self._client.stream(
+                service, endpoint, payload, namespace=self._namespace, token=self.token, **more
+            )
+        except errors.Unauthorized as error:
+            raise self.explain(error) from None
 
 
 def _reading(items: Iterator[bytes]) -> Iterator[bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import click
 
@@ -26,12 +26,45 @@ class Options(NamedTuple):
     """Whose services are meant."""
     output: str
     """`text` or `json`, where the command does not say otherwise."""
+    account: str = ""
+    """As which of the accounts that have logged in; `-` for none of them, empty for the one that the log-ins name."""
+    token: str = ""
+    """In place of a log-in: the token of whoever runs the command."""
+    says_namespace: bool = False
+    """Whether the namespace was named, and not the one that is meant otherwise."""
 
 
-def read_options(home: Path | None, namespace: str, output: str) -> Options:
-    """The global options, completed."""
+WITHOUT: Final = "-"
+"""In place of an account: act without a log-in, as the admin of this machine."""
+
+
+def read_options(
+    home: Path | None, namespace: str | None, output: str, account: str | None = None, *, says_account: bool = False
+) -> Options:
+    """The global options, completed.
+
+    Args:
+        namespace: None for the one that the token or the log-ins name.
+        says_account: whether the account stands on the command line itself, and so goes before `MICROLITE_TOKEN`.
+    """
     folder = home.expanduser() if home is not None else Path(os.environ.get("HOME") or Path.home()) / ".microlite"
-    return Options(folder.absolute(), namespace, output)
+    folder = folder.absolute()
+    token = "" if says_account else os.environ.get("MICROLITE_TOKEN", "").strip()
+    meant = namespace or _meant(folder, token, account)
+    return Options(folder, meant, output, "" if token else account or "", token, bool(namespace))
+
+
+def _meant(home: Path, token: str, account: str | None) -> str:
+    """The namespace where none is named. Most have no log-in, and their commands do not import what reads it."""
+    if token:
+        from microlite.cli.token_namespace import token_namespace
+
+        return token_namespace(token) or "default"
+    if account == WITHOUT or not os.path.lexists(home / "log-ins.json"):
+        return "default"
+    from microlite.core.log_ins import LogIns
+
+    return LogIns(home).namespace or "default"
 
 
 class Ports(NamedTuple):

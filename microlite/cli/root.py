@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from microlite.cli.commands import COMMANDS, PROGRAM, SECTIONS
+from microlite.cli.completes import completes
 from microlite.cli.options import OUTPUTS, read_options
 from microlite.version import __version__
 
@@ -94,7 +95,17 @@ def find_program(name: str) -> str | None:
     help="Folder of the platform.  [default: ~/.microlite]",
 )
 @click.option(
-    "--namespace", envvar="MICROLITE_NAMESPACE", default="default", show_default=True, help="Whose services are meant."
+    "--namespace",
+    envvar="MICROLITE_NAMESPACE",
+    shell_complete=completes("namespaces"),
+    help="Whose services are meant.  [default: that of the log-in, else default]",
+)
+@click.option(
+    "--account",
+    metavar="ID",
+    envvar="MICROLITE_ACCOUNT",
+    shell_complete=completes("log_ins"),
+    help="Act as this account that has logged in here; - as the admin of this machine.",
 )
 @click.option(
     "-o", "--output", type=click.Choice(OUTPUTS), default=OUTPUTS[0], show_default=True, help="How commands print."
@@ -102,7 +113,14 @@ def find_program(name: str) -> str | None:
 @click.option("--no-color", is_flag=True, help="Print without colours, as NO_COLOR does.")
 @click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
 @click.pass_context
-def root(context: click.Context, home: Path | None, namespace: str, output: str, no_color: bool) -> None:
+def root(
+    context: click.Context,
+    home: Path | None,
+    namespace: str | None,
+    account: str | None,
+    output: str,
+    no_color: bool,
+) -> None:
     """A development platform in one file: services, gateway and command line."""
     if context.invoked_subcommand is None:
         from microlite.cli.failure import CommandError
@@ -110,4 +128,5 @@ def root(context: click.Context, home: Path | None, namespace: str, output: str,
         raise CommandError(f"No command provided to {PROGRAM}. Please refer to '{PROGRAM} --help'")
     if no_color or os.environ.get("NO_COLOR"):
         context.color = False
-    context.obj = read_options(home, namespace, output)
+    says_account = context.get_parameter_source("account") is click.core.ParameterSource.COMMANDLINE
+    context.obj = read_options(home, namespace, output, account, says_account=says_account)

@@ -31,6 +31,8 @@ def shell(options: Options, context: click.Context, program: str | None) -> None
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     with connect(options) as link:
         gateway = link.gateway
+        if link.token:
+            link.ask("auth", "whoami")  # says so at once if the log-in has ended
     if program is None and not sys.stdin.isatty():
         program = sys.stdin.read()
 

@@ -10,6 +10,7 @@ import msgspec
 from microlite.cli.commands import PROGRAM
 from microlite.cli.flags import list_flags
 from microlite.cli.output import plain
+from microlite.core.description.access_words import access_words
 from microlite.core.description.type_words import kind, type_word
 from microlite.core.description.uploads import takes_files
 
@@ -55,6 +56,9 @@ def print_endpoint(service: str, endpoint: DescribedEndpoint) -> None:
     if endpoint.takes_stream:
         usage.append(f"{path} [flags] < messages.ndjson")
     _section("USAGE", usage)
+    demands = list(access_words(endpoint.role, endpoint.scopes))
+    if demands:
+        _section("ACCESS", demands)
     root = endpoint.request
     rows = [(f"--{flag.name} {type_word(flag.schema, root)}", _about(flag, root)) for flag in _flags(endpoint)]
     _table("FLAGS", [*rows, ("--json object", "the whole request, or the fields that no flag gives")])

@@ -248,6 +248,7 @@ class Platform:
             ready=lambda: self._ready,
             answers=self.answers,
             tenants=self.state.namespaces,
+            keys=self.identities.keys.document,
         )
         await gateway.start()
         return gateway

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import os
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
 from microlite.core import errors
-from microlite.core.private_files import read_private
+from microlite.core.private_files import read_private, write_private
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,16 +108,8 @@ class UserConfig:
         self._write(values)
 
     def _write(self, values: Mapping[str, str]) -> None:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        aside = self._path.with_suffix(".new")
-        with contextlib.suppress(FileNotFoundError):
-            aside.unlink()
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(dict(sorted(values.items()))), indent=2) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(self._path)
+        content = msgspec.json.format(msgspec.json.encode(dict(sorted(values.items()))), indent=2)
+        write_private(self._path, content + b"\n")
 
 
 _TOKEN_USERS: Final = {"gitlab.com": "oauth2", "bitbucket.org": "x-token-auth"}

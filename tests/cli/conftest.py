@@ -13,6 +13,12 @@ import pytest
 from microlite.cli.entry import run
 from tests.cli.stand_in import StandIn
 
+UNSET = (
+    *("MICROLITE_HOME", "MICROLITE_NAMESPACE", "MICROLITE_ACCOUNT", "MICROLITE_TOKEN"),
+    *("MICROLITE_DEBUG", "NO_COLOR"),
+)
+"""Variables that a test's command lines must not find."""
+
 
 class Said(NamedTuple):
     """How a command ended."""
@@ -41,7 +47,7 @@ def platform(home: Path) -> Iterator[StandIn]:
 @pytest.fixture
 def microlite(home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Microlite:
     """Runs a command line on the test's home, in this process."""
-    for variable in ("MICROLITE_HOME", "MICROLITE_NAMESPACE", "MICROLITE_DEBUG", "NO_COLOR"):
+    for variable in UNSET:
         monkeypatch.delenv(variable, raising=False)
 
     def call(*words: str, stdin: str = "") -> Said:

@@ -15,7 +15,7 @@ from microlite.cli.entry import run
 from microlite.core.clock import SystemClock
 from microlite.testing import RunningPlatform
 from microlite.testing import platform as boot
-from tests.cli.conftest import Said
+from tests.cli.conftest import UNSET, Said
 
 __all__ = ["Live", "live"]
 
@@ -31,8 +31,10 @@ class Live:
         self.platform = platform
         self._capture = capture
 
-    async def __call__(self, *words: str) -> Said:
-        """Run a command and return how it ended."""
+    async def __call__(self, *words: str, stdin: str | None = None) -> Said:
+        """Run a command, not beside others if it has an input, and return how it ended."""
+        if stdin is not None:
+            sys.stdin = io.TextIOWrapper(io.BytesIO(stdin.encode()))  # the fixture puts the right one back
         code = await asyncio.to_thread(run, ["--home", str(self.platform.home), *words])
         out, err = self._capture.readouterr()
         return Said(code, out, err)
@@ -55,7 +57,7 @@ class Live:
 
 @pytest.fixture
 async def live(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Live]:
-    for variable in ("MICROLITE_HOME", "MICROLITE_NAMESPACE", "MICROLITE_DEBUG", "NO_COLOR"):
+    for variable in UNSET:
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))  # nobody is there to be asked
     async with boot(clock=SystemClock()) as platform:

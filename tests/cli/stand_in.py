@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +13,7 @@ from typing import Any, Self
 import msgspec
 
 from microlite.core import errors
+from microlite.core.auth.api import Identity, Token
 from microlite.core.clock import SystemClock
 from microlite.core.description import ServiceDescription
 from microlite.core.library.context import Context, Scope
@@ -118,6 +120,55 @@ def orders() -> Service:
     return service
 
 
+class Ledger:
+    """What `auth` knows of tokens. A refresh token works once; who shows one again ends all.
+
+    Attributes:
+        secrets: by account.
+        access: whom each access token stands for.
+        ended: the tokens with which somebody has logged out.
+        life: seconds that an access token holds.
+        renewals: how often tokens were renewed.
+    """
+
+    def __init__(self) -> None:
+        self.secrets = {"ann": "s3cret-of-ann", "bob": "s3cret-of-bob"}
+        self.access: dict[str, Identity] = {}
+        self.ended: list[str] = []
+        self.life = 600.0
+        self.renewals = 0
+        self._refresh: dict[str, Identity] = {}
+        self._made = 0
+
+    def log_in(self, id: str, secret: str, namespace: str) -> Token:
+        """Tokens for an account."""
+        if self.secrets.get(id) != secret:
+            raise errors.Unauthorized("account or secret not correct")
+        return self._give(Identity(account=id, name=id.title(), namespace=namespace, scopes=("orders",), expires=0.0))
+
+    def renew(self, refresh_token: str) -> Token:
+        """Tokens in place of older ones."""
+        found = self._refresh.pop(refresh_token, None)
+        if found is None:
+            self.revoke()
+            raise errors.Unauthorized("the refresh token was used before")
+        self.renewals += 1
+        return self._give(found)
+
+    def revoke(self) -> None:
+        """End all log-ins."""
+        self.access.clear()
+        self._refresh.clear()
+
+    def _give(self, who: Identity) -> Token:
+        self._made += 1
+        now = time.time()
+        access, refresh = f"access-{self._made}", f"refresh-{self._made}"
+        self.access[access] = msgspec.structs.replace(who, expires=now + self.life)
+        self._refresh[refresh] = who
+        return Token(access_token=access, refresh_token=refresh, created=now, expires=now + self.life)
+
+
 class StandIn:
     """The platform. Enter it to let it listen, on a thread of its own.
 
@@ -128,6 +179,8 @@ class StandIn:
         happenings: what `runtime.session` tells; then it waits until its services are killed.
         outcome: what `runtime.run` and `runtime.update` answer.
         looked_up: called with each name that `registry.get` is asked for.
+        tokens: what was shown with each call: the service, and the token.
+        ledger: of the tokens that `auth` gives out; see `Ledger`.
         killed: called when `runtime.kill` ends something; ends the sessions.
     """
 
@@ -143,6 +196,8 @@ class StandIn:
         self.looked_up: Any = lambda name: None
         self.killed: Any = self.end_sessions
         self.sessions: list[str] = []
+        self.tokens: list[tuple[str, str]] = []
+        self.ledger = Ledger()
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._stop = asyncio.Event()
@@ -163,6 +218,10 @@ class StandIn:
 
     def accept(self, inbound: Inbound) -> None:
         """See `Acceptor`."""
+        self.tokens.append((inbound.service, inbound.token))
+        if inbound.service != "auth" and inbound.token and inbound.token not in self.ledger.access:
+            inbound.fail(errors.Unauthorized("the token holds no more"))
+            return
         dispatcher = self._dispatchers.get(inbound.service)
         if dispatcher is None:
             inbound.fail(errors.ServiceNotFound(f'Service "{inbound.service}" not found'))
@@ -180,7 +239,7 @@ class StandIn:
             service.name: Dispatcher(
                 service, Scope(service.name, node="n", namespace="default", transport=transport, clock=clock)
             )
-            for service in (*self.services, self._registry(), self._runtime())
+            for service in (*self.services, self._auth(), self._registry(), self._runtime())
         }
         listener = Listener(
             platform_socket(self.home),
@@ -204,6 +263,30 @@ class StandIn:
             node = Node(id=f"{name}-1", address="http://127.0.0.1:9", protocol=Protocol.HTTP)
             records.append(ServiceRecord(name=name, version="latest", nodes=(node,)))
         return records
+
+    def _auth(self) -> Service:
+        service, ledger = Service("auth", built_in=True), self.ledger
+
+        @service.endpoint
+        async def token(ctx: Context, id: str = "", secret: str = "", refresh_token: str = "") -> Token:
+            return ledger.renew(refresh_token) if refresh_token else ledger.log_in(id, secret, ctx.namespace)
+
+        @service.endpoint
+        async def inspect(ctx: Context, token: str) -> Identity:
+            found = ledger.access.get(token)
+            if found is None:
+                raise errors.Unauthorized("the token is not valid")
+            return found
+
+        @service.endpoint
+        async def whoami(ctx: Context) -> Identity:
+            return await inspect(ctx, self.tokens[-1][1])
+
+        @service.endpoint
+        async def logout(ctx: Context, token: str) -> None:
+            ledger.ended.append(token)
+
+        return service
 
     def _registry(self) -> Service:
         service = Service("registry", built_in=True)

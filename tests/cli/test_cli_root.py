@@ -153,7 +153,7 @@ def test_colours_reach_no_file(microlite: Microlite, platform: StandIn) -> None:
 
 
 OURS = {"microlite", "microlite.version", "microlite.cli"}
-TEXTS = OURS | {f"microlite.cli.{name}" for name in ("commands", "entry", "failure", "options", "root")}
+TEXTS = OURS | {f"microlite.cli.{name}" for name in ("commands", "completes", "entry", "failure", "options", "root")}
 HEAVY = {"asyncio", "ssl", "http", "urllib.request", "logging", "uvloop", "aiohttp", "uvicorn", "apsw", "psutil"}
 
 
@@ -202,6 +202,9 @@ LISTS_NOTHING = {
     *("broker unsubscribe", "events ack", "events nack", "events topics create", "events topics delete"),
     *("events groups delete", "events groups lag", "events groups reset", "events groups settings"),
     *("events dead delete", "events dead edit", "events dead redrive"),
+    *("login", "logout", "user token", "user namespace set", "user set password"),
+    *(f"auth delete {name}" for name in ("account", "join-token", "rule", "token")),
+    *("auth create rule", "auth update account", "auth update secret"),
 }
 """Commands without `--output`: they change something, or, as `openapi` does, print a document of one form only."""
 

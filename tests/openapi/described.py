@@ -150,7 +150,7 @@ def everything() -> Service:
             a: a number.
         """
 
-    @service.endpoint(idempotent=True, metadata={"cost": "high"})
+    @service.endpoint(idempotent=True, metadata={"cost": "high"}, scopes=["things:write"])
     async def containers(
         a: list[int],
         b: set[str],

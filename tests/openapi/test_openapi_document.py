@@ -132,6 +132,18 @@ def test_docs_deprecation_and_metadata_are_in_it(whole: Any) -> None:
     assert "x-idempotent" not in run
 
 
+def test_what_is_demanded_of_a_caller_is_in_it(whole: Any) -> None:
+    containers = operation(whole, "post", "/every-thing/containers")
+    assert containers["x-microlite-scopes"] == ["things:write"]
+    assert containers["security"] == [{"token": []}]
+    assert {"401", "403"} <= set(containers["responses"])
+    run = operation(whole, "post", "/runtime/run")
+    assert (run["x-microlite-role"], "x-microlite-scopes" in run) == ("admin", False)
+    opened = operation(whole, "post", "/orders/create")
+    assert not {"security", "x-microlite-role", "x-microlite-scopes"} & set(opened)
+    assert whole["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+
+
 def test_a_program_is_named_and_has_no_paths() -> None:
     program = ServiceDescription(name="site", doc="A site.", metadata={"protocol": "http"})
     whole = check(document([program]))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from microlite.cli.output import plain
 from microlite.core.description.naming import DEFAULT_ENDPOINT, normalise_endpoint
 from microlite.core.description.type_words import type_word
-from microlite.core.errors import Error
+from microlite.core.errors import Error, Unauthorized
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Mapping, Sequence
@@ -185,7 +185,10 @@ class Call:
     async def _answer(self) -> Any:
         caller = await self._endpoint.line.caller()
         if not self._endpoint.described.takes_stream:
-            return await caller.call(self._target, self._fields)
+            try:
+                return await caller.call(self._target, self._fields)
+            except Unauthorized as error:
+                raise await self._endpoint.line.explain(error) from None
         async with caller.stream(self._target, self._fields) as stream:
             feeding = stream.feed(self._items)
             try:

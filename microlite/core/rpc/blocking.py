@@ -77,6 +77,7 @@ class BlockingClient:
         timeout: float | None = 30.0,
         namespace: str = "",
         metadata: dict[str, str] | None = None,
+        token: str = "",
         items: Iterable[bytes] = (),
     ) -> bytes:
         """Make a unary or client-streaming call and return the payload of its reply.
@@ -93,6 +94,7 @@ class BlockingClient:
             timeout=timeout,
             namespace=namespace,
             metadata=metadata,
+            token=token,
             items=items,
             credit=0,
         ):
@@ -111,6 +113,7 @@ class BlockingClient:
         timeout: float | None = None,
         namespace: str = "",
         metadata: dict[str, str] | None = None,
+        token: str = "",
         items: Iterable[bytes] = (),
         credit: int = frames.INITIAL_CREDIT,
     ) -> Generator[bytes, None, None]:
@@ -118,6 +121,9 @@ class BlockingClient:
 
         As much of `items` as the callee has room for is sent before an answer is read; `()` stands for a call without a
         stream of its own. A generator that is closed early cancels the call.
+
+        Args:
+            token: of the account for which the call is made, as `frames.Call` has it; empty for whoever runs this.
 
         Raises:
             Error: as in `call`.
@@ -129,7 +135,9 @@ class BlockingClient:
         call_id = self._last_id
         expires = None if timeout is None else time.monotonic() + timeout
         milliseconds = 0 if timeout is None else max(1, int(timeout * 1000))
-        call = frames.Call(call_id, service, endpoint, payload, encoding, milliseconds, credit, namespace, metadata)
+        call = frames.Call(
+            call_id, service, endpoint, payload, encoding, milliseconds, credit, namespace, metadata, token
+        )
         self._send(call, expires)
         ended = False
         balance = frames.INITIAL_CREDIT

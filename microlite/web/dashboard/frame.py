@@ -12,6 +12,7 @@ import jinja2
 from litestar import Request, Response
 
 from microlite.core.auth.web_sessions import WebSession
+from microlite.core.description.access_words import access_words
 from microlite.core.description.type_words import objects, type_word
 from microlite.version import __version__
 from microlite.web.dashboard import words
@@ -78,6 +79,7 @@ class Frame:
             home=parts.home,
             static=self.static.url,
             navigation=NAVIGATION,
+            access_words=access_words,
             type_word=type_word,
             objects=objects,
             now=parts.clock.now,

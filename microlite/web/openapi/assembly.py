@@ -37,7 +37,8 @@ _PARAMETERS: Final = {
 _SCHEME: Final = {
     "type": "http",
     "scheme": "bearer",
-    "description": "The admin's token, which the platform keeps in its home.",
+    "description": "An access token (`auth.token` gives one for an account and its secret), a personal access token, or "
+    "the token of the platform's admin.",
 }
 
 

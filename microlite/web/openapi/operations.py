@@ -101,7 +101,7 @@ class _Call:
         self._method = method
         self._query_only = method in _IN_QUERY or endpoint.streaming.from_client
         self._in_path = in_path
-        self._is_closed = service.name in BUILT_IN_SERVICES or endpoint.role is not Role.PUBLIC
+        self._is_closed = endpoint.role is not Role.PUBLIC or bool(endpoint.scopes)
 
     def describe(self, operation_id: str) -> dict[str, Any]:
         endpoint = self._endpoint
@@ -121,6 +121,10 @@ class _Call:
             content["deprecated"] = True
         if self._is_closed:
             content["security"] = [{SCHEME: []}]
+        if endpoint.role is not Role.PUBLIC:
+            content["x-microlite-role"] = endpoint.role
+        if endpoint.scopes:
+            content["x-microlite-scopes"] = endpoint.scopes
         if endpoint.idempotent:
             content["x-idempotent"] = True
         if endpoint.metadata:
