@@ -17,6 +17,7 @@ from microlite.core.auth.web_sessions import WebSessions
 from microlite.core.catalog import Parts, built_in_services
 from microlite.core.clock import Clock, SystemClock
 from microlite.core.context import DEFAULT_NAMESPACE
+from microlite.core.exposure import check_exposure, check_secret, is_loopback
 from microlite.core.library.context import Scope
 from microlite.core.library.dispatch import Dispatcher
 from microlite.core.network.membership import Membership
@@ -39,6 +40,7 @@ from microlite.onefile.bytecode import compile_in_background
 from microlite.version import __version__
 from microlite.web.dashboard.parts import DashboardParts
 from microlite.web.dashboard.server import bind_dashboard
+from microlite.web.gateway.certificate_use import allowed_hosts, hsts, open_certificate
 from microlite.web.gateway.feed import PathFeed
 from microlite.web.gateway.kept_answers import KeptAnswers
 from microlite.web.gateway.options import GatewayOptions
@@ -85,18 +87,24 @@ class Platform:
 
     async def _start(self, stack: contextlib.AsyncExitStack) -> None:
         clock, home = self.clock, self.options.home
+        check_exposure(self.options)
         private_folder(home)
+        self.certificate = open_certificate(self.options, clock)
+        if self.certificate is not None:
+            stack.callback(self.certificate.close)
         self.registry = Registry(clock)
         self.router = Router(clock)
         self.membership = Membership(self.registry, self.router)
         self.state = State(home, clock, self.registry, self.router, self.membership)
         await self.state.open(stack)
         self.token = admin_token(home)
+        if not is_loopback(self.options.host):
+            check_secret(self.token, f"the token in {home / 'admin.token'}")
         self.logs = await stack.enter_async_context(Logs(home / "logs", clock))
         self.table = PathTable()
         PathFeed(self.membership, self.table)
         self.links = OneTimeLinks(self.state.engine, clock)
-        self.dashboard = bind_dashboard(self.options)
+        self.dashboard = bind_dashboard(self.options, self.certificate)
         if self.dashboard is not None:
             stack.push_async_callback(self.dashboard.stop)
         self.gateway = await self._start_gateway()
@@ -147,6 +155,9 @@ class Platform:
             dashboard=self.dashboard_url,
             socket=str(listener.path),
             version=__version__,
+            host=self.options.host or "0.0.0.0",  # noqa: S104 - said, not bound
+            certificate=str(self.options.tls_cert or ""),
+            key=str(self.options.tls_key or ""),
         )
         stack.callback(remove_server_file, home)
         self._ready = True
@@ -190,9 +201,11 @@ class Platform:
             GatewayOptions(
                 host=options.host,
                 port=port,
-                allowed_hosts=options.allowed_hosts,
+                allowed_hosts=allowed_hosts(options, self.certificate),
                 cors_origins=options.cors_origins,
                 namespace_by_host=options.namespace_by_host,
+                trusted_proxies=options.trusted_proxies,
+                hsts=hsts(options, self.certificate),
                 access_log=options.access_log,
                 dashboard_url=self.dashboard_url,
             ),
@@ -203,6 +216,7 @@ class Platform:
             clock=self.clock,
             ready=lambda: self._ready,
             answers=KeptAnswers(self.state.engine, self.clock),
+            certificate=self.certificate,
         )
         await gateway.start()
         return gateway

@@ -18,6 +18,7 @@ from microlite.core import errors
 from microlite.core.clock import SystemClock
 from microlite.core.description.structs import EndpointDescription, Role, ServiceDescription, Streaming
 from microlite.core.rpc.call import Call, LocalInbound, Receiver
+from microlite.web.gateway.certificate import Certificate
 from microlite.web.gateway.options import GatewayOptions
 from microlite.web.gateway.server import Gateway
 from microlite.web.gateway.table import BUILT_IN, PathTable
@@ -275,7 +276,9 @@ async def start() -> AsyncIterator[Start]:
     """Start a gateway with options of the test's own."""
     benches: list[Bench] = []
 
-    async def start(*, programs: Any = None, descriptions: Any = (), **options: Any) -> Bench:
+    async def start(
+        *, programs: Any = None, descriptions: Any = (), certificate: Certificate | None = None, **options: Any
+    ) -> Bench:
         options.setdefault("cors_origins", ("*",))
         services = Services()
         table = PathTable()
@@ -290,6 +293,7 @@ async def start() -> AsyncIterator[Start]:
             programs=programs or NoPrograms(),
             admin_token=TOKEN,
             clock=SystemClock(),
+            certificate=certificate,
         )
         await gateway.start()
         benches.append(Bench(gateway, table, services))

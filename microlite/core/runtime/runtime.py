@@ -287,6 +287,10 @@ class Runtime:
         for observer in list(self._observers):
             observer(namespace, name)
 
+    def names(self) -> set[str]:
+        """The names of all services, in whatever namespace."""
+        return {runner.desired.name for service in self._services.values() for runner in (service.runner,)}
+
     def matching(self, namespace: str, name: str = "", version: str = "") -> list[Runner]:
         """The runners of a namespace, of one service, or of one version of it; by name."""
         return [

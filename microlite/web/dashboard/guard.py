@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hmac
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from microlite.core import errors
-from microlite.web.dashboard.cookies import secrets_in
+from microlite.web.dashboard.cookies import cookie_name, is_secure, secrets_in
 from microlite.web.dashboard.frame import csrf_token
 from microlite.web.dashboard.login import LOGIN, OPEN
 from microlite.web.dashboard.policy import policy
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
+    (b"permissions-policy", b"camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
@@ -97,7 +99,7 @@ class Guard:
                 raise _Answered
             raise errors.NotFound("there is no such file")
         if method not in _SAFE:
-            _check_origin(headers, (host or b"").decode("latin-1"))
+            _check_origin(headers, (host or b"").decode("latin-1"), secure=is_secure(scope, headers))
         secret = await self._find_session(scope, headers)
         if path == LOGIN or path.startswith(OPEN):
             # Of whoever is not logged in no more is read than a token takes.
@@ -119,7 +121,8 @@ class Guard:
         return replayed
 
     async def _find_session(self, scope: MutableMapping[str, Any], headers: dict[bytes, bytes]) -> str:
-        for secret in secrets_in(headers.get(b"cookie", b""), self._frame.options.cookie):
+        name = cookie_name(self._frame.options.cookie, secure=is_secure(scope, headers))
+        for secret in secrets_in(headers.get(b"cookie", b""), name):
             session = await self._frame.parts.sessions.find(secret)
             if session is not None:
                 scope["state"] = {**scope.get("state", {}), "microlite.session": session, "microlite.secret": secret}
@@ -149,7 +152,7 @@ class _Answered(Exception):
     """Nothing is left to do."""
 
 
-def _check_origin(headers: dict[bytes, bytes], host: str) -> None:
+def _check_origin(headers: dict[bytes, bytes], host: str, *, secure: bool) -> None:
     """Refuse what another site's page has sent. A program that is no browser says nothing of all this.
 
     Browsers that hide the referrer, as our pages ask them to, send the origin of a plain form as `null`; where it comes
@@ -159,11 +162,17 @@ def _check_origin(headers: dict[bytes, bytes], host: str) -> None:
         Forbidden: it has.
     """
     origin, site = headers.get(b"origin"), headers.get(b"sec-fetch-site")
-    ours = origin is None or urlsplit(origin.decode("latin-1")).netloc.lower() == host.lower()
+    ours = origin is None or _is_ours(origin, host, secure=secure)
     if origin == b"null" and site == b"same-origin":
         ours = True
     if not ours or site not in (None, b"same-origin", b"none"):
         raise errors.Forbidden("another site's page has sent this: it is refused")
+
+
+def _is_ours(origin: bytes, host: str, *, secure: bool) -> bool:
+    """Whether an origin is this host; of one that was reached by TLS, a page that came without is another's."""
+    scheme, _, authority = origin.decode("latin-1").lower().partition("://")
+    return authority == host.lower() and (scheme == "https" or (scheme == "http" and not secure))
 
 
 async def _read(receive: Receive) -> bytes:

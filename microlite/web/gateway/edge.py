@@ -83,7 +83,7 @@ class Edge:
         self.ready = ready
         self.access = Access(options, admin_token)
         self.origins = Origins(options)
-        self.answers = Answers(clock.now())
+        self.answers = Answers(clock.now(), options.hsts)
         self.workers = Workers()
         self.room = Room(options.max_held)
         self.active = 0
