@@ -17,7 +17,7 @@ from microlite.web.gateway.options import GatewayOptions
 from microlite.web.gateway.refusals import MisdirectedRequest
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Iterable, MutableMapping
 
     from microlite.web.dashboard.frame import Frame
     from microlite.web.gateway.cycle import Application, Message, Receive, Send
@@ -40,6 +40,9 @@ MAX_FORM: Final = 64 * 1024
 """Bytes of the largest plain form."""
 
 _HTML: Final = b"text/html; charset=utf-8"
+_ONCE: Final = frozenset(
+    {b"host", b"origin", b"cookie", b"content-type", b"sec-fetch-site", b"x-forwarded-proto", CSRF_HEADER}
+)
 _SAFE: Final = ("GET", "HEAD")
 _METHODS: Final = (*_SAFE, "POST")
 
@@ -72,6 +75,7 @@ class Guard:
 
         headers = dict(scope["headers"])
         try:
+            _check_once(scope["headers"])
             receive = await self._check(scope, headers, receive, send_guarded) or receive
         except _Answered:
             return
@@ -150,6 +154,19 @@ class Guard:
 
 class _Answered(Exception):
     """Nothing is left to do."""
+
+
+def _check_once(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Refuse a request that says twice what is decided by: who reads the other one would decide otherwise.
+
+    Raises:
+        BadRequest: it does.
+    """
+    seen = set()
+    for name, _ in headers:
+        if name in seen and name in _ONCE:
+            raise errors.BadRequest(f"the header {name.decode('latin-1')} is there twice")
+        seen.add(name)
 
 
 def _check_origin(headers: dict[bytes, bytes], host: str, *, secure: bool) -> None:
