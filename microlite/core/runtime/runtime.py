@@ -18,6 +18,7 @@ from microlite.core.runtime import importing, requirements
 from microlite.core.runtime.api import Desired, Happening, ServiceStatus, Topic
 from microlite.core.runtime.dependencies import check_needs, ends_before
 from microlite.core.runtime.gates import Gates
+from microlite.core.runtime.kept import Keeper
 from microlite.core.runtime.renewal import Renewal
 from microlite.core.runtime.restarts import Cause
 from microlite.core.runtime.runner import Runner
@@ -63,6 +64,7 @@ class Runtime:
         self._machinery = machinery
         self._watcher = watcher
         self._group = group
+        self._keeper = Keeper(machinery.home)
         self._services: dict[tuple[str, str], _Service] = {}
         self._observers: set[Callable[[str, str], object]] = set()
         self._closing = False
@@ -87,7 +89,7 @@ class Runtime:
             after = page.cursor
             for record in page.records:
                 try:
-                    wanted.append(msgspec.msgpack.decode(record.value, type=Desired))
+                    wanted.append(self._keeper.unpack(record.key, record.value))
                 except msgspec.DecodeError as error:
                     log.error(
                         "the record of the detached service %s cannot be read, and is left out: %s", record.key, error
@@ -249,7 +251,8 @@ class Runtime:
 
     async def _keep(self, wanted: Sequence[Desired]) -> None:
         if wanted:
-            puts = tuple(Put(BUCKET, _record_key(desired), msgspec.msgpack.encode(desired)) for desired in wanted)
+            keys = ((_record_key(desired), desired) for desired in wanted)
+            puts = tuple(Put(BUCKET, key, self._keeper.pack(key, desired)) for key, desired in keys)
             await self._engine.commit(Batch(PLATFORM_NAMESPACE, puts))
 
     async def _drop(self, wanted: Sequence[Desired]) -> None:
