@@ -242,12 +242,6 @@ def single_targets(context: click.Context, incomplete: str) -> Candidates:
     return _beginning(found, incomplete)
 
 
-def namespaces(context: click.Context, incomplete: str) -> Candidates:
-    """The names of namespaces."""
-    found: list[dict[str, Any]] = _ask(context, lambda link: link.ask("namespaces", "list"), [])
-    return _beginning([CompletionItem(one["name"]) for one in found], incomplete)
-
-
 def schedules(context: click.Context, incomplete: str) -> Candidates:
     """Names of schedules."""
     found: list[dict[str, Any]] = _ask(

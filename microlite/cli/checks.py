@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from microlite.cli.checks_exposure import check_exposure
 from microlite.cli.checks_machine import check_cache, check_files, check_loop, check_tools, check_watches
 from microlite.cli.checks_platform import check_home, check_platform, check_sockets, existing
 from microlite.cli.checks_ports import check_ports
@@ -56,6 +57,7 @@ def run_checks(options: Options, port: int) -> list[Finding]:
         ("clock", lambda: _clock(home)),
         ("platform", lambda: check_platform(options)),
         ("ports", lambda: check_ports(options, port)),
+        ("exposure", lambda: check_exposure(options)),
         ("sockets", lambda: check_sockets(home)),
         ("leftovers", lambda: check_leftovers(options)),
         ("database", lambda: check_database(options)),

@@ -68,17 +68,43 @@ def _meant(home: Path, token: str, account: str | None) -> str:
 
 
 class Ports(NamedTuple):
-    """The ports of a platform that a command may have to start; None for the usual ones."""
+    """How a platform listens that a command may have to start; None for the usual ports, and for no TLS."""
 
     gateway: int | None = None
     dashboard: int | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
 
     def arguments(self) -> list[str]:
         """The same, for the command line of `microlite server`."""
         words = []
         for option, port in (("--port", self.gateway), ("--dashboard-port", self.dashboard)):
             words += [] if port is None else [option, str(port)]
+        for option, path in (("--tls-cert", self.tls_cert), ("--tls-key", self.tls_key)):
+            words += [] if path is None else [option, str(path)]
         return words
+
+
+def tls_options(command: Command) -> Command:
+    """Give a command `--tls-cert` and `--tls-key`; it gets `tls_cert` and `tls_key`, absolute paths or None."""
+    file = click.Path(dir_okay=False, path_type=Path)
+
+    def resolve(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
+        return None if path is None else path.expanduser().absolute()
+
+    key = click.option(
+        "--tls-key",
+        type=file,
+        callback=resolve,
+        help="Its private key: PEM, not encrypted, readable by its owner only.",
+    )
+    certificate = click.option(
+        "--tls-cert",
+        type=file,
+        callback=resolve,
+        help="Speak TLS, with the certificate in this PEM file. A new one is taken up as soon as it is there.",
+    )
+    return certificate(key(command))
 
 
 def output_option(command: Command) -> Command:

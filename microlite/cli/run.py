@@ -10,10 +10,12 @@ import click
 
 from microlite.cli.completes import completes
 from microlite.cli.failure import CommandError
-from microlite.cli.options import Options, Ports, pairs
+from microlite.cli.options import Options, Ports, pairs, tls_options
 from microlite.cli.places import find_source
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from microlite.core.runtime.api import RunRequest, ServiceStatus
 
 
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     type=click.IntRange(0, 65535),
     help="Port of its dashboard, which else is two above that of the gateway. 0 takes any.",
 )
+@tls_options
 @click.pass_context
 @click.pass_obj
 def run(
@@ -66,6 +69,8 @@ def run(
     detach: bool,
     port: int | None,
     dashboard_port: int | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
 ) -> None:
     """Run services from folders, files or git repositories; each save swaps in the new code.
 
@@ -92,7 +97,9 @@ def run(
         debug_port=debug_port or 0,
         debug_wait=debug_wait,
     )
-    ports = Ports(port, dashboard_port)
+    if (tls_cert is None) != (tls_key is None):
+        raise click.UsageError("TLS needs a certificate and its key: --tls-cert and --tls-key")
+    ports = Ports(port, dashboard_port, tls_cert, tls_key)
     if detach:
         _run_detached(options, request, ports)
         return

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from pathlib import Path
 from typing import Final
 
 import click
 
-from microlite.cli.options import Options
+from microlite.cli.options import Options, tls_options
 
 _HOST: Final = re.compile(r"(?:\*\.)?[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|[0-9A-Fa-f:]+")
 _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:]+\])(?::\d{1,5})?", re.IGNORECASE)
@@ -28,6 +29,16 @@ def _check_origins(_: click.Context, __: click.Parameter, origins: tuple[str, ..
         if not _ORIGIN.fullmatch(origin.rstrip("/")):
             raise click.BadParameter(f"{origin!r} is no origin; write https://example.org, without a path, or *")
     return origins
+
+
+def _check_addresses(_: click.Context, __: click.Parameter, addresses: tuple[str, ...]) -> tuple[str, ...]:
+    found = []
+    for address in addresses:
+        try:
+            found.append(str(ipaddress.ip_address(address)))
+        except ValueError:
+            raise click.BadParameter(f"{address!r} is no address; write 10.0.0.7, or fd00::7") from None
+    return tuple(found)
 
 
 @click.command
@@ -67,6 +78,20 @@ def _check_origins(_: click.Context, __: click.Parameter, origins: tuple[str, ..
     is_flag=True,
     help="Take staging.shop.example.org for the namespace shop-staging, below an allowed *.example.org.",
 )
+@click.option(
+    "--trusted-proxy",
+    "trusted_proxies",
+    metavar="ADDRESS",
+    multiple=True,
+    callback=_check_addresses,
+    help="A proxy in front of it, whose X-Forwarded headers are believed. Repeatable.",
+)
+@tls_options
+@click.option(
+    "--insecure-http",
+    is_flag=True,
+    help="Listen for other machines without TLS: behind a proxy that does it, or where all may read along.",
+)
 @click.option("--access-log", is_flag=True, help="Write a line for each answer to stderr.")
 @click.option(
     "--dashboard-port",
@@ -90,6 +115,10 @@ def server(
     allowed_hosts: tuple[str, ...],
     cors_origins: tuple[str, ...],
     namespace_by_host: bool,
+    trusted_proxies: tuple[str, ...],
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    insecure_http: bool,
     access_log: bool,
     dashboard_port: int | None,
     no_dashboard: bool,
@@ -99,7 +128,8 @@ def server(
 ) -> None:
     """Start the platform and keep it running, until Ctrl-C.
 
-    A second Ctrl-C ends it at once. What was started with `run --detach` runs again when the platform does.
+    A second Ctrl-C ends it at once. What was started with `run --detach` runs again when the platform does. Only this
+    machine reaches it, unless --host says otherwise: that wants TLS.
     """
     from microlite.core.serving import run_server
     from microlite.core.settings import ServerOptions
@@ -116,6 +146,10 @@ def server(
         allowed_hosts=allowed_hosts,
         cors_origins=cors_origins or ("*",),
         namespace_by_host=namespace_by_host,
+        trusted_proxies=trusted_proxies,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        insecure_http=insecure_http,
         access_log=access_log,
         dashboard_port=dashboard_port,
         dashboard=not no_dashboard,

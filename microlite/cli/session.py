@@ -77,6 +77,8 @@ def _say_platform(link: Link, took: float | None, ports: Ports) -> None:
             click.secho(f"dashboard {link.dashboard}, log in with: microlite web", dim=True)
     elif port and not link.gateway.endswith(f":{port}"):
         click.echo(f"A platform runs already, gateway {link.gateway}; --port is for one that is started", err=True)
+    elif ports.tls_cert is not None and not link.gateway.startswith("https:"):
+        click.echo(f"A platform runs already, gateway {link.gateway}; --tls-cert is for one that is started", err=True)
 
 
 def _describe(options: Options, service: str) -> Described | None:

@@ -20,6 +20,7 @@ from microlite.core.auth.one_time_links import OneTimeLinks
 from microlite.core.catalog import Parts, built_in_services
 from microlite.core.clock import Clock, SystemClock
 from microlite.core.context import DEFAULT_NAMESPACE
+from microlite.core.exposure import check_exposure, check_secret, is_loopback
 from microlite.core.library.context import Scope
 from microlite.core.library.dispatch import Dispatcher
 from microlite.core.network.membership import Membership
@@ -43,6 +44,7 @@ from microlite.onefile.bytecode import compile_in_background
 from microlite.version import __version__
 from microlite.web.dashboard.parts import DashboardParts
 from microlite.web.dashboard.server import bind_dashboard
+from microlite.web.gateway.certificate_use import allowed_hosts, hsts, open_certificate
 from microlite.web.gateway.feed import PathFeed
 from microlite.web.gateway.kept_answers import KeptAnswers
 from microlite.web.gateway.options import GatewayOptions
@@ -105,7 +107,11 @@ class Platform:
 
     async def _start(self, stack: contextlib.AsyncExitStack) -> None:
         clock, home = self.clock, self.options.home
+        check_exposure(self.options)
         private_folder(home)
+        self.certificate = open_certificate(self.options, clock)
+        if self.certificate is not None:
+            stack.callback(self.certificate.close)
         self.registry = Registry(clock)
         self.router = Router(clock)
         self.membership = Membership(self.registry, self.router)
@@ -116,6 +122,8 @@ class Platform:
         self.identities = assemble_identities(self.state, self.registry, home, clock, self.token, self._cost)
         stack.callback(self.identities.close)
         await self.identities.open()
+        if not is_loopback(self.options.host):
+            check_secret(self.token, f"the token in {home / 'admin.token'}")
         self.logs = await stack.enter_async_context(Logs(home / "logs", clock))
         identities = self.identities
         self.authority = Authority(
@@ -127,7 +135,7 @@ class Platform:
         PathFeed(self.membership, self.table)
         self.links = OneTimeLinks(self.state.engine, clock)
         self.answers = KeptAnswers(self.state.engine, clock)
-        self.dashboard = bind_dashboard(self.options)
+        self.dashboard = bind_dashboard(self.options, self.certificate)
         if self.dashboard is not None:
             stack.push_async_callback(self.dashboard.stop)
         self.gateway = await self._start_gateway()
@@ -190,6 +198,9 @@ class Platform:
             dashboard=self.dashboard_url,
             socket=str(listener.path),
             version=__version__,
+            host=self.options.host or "0.0.0.0",  # noqa: S104 - said, not bound
+            certificate=str(self.options.tls_cert or ""),
+            key=str(self.options.tls_key or ""),
         )
         stack.callback(remove_server_file, home)
         self._ready = True
@@ -234,9 +245,11 @@ class Platform:
             GatewayOptions(
                 host=options.host,
                 port=port,
-                allowed_hosts=options.allowed_hosts,
+                allowed_hosts=allowed_hosts(options, self.certificate),
                 cors_origins=options.cors_origins,
                 namespace_by_host=options.namespace_by_host,
+                trusted_proxies=options.trusted_proxies,
+                hsts=hsts(options, self.certificate),
                 access_log=options.access_log,
                 dashboard_url=self.dashboard_url,
             ),
@@ -249,6 +262,7 @@ class Platform:
             answers=self.answers,
             tenants=self.state.namespaces,
             keys=self.identities.keys.document,
+            certificate=self.certificate,
         )
         await gateway.start()
         return gateway

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from microlite.core import errors
 from microlite.core.app import Platform
+from microlite.core.exposure import describe_exposure
 from microlite.version import __version__
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ log = logging.getLogger("microlite")
 def run_server(options: ServerOptions) -> int:
     """Run a platform until it is asked to stop. Returns the exit code.
 
-    SIGINT and SIGTERM drain; a second one ends at once.
+    SIGINT and SIGTERM drain; a second one ends at once. SIGHUP, where no terminal can send it, reads the certificate again.
     """
     say = _Announcer(options)
     if not logging.getLogger().handlers:
@@ -67,9 +68,20 @@ async def _serve(options: ServerOptions, say: _Announcer) -> int:
         loop.add_signal_handler(number, interrupt)
     async with platform:
         say.ready(platform)
+        if platform.certificate is not None and not _has_terminal():
+            loop.add_signal_handler(signal.SIGHUP, platform.certificate.reload)
         await platform.stopping.wait()
         say.stopping()
     return 0
+
+
+def _has_terminal() -> bool:
+    """Whether this process belongs to a terminal, which sends SIGHUP when it is closed: that is to end it."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 class _Announcer:
@@ -84,6 +96,8 @@ class _Announcer:
         print(f"gateway    {platform.gateway.url}")
         if platform.dashboard is not None:
             print(f"dashboard  {platform.dashboard.url}  (log in with: microlite web)")
+        for line in describe_exposure(self._options, platform.runtime.names()):
+            print(line)
         sys.stdout.flush()
 
     def stopping(self) -> None:

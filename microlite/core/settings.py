@@ -27,7 +27,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         home: the folder with all that the platform keeps.
-        host: the address on which the gateway and the dashboard listen.
+        host: the address on which the gateway and the dashboard listen. One that other machines reach wants TLS, or
+            `insecure_http`.
         port: the port of the gateway; 0 takes any free one. None is 8080, or any free one for a session where that is
             taken: a developer's loop does not stop at a port that he did not ask for.
         dashboard_port: the port of the dashboard; 0 takes any free one. None is two above the gateway's, or any free one
@@ -41,6 +42,12 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
             pages of all origins read, and no further one send forms.
         namespace_by_host: whether a subdomain below an allowed `*.example.org` names the namespace.
         access_log: whether to write a line for each answer of the gateway to stderr.
+        tls_cert: a file with a certificate, in PEM form, and with those between it and its root; gateway and dashboard then
+            speak TLS. Its names are allowed hosts.
+        tls_key: a file with the key of the certificate, in PEM form, not encrypted, readable by its owner only.
+        insecure_http: whether to listen for other machines without TLS all the same: behind a proxy that does TLS, or in a
+            network that may read along.
+        trusted_proxies: addresses of proxies whose `X-Forwarded-…` headers are believed.
         session: whether to end two seconds after the last session.
         ready_fd: a descriptor on which to say `ready`, or why not.
     """
@@ -55,5 +62,9 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     cors_origins: tuple[str, ...] = ("*",)
     namespace_by_host: bool = False
     access_log: bool = False
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    insecure_http: bool = False
+    trusted_proxies: tuple[str, ...] = ()
     session: bool = False
     ready_fd: int | None = None

@@ -55,8 +55,8 @@ def test_a_sound_machine_has_nothing_to_mend(microlite: Microlite, port: int) ->
     found = findings(microlite, port, 0)
     assert {finding["verdict"] for finding in found.values()} == {"ok"}
     assert list(found) == [
-        *("python", "home", "cache", "file system", "disk", "clock", "platform", "ports", "sockets", "leftovers"),
-        *("database", "open files", "watches", "uvloop", "tools"),
+        *("python", "home", "cache", "file system", "disk", "clock", "platform", "ports", "exposure", "sockets"),
+        *("leftovers", "database", "open files", "watches", "uvloop", "tools"),
     ]
     assert "none runs" in found["platform"]["detail"]
 

@@ -19,6 +19,7 @@ from microlite.core.auth.authority import Authority
 from microlite.core.clock import SystemClock
 from microlite.core.description.structs import EndpointDescription, Role, ServiceDescription, Streaming
 from microlite.core.rpc.call import Call, LocalInbound, Receiver
+from microlite.web.gateway.certificate import Certificate
 from microlite.web.gateway.options import GatewayOptions
 from microlite.web.gateway.server import Gateway
 from microlite.web.gateway.table import BUILT_IN, PathTable
@@ -277,7 +278,9 @@ async def start() -> AsyncIterator[Start]:
     """Start a gateway with options of the test's own."""
     benches: list[Bench] = []
 
-    async def start(*, programs: Any = None, descriptions: Any = (), **options: Any) -> Bench:
+    async def start(
+        *, programs: Any = None, descriptions: Any = (), certificate: Certificate | None = None, **options: Any
+    ) -> Bench:
         options.setdefault("cors_origins", ("*",))
         services = Services()
         table = PathTable()
@@ -293,6 +296,7 @@ async def start() -> AsyncIterator[Start]:
             programs=programs or NoPrograms(),
             authority=Authority(standing, standing, {"store": STORE}.get, standing),
             clock=SystemClock(),
+            certificate=certificate,
         )
         await gateway.start()
         benches.append(Bench(gateway, table, services))

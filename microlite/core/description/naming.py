@@ -85,9 +85,10 @@ _SEPARATORS: Final = re.compile(r"[./ ]")
 def normalise(name: str) -> str:
     """The one form of a name: lower case, hyphens for underscores.
 
-    Idempotent. Two names that normalise alike are one name.
+    Idempotent. Two names that normalise alike are one name. What is not ASCII stays as it is: the lower case of the Kelvin
+    sign is a `k`, and it must not stand for one.
     """
-    return name.lower().replace("_", "-")
+    return (name.lower() if name.isascii() else name).replace("_", "-")
 
 
 def normalise_endpoint(name: str) -> str:
@@ -96,7 +97,7 @@ def normalise_endpoint(name: str) -> str:
     So Python's `list_rules`, JavaScript's `listRules` and micro's `ListRules` are one endpoint, and `list_` or `import_`
     lose what Python makes them wear. Idempotent.
     """
-    return _HUMP.sub("-", name.rstrip("_")).lower().replace("_", "-")
+    return normalise(_HUMP.sub("-", name.rstrip("_")))
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
@@ -119,8 +120,8 @@ def check_service_name(name: str, *, built_in: bool = False, versioned: bool = F
         BadRequest: the syntax is wrong, or the name is taken by the platform.
     """
     normal = normalise(name) if name.isascii() else ""
-    version, _, rest = normal.rpartition(".") if versioned else ("", "", normal)
-    if len(normal) > MAX_SERVICE_NAME or not _SERVICE.fullmatch(rest) or (version and not _VERSION.fullmatch(version)):
+    version, dot, rest = normal.rpartition(".") if versioned else ("", "", normal)
+    if len(normal) > MAX_SERVICE_NAME or not _SERVICE.fullmatch(rest) or (dot and not _VERSION.fullmatch(version)):
         if _is_versioned(normal):
             raise BadRequest(f"'{name}' is no name for a service: a version in front needs an admin's grant")
         raise BadRequest(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from microlite.core import errors
+from microlite.core.description.claims import check_claims
 from microlite.core.description.naming import check_service_name, did_you_mean
 from microlite.core.registry.api import Action, Event, Registration, ServiceRecord
 
@@ -69,7 +70,7 @@ class Registry:
         """Enter a node, until its connection breaks or it is deregistered.
 
         Raises:
-            BadRequest: the service's name is none, or one of the platform's own.
+            BadRequest: the service's name is none, or one of the platform's own; or it claims what is not its own.
             Conflict: a later generation of the same node is registered, or another process holds the same one.
             NotFound: there is no such namespace.
             TooManyRequests: the namespace has as many nodes as it may.
@@ -77,6 +78,7 @@ class Registry:
         name, node = registration.service.name, registration.node
         if check_service_name(name, versioned=True) != name:
             raise errors.BadRequest(f"a service registers by its normalised name, and {name!r} is not normalised")
+        check_claims(registration.service)
         key = (registration.namespace, node.id)
         generations = self._nodes.get(key, [])
         latest = generations[-1] if generations else None

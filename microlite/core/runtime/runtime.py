@@ -18,6 +18,7 @@ from microlite.core.runtime import importing, requirements
 from microlite.core.runtime.api import Desired, Happening, ServiceStatus, Topic
 from microlite.core.runtime.dependencies import check_needs, ends_before
 from microlite.core.runtime.gates import Gates
+from microlite.core.runtime.kept import Keeper
 from microlite.core.runtime.renewal import Renewal
 from microlite.core.runtime.restarts import Cause
 from microlite.core.runtime.runner import Runner
@@ -64,6 +65,7 @@ class Runtime:
         self._machinery = machinery
         self._watcher = watcher
         self._group = group
+        self._keeper = Keeper(machinery.home)
         self._services: dict[tuple[str, str], _Service] = {}
         self._observers: set[Callable[[str, str], object]] = set()
         self._closing = False
@@ -90,7 +92,7 @@ class Runtime:
             after = page.cursor
             for record in page.records:
                 try:
-                    desired = msgspec.msgpack.decode(record.value, type=Desired)
+                    desired = self._keeper.unpack(record.key, record.value)
                 except msgspec.DecodeError as error:
                     log.error(
                         "the record of the detached service %s cannot be read, and is left out: %s", record.key, error
@@ -269,7 +271,8 @@ class Runtime:
 
     async def _keep(self, wanted: Sequence[Desired]) -> None:
         if wanted:
-            puts = tuple(Put(BUCKET, _record_key(desired), msgspec.msgpack.encode(desired)) for desired in wanted)
+            keys = ((_record_key(desired), desired) for desired in wanted)
+            puts = tuple(Put(BUCKET, key, self._keeper.pack(key, desired)) for key, desired in keys)
             await self._engine.commit(Batch(PLATFORM_NAMESPACE, puts))
 
     async def _drop(self, wanted: Sequence[Desired]) -> None:
@@ -306,6 +309,10 @@ class Runtime:
     def _observed(self, namespace: str, name: str) -> None:
         for observer in list(self._observers):
             observer(namespace, name)
+
+    def names(self) -> set[str]:
+        """The names of all services, in whatever namespace."""
+        return {runner.desired.name for service in self._services.values() for runner in (service.runner,)}
 
     def matching(self, namespace: str, name: str = "", version: str = "") -> list[Runner]:
         """The runners of a namespace, of one service, or of one version of it; by name."""

@@ -7,12 +7,17 @@ secret in it, and keeps those of the others when it changes it.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from microlite.core.auth.web_sessions import LONGEST
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping, MutableMapping
+
+OVER_TLS: Final = "__Host-"
+"""How the name of a cookie begins that browsers take only over TLS and from this very host, and send only there
+(https://httpwg.org/http-extensions/draft-ietf-httpbis-rfc6265bis.html, section 4.1.3.2): no server that speaks plain HTTP at
+the same host gets it, or can put another in its place."""
 
 MOST: Final = 8
 """So many sessions of other platforms are kept; the oldest go first."""
@@ -21,6 +26,19 @@ MOST_READ: Final = 64
 """So many secrets of one request are looked at."""
 
 _SECRET: Final = re.compile(r"[A-Za-z0-9_-]{43}")
+
+
+def is_secure(scope: MutableMapping[str, Any], headers: Mapping[bytes, bytes]) -> bool:
+    """Whether the browser came by TLS: to us, or to a proxy that says so.
+
+    Whoever says so is believed. Nobody can make another's browser say it, and all that follows is a stricter cookie.
+    """
+    return scope["scheme"] == "https" or headers.get(b"x-forwarded-proto", b"") == b"https"
+
+
+def cookie_name(name: str, *, secure: bool) -> str:
+    """The name under which a browser that came by TLS, or did not, has the cookie."""
+    return OVER_TLS + name if secure else name
 
 
 def secrets_in(header: bytes, name: str) -> tuple[str, ...]:

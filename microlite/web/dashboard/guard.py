@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hmac
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from microlite.core import errors
-from microlite.web.dashboard.cookies import secrets_in
+from microlite.web.dashboard.cookies import cookie_name, is_secure, secrets_in
 from microlite.web.dashboard.frame import csrf_token
 from microlite.web.dashboard.login import LOGIN, OPEN
 from microlite.web.dashboard.policy import policy
@@ -17,14 +17,16 @@ from microlite.web.gateway.options import GatewayOptions
 from microlite.web.gateway.refusals import MisdirectedRequest
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Iterable, MutableMapping
 
     from microlite.web.dashboard.frame import Frame
     from microlite.web.gateway.cycle import Application, Message, Receive, Send
 
 HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
+    (b"permissions-policy", b"camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
@@ -38,6 +40,9 @@ MAX_FORM: Final = 64 * 1024
 """Bytes of the largest plain form."""
 
 _HTML: Final = b"text/html; charset=utf-8"
+_ONCE: Final = frozenset(
+    {b"host", b"origin", b"cookie", b"content-type", b"sec-fetch-site", b"x-forwarded-proto", CSRF_HEADER}
+)
 _SAFE: Final = ("GET", "HEAD")
 _METHODS: Final = (*_SAFE, "POST")
 
@@ -70,6 +75,7 @@ class Guard:
 
         headers = dict(scope["headers"])
         try:
+            _check_once(scope["headers"])
             receive = await self._check(scope, headers, receive, send_guarded) or receive
         except _Answered:
             return
@@ -97,7 +103,7 @@ class Guard:
                 raise _Answered
             raise errors.NotFound("there is no such file")
         if method not in _SAFE:
-            _check_origin(headers, (host or b"").decode("latin-1"))
+            _check_origin(headers, (host or b"").decode("latin-1"), secure=is_secure(scope, headers))
         secret = await self._find_session(scope, headers)
         if path == LOGIN or path.startswith(OPEN):
             # Of whoever is not logged in no more is read than a token takes.
@@ -119,7 +125,8 @@ class Guard:
         return replayed
 
     async def _find_session(self, scope: MutableMapping[str, Any], headers: dict[bytes, bytes]) -> str:
-        for secret in secrets_in(headers.get(b"cookie", b""), self._frame.options.cookie):
+        name = cookie_name(self._frame.options.cookie, secure=is_secure(scope, headers))
+        for secret in secrets_in(headers.get(b"cookie", b""), name):
             session = await self._frame.parts.sessions.find(secret)
             if session is not None:
                 scope["state"] = {**scope.get("state", {}), "microlite.session": session, "microlite.secret": secret}
@@ -149,7 +156,20 @@ class _Answered(Exception):
     """Nothing is left to do."""
 
 
-def _check_origin(headers: dict[bytes, bytes], host: str) -> None:
+def _check_once(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Refuse a request that says twice what is decided by: who reads the other one would decide otherwise.
+
+    Raises:
+        BadRequest: it does.
+    """
+    seen = set()
+    for name, _ in headers:
+        if name in seen and name in _ONCE:
+            raise errors.BadRequest(f"the header {name.decode('latin-1')} is there twice")
+        seen.add(name)
+
+
+def _check_origin(headers: dict[bytes, bytes], host: str, *, secure: bool) -> None:
     """Refuse what another site's page has sent. A program that is no browser says nothing of all this.
 
     Browsers that hide the referrer, as our pages ask them to, send the origin of a plain form as `null`; where it comes
@@ -159,11 +179,17 @@ def _check_origin(headers: dict[bytes, bytes], host: str) -> None:
         Forbidden: it has.
     """
     origin, site = headers.get(b"origin"), headers.get(b"sec-fetch-site")
-    ours = origin is None or urlsplit(origin.decode("latin-1")).netloc.lower() == host.lower()
+    ours = origin is None or _is_ours(origin, host, secure=secure)
     if origin == b"null" and site == b"same-origin":
         ours = True
     if not ours or site not in (None, b"same-origin", b"none"):
         raise errors.Forbidden("another site's page has sent this: it is refused")
+
+
+def _is_ours(origin: bytes, host: str, *, secure: bool) -> bool:
+    """Whether an origin is this host; of one that was reached by TLS, a page that came without is another's."""
+    scheme, _, authority = origin.decode("latin-1").lower().partition("://")
+    return authority == host.lower() and (scheme == "https" or (scheme == "http" and not secure))
 
 
 async def _read(receive: Receive) -> bytes:

@@ -10,7 +10,7 @@ from litestar import Request, Response, get, post
 from litestar.params import FromPath
 
 from microlite.core.context import DEFAULT_NAMESPACE, PLATFORM_ADMIN
-from microlite.web.dashboard.cookies import secrets_in, with_secret, without_secrets
+from microlite.web.dashboard.cookies import cookie_name, is_secure, secrets_in, with_secret, without_secrets
 from microlite.web.dashboard.frame import HTML
 
 if TYPE_CHECKING:
@@ -55,11 +55,13 @@ class Tries:
 def login_pages(frame: Frame) -> list[HTTPRouteHandler]:
     """The pages of logging in and out."""
     tries = Tries(frame.parts.clock)
-    cookie = frame.options.cookie
+
+    def cookie_of(request: Request[Any, Any, Any]) -> str:
+        return cookie_name(frame.options.cookie, secure=_is_secure(request))
 
     async def log_in(request: Request[Any, Any, Any], account: Account, namespace: str) -> Response[str]:
         secret = await frame.parts.sessions.open(account, namespace)
-        header = with_secret(_cookies(request), cookie, secret, secure=_is_secure(request))
+        header = with_secret(_cookies(request), cookie_of(request), secret, secure=_is_secure(request))
         if request.headers.get("sec-fetch-site", "none") == "cross-site":
             # A redirect would still count as another site's doing, and the new cookie would not be sent along.
             headers = {"set-cookie": header, "refresh": "0; url=/", "cache-control": "no-store"}
@@ -99,7 +101,7 @@ def login_pages(frame: Frame) -> list[HTTPRouteHandler]:
     @post("/logout", status_code=200)
     async def logout(request: Request[Any, Any, Any]) -> Response[str]:
         # A browser that has logged in more than once has several sessions here: whoever logs out wants none to be left.
-        sessions = frame.parts.sessions
+        sessions, cookie = frame.parts.sessions, cookie_of(request)
         ours = [one for one in secrets_in(_cookies(request), cookie) if await sessions.lasts(one)]
         for secret in ours:
             await sessions.end(secret)
@@ -122,5 +124,4 @@ def _cookies(request: Request[Any, Any, Any]) -> bytes:
 
 
 def _is_secure(request: Request[Any, Any, Any]) -> bool:
-    """Whether the browser came by TLS, by way of a proxy that says so: then the cookie is never sent without."""
-    return request.headers.get("x-forwarded-proto", "") == "https"
+    return is_secure(request.scope, dict(request.scope["headers"]))  # type: ignore[arg-type]  # Litestar's own type of it

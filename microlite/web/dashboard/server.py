@@ -14,6 +14,7 @@ import msgspec
 from microlite.core import errors
 from microlite.core.settings import DASHBOARD_OFFSET, DEFAULT_PORT
 from microlite.web.dashboard.options import DashboardOptions
+from microlite.web.gateway.certificate_use import allowed_hosts, hsts
 from microlite.web.gateway.edge import Edge
 from microlite.web.gateway.options import GatewayOptions
 from microlite.web.gateway.ports import PortTaken, bind, url_of
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from microlite.core.settings import ServerOptions
     from microlite.web.dashboard.app import DashboardApp
     from microlite.web.dashboard.parts import DashboardParts
+    from microlite.web.gateway.certificate import Certificate
     from microlite.web.gateway.edge import Lease
 
 
@@ -35,14 +37,16 @@ class Dashboard:
 
     Args:
         options: the settings.
+        certificate: with which it speaks TLS; without one it speaks plain HTTP.
 
     Raises:
         PortTaken: another program holds the port; the detail names it.
         Error: the address cannot be bound.
     """
 
-    def __init__(self, options: DashboardOptions) -> None:
+    def __init__(self, options: DashboardOptions, certificate: Certificate | None = None) -> None:
         self.options = options
+        self._certificate = certificate
         self.started = asyncio.Event()
         """Set when it answers."""
         self._listener: socket.socket | None = bind(options.host, options.port)
@@ -52,8 +56,8 @@ class Dashboard:
 
     @property
     def url(self) -> str:
-        """Where it is reached from this machine, without a slash at the end."""
-        return url_of(self.options.host, self.port)
+        """Where it is reached, without a slash at the end."""
+        return url_of(self.options.host, self.port, self._certificate, self.options.allowed_hosts)
 
     async def start(self, parts: DashboardParts, gateway: str) -> None:
         """Load the libraries, in a thread, and answer from then on.
@@ -67,7 +71,7 @@ class Dashboard:
         if listener is None:
             return  # the platform has ended meanwhile
         self._serving = Serving(_edge(self.options, parts), app)
-        await self._serving.start(listener)
+        await self._serving.start(listener, self._certificate.context if self._certificate is not None else None)
         self.started.set()
 
     async def stop(self) -> None:
@@ -79,8 +83,12 @@ class Dashboard:
             await self._serving.stop(self.options.grace, self._app.stopping.set)
 
 
-def bind_dashboard(options: ServerOptions) -> Dashboard | None:
+def bind_dashboard(options: ServerOptions, certificate: Certificate | None = None) -> Dashboard | None:
     """The dashboard of a platform, bound to its port; None where there is to be none.
+
+    Args:
+        options: the settings.
+        certificate: with which it speaks TLS.
 
     Raises:
         PortTaken: its port is taken, and it is not one that may be any.
@@ -94,12 +102,18 @@ def bind_dashboard(options: ServerOptions) -> Dashboard | None:
         port = gateway + DASHBOARD_OFFSET if gateway else 0
     if port > 65535:
         raise errors.BadRequest(f"there is no port {port} for the dashboard; choose one with --dashboard-port")
-    settings = DashboardOptions(host=options.host, port=port, allowed_hosts=options.allowed_hosts)
+    settings = DashboardOptions(
+        host=options.host,
+        port=port,
+        allowed_hosts=allowed_hosts(options, certificate),
+        secure=certificate is not None,
+        hsts=hsts(options, certificate),
+    )
     try:
-        return Dashboard(settings)
+        return Dashboard(settings, certificate)
     except PortTaken as taken:
         if options.session and options.dashboard_port is None:
-            return Dashboard(msgspec.structs.replace(settings, port=0))
+            return Dashboard(msgspec.structs.replace(settings, port=0), certificate)
         raise PortTaken(
             f"the dashboard's {taken.detail}: --dashboard-port moves it, --port it and the gateway"
         ) from None
@@ -119,6 +133,7 @@ def _edge(options: DashboardOptions, parts: DashboardParts) -> Edge:
         port=options.port,
         allowed_hosts=options.allowed_hosts,
         cors_origins=(),
+        hsts=options.hsts,
         fast=False,
         max_body=options.max_body,
         max_connections=512,

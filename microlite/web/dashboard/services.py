@@ -137,7 +137,9 @@ def _row(frame: Frame, status: ServiceStatus, records: list[ServiceRecord]) -> R
     record = own[-1] if own else None
     program = record is not None and any(node.protocol is Protocol.HTTP for node in record.nodes)
     scheme, _, rest = frame.gateway.partition("://")
-    url = f"{scheme}://{status.name}.localhost:{rest.rpartition(':')[2]}/" if program else ""
+    # A certificate is hardly ever for names below localhost.
+    origin = f"{scheme}://{status.name}.localhost:{rest.rpartition(':')[2]}/" if scheme == "http" else ""
+    url = (origin or f"{frame.gateway}/{status.name}/") if program else ""
     return Row(status=status, record=record, url=url)
 
 

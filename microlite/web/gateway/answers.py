@@ -15,7 +15,12 @@ NDJSON: Final = b"application/x-ndjson"
 EVENT_STREAM: Final = b"text/event-stream"
 
 NO_SNIFF: Final = (b"x-content-type-options", b"nosniff")
-_NO_SNIFF_LINE: Final = b"%b: %b\r\n" % NO_SNIFF
+LOCKED: Final = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+"""Of answers that are data: should a browser be made to show one as a page, nothing in it does anything, and no other page
+can show it within itself."""
+
+_DATA: Final = (JSON, NDJSON, EVENT_STREAM, b"text/plain")
+_OWN_LINES: Final = b"%b: %b\r\n%b: %b\r\n" % (*NO_SNIFF, *LOCKED)
 
 VARY_CODING: Final = (b"vary", b"Accept-Encoding")
 """Of an answer that would look different to a client that takes it compressed, or does not."""
@@ -64,23 +69,35 @@ def error_headers(error: errors.Error) -> Headers:
     return headers
 
 
+def is_data(headers: Headers) -> bool:
+    """Whether an answer with these headers is data that no page is made of, and says nothing else about that."""
+    types = [value for name, value in headers if name == b"content-type"]
+    has_policy = any(name == LOCKED[0] for name, _ in headers)
+    return len(types) == 1 and types[0].startswith(_DATA) and not has_policy
+
+
 class Answers:
     """The beginnings of answers, renewed when the second changes.
 
     Attributes:
         ok: a JSON answer with status 200, up to the header `content-length`.
-        common: the header that every answer has, as a line.
+        common: the headers that every answer has, as lines.
+
+    Args:
+        now: in seconds since the Unix epoch.
+        hsts: seconds for which browsers are told to come by TLS only; 0 tells them nothing.
     """
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, hsts: int = 0) -> None:
         self.common = b""
+        self._always = b"strict-transport-security: max-age=%d\r\n" % hsts if hsts else b""
         self.ok = b""
         self.tick(now)
 
     def tick(self, now: float) -> None:
         """Set the date. `now` is in seconds since the Unix epoch."""
-        self.common = b"date: " + formatdate(now, usegmt=True).encode() + b"\r\n"
-        self.ok = STATUS_LINES[200] + self.common + b"content-type: application/json\r\n" + _NO_SNIFF_LINE
+        self.common = b"date: " + formatdate(now, usegmt=True).encode() + b"\r\n" + self._always
+        self.ok = STATUS_LINES[200] + self.common + b"content-type: application/json\r\n" + _OWN_LINES
 
     def error(self, error: errors.Error, *more: tuple[bytes, bytes]) -> bytes:
         """A whole error answer, with `more` headers."""
@@ -90,7 +107,7 @@ class Answers:
                 STATUS_LINES[error.code],
                 self.common,
                 b"content-type: application/json\r\n",
-                _NO_SNIFF_LINE,
+                _OWN_LINES,
                 content_length(len(body)),
                 *(b"%b: %b\r\n" % header for header in (*error_headers(error), *more)),
                 b"\r\n",

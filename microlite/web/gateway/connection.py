@@ -239,6 +239,9 @@ class BoundedConnection(HttpToolsProtocol):
         version = self.parser.get_http_version()
         if version not in ("1.1", "1.0"):
             self._stop(VersionNotSupported(f"HTTP/{version} is not spoken here", id="gateway"))
+        if version == "1.0" and any(name == b"transfer-encoding" for name, _ in self.headers):
+            # Proxies of that time pass it on and end the body elsewhere (RFC 9112, section 6.1).
+            self._stop(errors.BadRequest("HTTP/1.0 has no Transfer-Encoding", id="gateway"))
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
                 self._stop(errors.MethodNotAllowed("this is no proxy", id="gateway"))

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from microlite.core import errors
-from microlite.web.gateway.answers import STATUS_LINES, error_body
+from microlite.web.gateway.answers import LOCKED, NO_SNIFF, STATUS_LINES, error_body
 from microlite.web.gateway.refusals import ResponseAborted
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Cycle:
             self._protocol.transport.close()
             return
         body = error_body(error)
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), NO_SNIFF, LOCKED]
         await self.send({"type": "http.response.start", "status": 500, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
 

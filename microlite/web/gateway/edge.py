@@ -11,6 +11,7 @@ from microlite.web.gateway.access import Access
 from microlite.web.gateway.answers import Answers
 from microlite.web.gateway.metrics import EndpointStats
 from microlite.web.gateway.origins import Origins
+from microlite.web.gateway.redaction import redacted
 from microlite.web.gateway.room import Room
 from microlite.web.gateway.workers import Workers
 
@@ -87,7 +88,7 @@ class Edge:
         self.ready = ready
         self.access = Access(options, authority, clock, tenants)
         self.origins = Origins(options)
-        self.answers = Answers(clock.now())
+        self.answers = Answers(clock.now(), options.hsts)
         self.workers = Workers()
         self.room = Room(options.max_held)
         self.active = 0
@@ -126,5 +127,5 @@ class Edge:
     def note(self, client: str, method: str, url: bytes, code: int, seconds: float) -> None:
         """Write a line to the access log, if there is one."""
         if self.access_log is not None:
-            path = url.decode("ascii", "backslashreplace")
+            path = redacted(url).decode("ascii", "backslashreplace")
             self.access_log.info('%s "%s %s" %d %.1fms', client, method, path, code, seconds * 1000)

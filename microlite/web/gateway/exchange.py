@@ -10,7 +10,16 @@ from microlite.core import errors
 from microlite.core.description.ranges import Unsatisfiable, read_range
 from microlite.web.gateway import codings, conditional
 from microlite.web.gateway.access import ANYONE
-from microlite.web.gateway.answers import JSON, NO_SNIFF, VARY_CODING, Headers, error_body, error_headers
+from microlite.web.gateway.answers import (
+    JSON,
+    LOCKED,
+    NO_SNIFF,
+    VARY_CODING,
+    Headers,
+    error_body,
+    error_headers,
+    is_data,
+)
 from microlite.web.gateway.conditional import is_known, weak
 from microlite.web.gateway.head import Head, next_traceparent
 from microlite.web.gateway.refusals import ExpectationFailed, RangeNotSatisfiable, ResponseAborted
@@ -215,6 +224,8 @@ class Exchange:
         self.status = status
         headers = list(headers)
         if own:
+            if is_data(headers):
+                headers.append(LOCKED)
             headers.append(NO_SNIFF)
             headers += self.noted
             headers += self.edge.origins.headers(self.head.fields.get(b"origin"))

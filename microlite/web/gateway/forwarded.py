@@ -39,7 +39,7 @@ def request_headers(exchange: Exchange, prefix: bytes) -> list[tuple[str, str]]:
         if name == b"authorization" and edge.access.is_admin(value):
             continue
         if name == b"cookie":
-            value = _without_cookie(value, edge.options.dashboard_cookie.encode())
+            value = _without_cookies(value, _dashboard_cookies(exchange))
             if not value:
                 continue
         if name == b"sec-websocket-protocol":
@@ -71,10 +71,10 @@ def answer_headers(
     here = exchange.scope["scheme"].encode() + b"://" + exchange.head.fields.get(b"host", b"localhost")
     lowered = [(name.lower(), value) for name, value in received]
     dropped = HOP_BY_HOP | _named_by_connection(lowered) | {b"date", TRACEPARENT.encode()}
-    cookie = exchange.edge.options.dashboard_cookie.encode()
+    cookies = _dashboard_cookies(exchange)
     headers: Headers = []
     for name, value in lowered:
-        if name in dropped or (name == b"set-cookie" and _name_in_header(value) == cookie):
+        if name in dropped or (name == b"set-cookie" and _name_in_header(value) in cookies):
             continue
         if name == b"location":
             value = _below(value, prefix, (base_url, here))
@@ -93,10 +93,16 @@ def _named_by_connection(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[by
     ) - {b"host", b"content-length", b"content-type", b"authorization"}
 
 
-def _without_cookie(value: bytes, cookie: bytes) -> bytes:
-    """A header `Cookie` without the cookie of this name."""
+def _dashboard_cookies(exchange: Exchange) -> tuple[bytes, ...]:
+    """The names that the dashboard's cookie has: without TLS, and over it."""
+    name = exchange.edge.options.dashboard_cookie.encode()
+    return name, b"__Host-" + name
+
+
+def _without_cookies(value: bytes, cookies: tuple[bytes, ...]) -> bytes:
+    """A header `Cookie` without the cookies of these names."""
     pairs = (pair.strip() for pair in value.split(b";"))
-    return b"; ".join(pair for pair in pairs if pair and pair.partition(b"=")[0].strip() != cookie)
+    return b"; ".join(pair for pair in pairs if pair and pair.partition(b"=")[0].strip() not in cookies)
 
 
 def _name_in_header(cookie: bytes) -> bytes:

@@ -19,6 +19,7 @@ class GatewayOptions(msgspec.Struct, frozen=True, kw_only=True):
         trusted_proxies: addresses whose `X-Forwarded-…` headers are passed on to programs.
         dashboard_url: where `/` sends a browser; empty for nowhere.
         dashboard_cookie: the cookie that is taken out of all that is passed on.
+        hsts: seconds for which browsers are told to come by TLS only; 0 tells them nothing.
         access_log: write a line for each answer to the logger `microlite.access`.
         fast: answer plain calls from the parser's callbacks; off, the ASGI application answers all.
         max_body: the largest body of a request, expanded where it is compressed, line of a streamed one, and message of a
@@ -53,6 +54,7 @@ class GatewayOptions(msgspec.Struct, frozen=True, kw_only=True):
     trusted_proxies: tuple[str, ...] = ()
     dashboard_url: str = ""
     dashboard_cookie: str = "microlite-session"
+    hsts: int = 0
     access_log: bool = False
     fast: bool = True
     max_body: int = 10 * 1024 * 1024

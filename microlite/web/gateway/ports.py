@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import errno
 import socket
+from typing import TYPE_CHECKING
 
 from microlite.core import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from microlite.web.gateway.certificate import Certificate
 
 
 class PortTaken(errors.Conflict):
@@ -71,8 +77,18 @@ def find_holder(port: int) -> str:
     return ""
 
 
-def url_of(host: str, port: int) -> str:
-    """Where a server that listens there is reached from this machine, without a slash at the end."""
-    if host in ("", "0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+def url_of(host: str, port: int, certificate: Certificate | None = None, allowed_hosts: Sequence[str] = ()) -> str:
+    """Where a server that listens there is reached, without a slash at the end.
+
+    Args:
+        host: on which it listens.
+        port: of it.
+        certificate: with which it speaks TLS; its URL then has a name that the certificate is for.
+        allowed_hosts: further names of it.
+    """
+    scheme = "http" if certificate is None else "https"
+    if certificate is not None:
+        host = certificate.public_name(host, allowed_hosts)
+    elif host in ("", "0.0.0.0", "::"):  # noqa: S104 - compared, not bound
         host = "localhost"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

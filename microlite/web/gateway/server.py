@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from microlite.core.clock import Clock
     from microlite.core.rpc.call import Call
     from microlite.web.gateway.app import GatewayApp
+    from microlite.web.gateway.certificate import Certificate
     from microlite.web.gateway.edge import Programs
     from microlite.web.gateway.kept_answers import KeptAnswers
     from microlite.web.gateway.options import GatewayOptions
@@ -38,6 +39,7 @@ class Gateway:
         answers: those to calls with an `Idempotency-Key`; without them the header says nothing.
         tenants: know which namespaces there are, and which hosts stand for them; without them any name is one.
         keys: the public keys of the platform's tokens, as a JWK set; without it they are shown to nobody.
+        certificate: with which it speaks TLS; without one it speaks plain HTTP.
     """
 
     def __init__(
@@ -53,10 +55,12 @@ class Gateway:
         answers: KeptAnswers | None = None,
         tenants: Tenants | None = None,
         keys: Callable[[], dict[str, Any]] | None = None,
+        certificate: Certificate | None = None,
     ) -> None:
         self.edge = Edge(options, table, send, programs, authority, clock, ready, tenants)
         self._answers = answers
         self._keys = keys
+        self._certificate = certificate
         self.port = 0
         """The port that is bound, from `start` on."""
         self._app: GatewayApp | None = None
@@ -64,8 +68,9 @@ class Gateway:
 
     @property
     def url(self) -> str:
-        """Where the gateway is reached from this machine."""
-        return url_of(self.edge.options.host, self.port)
+        """Where the gateway is reached, without a slash at the end."""
+        options = self.edge.options
+        return url_of(options.host, self.port, self._certificate, options.allowed_hosts)
 
     @property
     def connections(self) -> set[GatewayProtocol]:
@@ -84,7 +89,7 @@ class Gateway:
 
         self._app = GatewayApp(self.edge, self._answers, self._keys)
         self._serving = Serving(self.edge, self._app)
-        await self._serving.start(listener)
+        await self._serving.start(listener, self._certificate.context if self._certificate is not None else None)
         self.port = listener.getsockname()[1]
 
     async def stop(self, grace: float = 10.0) -> None:

@@ -9,6 +9,7 @@ from microlite.web.gateway.embedded import prepare_uvicorn
 
 if TYPE_CHECKING:
     import socket
+    import ssl
     from collections.abc import Callable, MutableMapping
 
     from microlite.core.clock import Timer
@@ -36,8 +37,13 @@ class Serving:
         self._server: asyncio.Server | None = None
         self._round: Timer | None = None
 
-    async def start(self, listener: socket.socket) -> None:
-        """Take connections from a bound socket, which is closed at the end."""
+    async def start(self, listener: socket.socket, tls: ssl.SSLContext | None = None) -> None:
+        """Take connections from a bound socket, which is closed at the end.
+
+        Args:
+            listener: the socket.
+            tls: with which they are encrypted; None for not.
+        """
         prepare_uvicorn()
         from uvicorn.config import Config
         from uvicorn.server import ServerState
@@ -61,7 +67,12 @@ class Serving:
         )
         config.load()
         edge = self._edge
-        self._server = await loop.create_server(lambda: GatewayProtocol(edge, config, state, loop), sock=listener)
+        times: dict[str, Any] = {}
+        if tls is not None:
+            times = {"ssl_handshake_timeout": edge.options.head_timeout, "ssl_shutdown_timeout": edge.options.linger}
+        self._server = await loop.create_server(
+            lambda: GatewayProtocol(edge, config, state, loop), sock=listener, ssl=tls, **times
+        )
         self._go_round()
 
     async def stop(self, grace: float, end_streams: Callable[[], None]) -> None:

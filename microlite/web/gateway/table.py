@@ -119,7 +119,9 @@ class _Service:
                 is_builtin=builtin,
             )
             if endpoint.route:
-                self.routes.append((Route.parse(endpoint.route), target))
+                route = Route.parse(endpoint.route)
+                if route.lies_under(name):
+                    self.routes.append((route, target))
 
     def endpoint(self, written: str) -> Target | None:
         """The endpoint of a name as a caller wrote it: `create`, `Orders.Create`, `comments.create`, or nothing."""
@@ -157,7 +159,7 @@ class PathTable:
 
         Args:
             namespace: of the service; `BUILT_IN` for what ships with the platform.
-            description: its name must be normalised and allowed, its routes granted.
+            description: its name must be normalised and allowed. A route that lies elsewhere than under it leads nowhere.
         """
         if description.name in naming.BUILT_IN_SERVICES:
             namespace = BUILT_IN
