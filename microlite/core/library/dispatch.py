@@ -183,6 +183,8 @@ class Dispatcher:
         account = inbound.account
         if role is Role.PUBLIC or (account is not None and (role is Role.ACCOUNT or account.is_admin)):
             return True
+        if role is Role.SERVICE and account is not None and account.is_service:
+            return True
         if account is None:
             error: errors.Error = errors.Unauthorized(
                 f"{inbound.service}.{endpoint.name} needs an account; log in, or send a token"

@@ -68,7 +68,7 @@ def registry_service(registry: Registry) -> Service:
             stop()
         raise errors.ServiceUnavailable("this watch was read too slowly and missed events; list again, then watch")
 
-    @service.endpoint(role=Role.ADMIN)
+    @service.endpoint(role=Role.SERVICE)
     async def register(ctx: Context, registration: Registration) -> None:
         """Enter the calling node, for as long as its connection holds.
 
@@ -81,7 +81,7 @@ def registry_service(registry: Registry) -> Service:
             )
         registry.register(registration, _connection(ctx))
 
-    @service.endpoint(role=Role.ADMIN)
+    @service.endpoint(role=Role.SERVICE)
     async def deregister(ctx: Context, node: str) -> Node:
         """Take the calling node out before its connection ends.
 
