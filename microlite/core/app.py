@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from microlite import onefile
 from microlite.core.assembly.environments import make_environments
+from microlite.core.assembly.isolation import make_cells
 from microlite.core.assembly.sessions import Sessions, identify
 from microlite.core.assembly.state import State
 from microlite.core.auth.admin_token import admin_token
@@ -106,7 +107,11 @@ class Platform:
         await launcher.sweep()
         watcher = await stack.enter_async_context(Watcher(clock))
         library = str(onefile.library_path())
+        cells = await stack.enter_async_context(
+            make_cells(self.options, onefile.library_path(), clock, self.router, self.registry)
+        )
         machinery = Machinery(
+            cells=cells,
             home=home,
             clock=clock,
             launcher=launcher,

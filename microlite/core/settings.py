@@ -19,6 +19,10 @@ DASHBOARD_OFFSET = 2
 """The dashboard's port is so many above the gateway's, unless it is named."""
 
 
+ISOLATED_FOLDER = Path("/var/lib/microlite-isolated")
+"""Where isolated services live that have user ids of their own: the home of a platform of root is closed to them."""
+
+
 class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of one platform.
 
@@ -38,6 +42,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
             pages of all origins read, and no further one send forms.
         namespace_by_host: whether a subdomain below an allowed `*.example.org` names the namespace.
         access_log: whether to write a line for each answer of the gateway to stderr.
+        isolate: how services are walled in for which nobody says it: `off`, `auto`, `uid` or `bwrap`.
+        isolated_folder: where services with user ids of their own live, on a platform of root.
         session: whether to end two seconds after the last session.
         ready_fd: a descriptor on which to say `ready`, or why not.
     """
@@ -52,5 +58,7 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     cors_origins: tuple[str, ...] = ("*",)
     namespace_by_host: bool = False
     access_log: bool = False
+    isolate: str = "off"
+    isolated_folder: Path = ISOLATED_FOLDER
     session: bool = False
     ready_fd: int | None = None

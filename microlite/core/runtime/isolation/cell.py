@@ -57,7 +57,7 @@ class Cell:
     ) -> None:
         self.namespace, self.service = namespace, service
         self.mode, self.uid, self.folder = mode, uid, folder
-        self._home, self._library = home, library
+        self._home, self.library = home, library
         self._admitted: dict[tuple[str, int], None] = {}
 
     @property
@@ -141,7 +141,7 @@ class Cell:
             ServiceUnavailable: the interpreter is out of the reach of its user id.
         """
         trees = [str(tree) for tree in self._trees(source)]
-        copies = {tree: "" for tree in trees}
+        copies = dict.fromkeys(trees, "")
         if self.uid:
             for number, tree in enumerate(trees):
                 copies[tree] = str(self._copies(generation) / str(number))
@@ -155,7 +155,7 @@ class Cell:
             "MICROLITE_HOME": str(self.folder),
             "MICROLITE_ISOLATED": self.mode,
         }
-        spec = msgspec.structs.replace(spec, env=env, library=str(self._library))
+        spec = msgspec.structs.replace(spec, env=env, library=str(self.library))
         if self.mode is Isolation.UID:
             return self._moved(spec, copies)
         return msgspec.structs.replace(spec, confinement=self._sandbox(spec, copies))
@@ -189,7 +189,7 @@ class Cell:
                 yield other
 
     def _bootstrap(self) -> str:
-        return str(self._library / _BOOTSTRAP) if self.uid else str(_LAUNCH / "bootstrap.py")
+        return str(self.library / _BOOTSTRAP) if self.uid else str(_LAUNCH / "bootstrap.py")
 
     def _moved(self, spec: LaunchSpec, copies: dict[str, str]) -> LaunchSpec:
         """The process with the copies in place of the originals, which its user id cannot read."""
@@ -231,8 +231,8 @@ class Cell:
         environment = spec.env.get("VIRTUAL_ENV", "")
         if environment and spec.kind is Kind.COMMAND and Path(environment, "pyvenv.cfg").is_file():
             view.show_interpreter(f"{environment}/bin/python")
-        view.show(str(self._library))
-        for package in self._library.iterdir():
+        view.show(str(self.library))
+        for package in self.library.iterdir():
             view.show(str(package))
         if not self.uid:
             view.show(str(_LAUNCH))

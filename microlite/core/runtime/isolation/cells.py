@@ -6,10 +6,8 @@ import asyncio
 import hashlib
 import os
 import shutil
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-
-import msgspec
 
 from microlite.core.runtime.isolation import ids
 from microlite.core.runtime.isolation.availability import choose
@@ -21,6 +19,7 @@ from microlite.core.runtime.launch.guard import Guard
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from pathlib import Path
     from types import TracebackType
     from typing import Self
 
@@ -28,14 +27,12 @@ if TYPE_CHECKING:
     from microlite.core.runtime.environments import Environments
     from microlite.core.runtime.launch.api import LaunchSpec
 
-FOLDER: Final = Path("/var/lib/microlite-isolated")
-"""Where services with user ids of their own live: the home of a platform of root is closed to them."""
-
 _PASSED_ON: Final = ("PATH", "LANG", "LC_", "TZ", "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY")
 """What an isolated service sees of the platform's own variables, where whoever runs it names none: the beginnings."""
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class Settings:
     """How a platform isolates.
 
     Attributes:
@@ -56,14 +53,15 @@ class Cells:
 
     Args:
         settings: of the platform.
-        environments: makes the environments of isolated services in a folder, without running code of theirs.
+        environments: makes the environments of isolated services, in a folder and for a library, without running any
+            code of theirs.
         open_gate: opens the platform's socket for a cell; the result closes it.
     """
 
     def __init__(
         self,
         settings: Settings,
-        environments: Callable[[Path], Environments],
+        environments: Callable[[Path, Path], Environments],
         open_gate: Callable[[Cell], Awaitable[Callable[[], Awaitable[None]]]],
     ) -> None:
         self._settings = settings
@@ -84,11 +82,17 @@ class Cells:
         """Of the cells with user ids, for this home."""
         return self._settings.folder / hashlib.blake2b(self._mark.encode(), digest_size=6).hexdigest()
 
+    @property
+    def _shared(self) -> Path:
+        """Of the environments of cells without user ids: each sees its own only."""
+        return self._settings.home / "isolated" / "environments"
+
     async def __aenter__(self) -> Self:
         """End and remove what a platform that was killed has left."""
         if os.geteuid() == 0:
             await self._end_users(await asyncio.to_thread(ids.given, self._settings.folder / "ids", self._mark))
         await asyncio.to_thread(self._remove_all)
+        await self._make_environments(self._shared, self._settings.library).prune(keep=())
         return self
 
     async def __aexit__(
@@ -141,8 +145,8 @@ class Cells:
         if await self.mode_of(desired.asked.isolate) is Isolation.OFF:
             return None
         cell = await self._cell(desired)
-        folder = cell.environments if cell.uid else self._settings.home / "isolated" / "environments"
-        return self._make_environments(folder)
+        folder = cell.environments if cell.uid else self._shared
+        return self._make_environments(folder, cell.library)
 
     async def inherited(self, desired: Desired, environ: Mapping[str, str]) -> Mapping[str, str]:
         """What it sees of the platform's own variables."""
