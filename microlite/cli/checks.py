@@ -10,7 +10,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from microlite.cli.checks_machine import check_cache, check_files, check_loop, check_tools, check_watches
+from microlite.cli.checks_machine import (
+    check_cache,
+    check_files,
+    check_isolation,
+    check_loop,
+    check_tools,
+    check_watches,
+)
 from microlite.cli.checks_platform import check_home, check_platform, check_sockets, existing
 from microlite.cli.checks_ports import check_ports
 from microlite.cli.checks_state import check_database, check_leftovers
@@ -63,6 +70,7 @@ def run_checks(options: Options, port: int) -> list[Finding]:
         ("watches", check_watches),
         ("uvloop", check_loop),
         ("tools", check_tools),
+        ("isolation", check_isolation),
     )
     findings = []
     for name, check in checks:

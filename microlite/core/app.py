@@ -115,7 +115,7 @@ class Platform:
         watcher = await stack.enter_async_context(Watcher(clock))
         library = str(onefile.library_path())
         cells = await stack.enter_async_context(
-            make_cells(self.options, onefile.library_path(), clock, self.router, self.registry)
+            make_cells(self.options, onefile.library_path(), clock, self.guard, self.registry)
         )
         machinery = Machinery(
             cells=cells,

@@ -6,8 +6,9 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
+from microlite.core import errors
 from microlite.core.assembly.environments import make_isolated_environments
-from microlite.core.context import Account
+from microlite.core.context import SERVICE, SERVICE_SCOPE, Account
 from microlite.core.rpc.paths import platform_socket
 from microlite.core.rpc.sockets import Listener
 from microlite.core.runtime.isolation.cells import Cells, Settings
@@ -43,8 +44,13 @@ def make_cells(options: ServerOptions, library: Path, clock: Clock, acceptor: Ac
     )
 
     async def open_gate(cell: Cell) -> Callable[[], Awaitable[None]]:
+        path = platform_socket(cell.folder)
+        if cell.uid and not path.is_relative_to(cell.folder):
+            raise errors.ServiceUnavailable(
+                f"{cell.folder} is too long a path for the sockets of isolated services: choose a shorter --isolate-folder"
+            )
         listener = Listener(
-            platform_socket(cell.folder),
+            path,
             acceptor,
             role="platform",
             properties={"version": __version__},
@@ -60,14 +66,19 @@ def make_cells(options: ServerOptions, library: Path, clock: Clock, acceptor: Ac
 def identify_isolated(cell: Cell, registry: Registry, connection: Connection) -> None:
     """Say of a connection from a cell who calls over it: the service that was started there, whatever it says of itself.
 
-    The socket is in a folder that nobody else reaches, and under a user id of its own the kernel was asked as well. Whoever
-    comes as anything but a node that the platform has started there is shown the door: there are no admins in a cell.
+    The socket is in a folder that nobody else reaches, and under a user id of its own the kernel was asked as well. There
+    are no admins in a cell: a client from there, a script or an HTTP program, is the service too. A node that says of itself
+    that it is another than those that the platform has started there is shown the door.
     """
     hello = connection.peer
     assert hello is not None
     node = hello.properties.get("node", "")
     said = (hello.properties.get("namespace", cell.namespace), hello.properties.get("service", cell.service))
-    if hello.role != "node" or not cell.knows(node) or said != (cell.namespace, cell.service):
+    if (
+        hello.role not in ("client", "node")
+        or (hello.role == "node" and not cell.knows(node))
+        or said != (cell.namespace, cell.service)
+    ):
         log.warning(
             "the isolated service %s of %s wanted to be taken for something else (%s, %s, %s), and was cut off",
             *(cell.service, cell.namespace, hello.role[:64], " ".join(said)[:128], node[:128]),
@@ -75,5 +86,5 @@ def identify_isolated(cell: Cell, registry: Registry, connection: Connection) ->
         connection.abort()
         return
     connection.namespace, connection.service = cell.namespace, cell.service
-    connection.account = Account(id=cell.service, type="service", namespace=cell.namespace, scopes=("service",))
+    connection.account = Account(id=cell.service, type=SERVICE, namespace=cell.namespace, scopes=(SERVICE_SCOPE,))
     registry.confine(connection, cell.check)

@@ -118,7 +118,7 @@ def runtime_service(runtime: Runtime, registry: Registry, logs: Logs) -> Service
             for stop in stops:
                 stop()
 
-    @service.endpoint(role=Role.ADMIN, name="breakpoint")
+    @service.endpoint(role=Role.SERVICE, name="breakpoint")
     async def hold(ctx: Context, service: str, node: str) -> AsyncIterator[bool]:
         """Say that a node stands at a breakpoint, for as long as this stream is read: its silence is no failure then.
 
@@ -128,6 +128,10 @@ def runtime_service(runtime: Runtime, registry: Registry, logs: Logs) -> Service
             service: its name.
             node: the id of the node.
         """
+        if ctx.origin.service not in ("", service):
+            raise errors.Forbidden(
+                f"{ctx.origin.service} can say this of its own nodes only, not of those of {service}"
+            )
         runs = [run for runner in runtime.matching(ctx.namespace, service) if (run := runner.node(node)) is not None]
         if not runs:
             raise errors.NotFound(f"{node} is no node of {service} that this platform runs")

@@ -94,7 +94,8 @@ def choose(asked: Isolation, here: Isolation) -> Isolation:
     """
     if asked is Isolation.OFF and here not in (Isolation.OFF, Isolation.DEFAULT):
         raise errors.Forbidden(
-            f"this platform isolates every service (--isolate {here}): leave --isolate off out, or restart it without"
+            f"this platform isolates every service ({here}): leave --isolate-by off out, "
+            "or start the platform without --isolate"
         )
     wanted = here if asked is Isolation.DEFAULT else asked
     if wanted in (Isolation.OFF, Isolation.DEFAULT):

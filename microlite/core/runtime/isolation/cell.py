@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from microlite.core import errors
+from microlite.core.rpc.paths import platform_socket
 from microlite.core.runtime.isolation.availability import unreachable
 from microlite.core.runtime.isolation.copying import copy_sources
 from microlite.core.runtime.isolation.modes import Isolation
@@ -240,6 +241,6 @@ class Cell:
             from microlite.core.runtime.debug_ports import debugpy_folder
 
             view.show(debugpy_folder())
-        view.show(str(self.run))
+        view.show(str(platform_socket(self.folder).parent))
         words = view.words()
         return Confinement(uid=self.uid, sandbox=tuple(words), bootstrap=self._bootstrap())
