@@ -43,7 +43,7 @@ WAYS = {"uid": Way("uid", 0), "bwrap-as-root": Way("bwrap", 0), "bwrap": Way("bw
 
 @pytest.fixture(scope="session")
 def interpreter() -> Iterator[str]:
-    """A Python that every user can run, and that finds microlite: a copy, where the one that runs here is closed to others."""
+    """A Python that every user can run, and that finds microlite: a copy, where the one that runs here is closed."""
     site = Path(sysconfig.get_paths()["purelib"])
     closed = [path for path in (Path(sys.executable), site, REPOSITORY) if unreachable(path)]
     if not closed:
@@ -65,7 +65,10 @@ def _copy_interpreter(folder: Path, site: Path, closed: list[Path]) -> str:
         shutil.copy(library, folder / "lib")
     (folder / "bin").mkdir()
     python = folder / "bin" / version
-    shutil.copy(Path(sys.executable).resolve(), python)
+    program = Path(sys.executable).resolve().read_bytes()
+    closed_place = os.fsencode(base / "lib")  # where it looks for its own library
+    python.write_bytes(program.replace(closed_place + b"\0", b"$ORIGIN/../lib".ljust(len(closed_place), b"\0") + b"\0"))
+    python.chmod(0o755)
     packages = folder / "lib" / version / "site-packages"
     packages.mkdir()
     if site in closed:
@@ -100,7 +103,7 @@ class Server:
     async def start(self, *words: str) -> None:
         ours, theirs = socket.socketpair()
         words = words or ("--isolate-by", self.way.mode)
-        self.process = subprocess.Popen(
+        self.process = subprocess.Popen(  # noqa: ASYNC220 - it is quick
             [
                 *(self.python, "-m", "microlite", "--home", str(self.home), "server", "--port", "0", "--no-dashboard"),
                 *("--ready-fd", str(theirs.fileno()), "--isolate-folder", str(self.isolated), *words),
@@ -147,7 +150,7 @@ class Server:
         assert status["state"] == "running", (status["error"], status["story"])
         return status
 
-    async def call(self, endpoint: str, **request: Any) -> Any:
+    async def call(self, endpoint: str, /, **request: Any) -> Any:
         return await asyncio.wait_for(self.caller.call(endpoint, **request), PATIENCE)
 
     def processes(self) -> list[int]:
