@@ -154,7 +154,7 @@ class NodeRun:
         if self._desired.source.port and await http_program.is_well(self._desired.source.port, ""):
             raise self._failed(_port_taken(self._desired.source.port))
         cells, spec = self._machinery.cells, self._spec(python, variables)
-        spec = await cells.enter(self._desired, self.id, self.generation, spec)
+        spec = await cells.enter(self._desired, self.id, self.generation, spec, self._log.say)
         try:
             self._process = await self._machinery.launcher.start(spec, self._take_output)
         except BaseException:

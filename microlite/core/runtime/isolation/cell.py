@@ -21,6 +21,7 @@ import msgspec
 
 from microlite.core import errors
 from microlite.core.rpc.paths import platform_socket
+from microlite.core.runtime.debug_ports import debugpy_folder
 from microlite.core.runtime.isolation.availability import unreachable
 from microlite.core.runtime.isolation.copying import copy_sources
 from microlite.core.runtime.isolation.modes import Isolation
@@ -189,6 +190,12 @@ class Cell:
             if not other.is_relative_to(root):
                 yield other
 
+    def exposed(self, source: Source) -> str:
+        """What every user of the machine, so every isolated service too, can read of the originals; empty if nothing."""
+        if self.mode is not Isolation.UID:
+            return ""  # a sandbox shows nothing of others, whatever its rights
+        return next((str(tree) for tree in self._trees(source) if not unreachable(tree)), "")
+
     def _bootstrap(self) -> str:
         return str(self.library / _BOOTSTRAP) if self.uid else str(_LAUNCH / "bootstrap.py")
 
@@ -202,6 +209,10 @@ class Cell:
                     f"{python} lies there: start the platform with one that everybody can run, such as /usr/bin/python3, "
                     "or install bubblewrap"
                 )
+        if spec.debugger and (reason := unreachable(Path(debugpy_folder()))):
+            raise errors.ServiceUnavailable(
+                f"{self.service} cannot be debugged while a user id of its own isolates it: {reason}, and debugpy lies there"
+            )
 
         def move(path: str) -> str:
             for tree, copy in copies.items():
@@ -238,8 +249,6 @@ class Cell:
         if not self.uid:
             view.show(str(_LAUNCH))
         if spec.debugger:
-            from microlite.core.runtime.debug_ports import debugpy_folder
-
             view.show(debugpy_folder())
         view.show(str(platform_socket(self.folder).parent))
         words = view.words()

@@ -156,8 +156,17 @@ class Cells:
 
     # -- processes -----------------------------------------------------------------------------------------------------
 
-    async def enter(self, desired: Desired, node: str, generation: int, spec: LaunchSpec) -> LaunchSpec:
+    async def enter(
+        self, desired: Desired, node: str, generation: int, spec: LaunchSpec, say: Callable[[str], object]
+    ) -> LaunchSpec:
         """The process of a node within the walls that are asked for, if any. Whoever starts it calls `leave` at its end.
+
+        Args:
+            desired: the service.
+            node: the id.
+            generation: of the node.
+            spec: the process without walls.
+            say: is told what should be mended.
 
         Raises:
             Error: it cannot be isolated; says why.
@@ -166,6 +175,11 @@ class Cells:
             return spec
         cell = await self._cell(desired)
         cell.admit(node, generation)
+        exposed = await asyncio.to_thread(cell.exposed, desired.source)
+        if exposed:
+            say(
+                f"{exposed} can be read by every user of this machine, other isolated services too: chmod 700 {exposed}"
+            )
         try:
             return await asyncio.to_thread(cell.confine, spec, desired.source, generation)
         except BaseException:
