@@ -59,7 +59,7 @@ def interpreter() -> Iterator[str]:
 
 def _copy_interpreter(folder: Path, site: Path, closed: list[Path]) -> str:
     base, version = Path(sys.base_prefix), f"python{sys.version_info.major}.{sys.version_info.minor}"
-    left_out = shutil.ignore_patterns("site-packages", "test", "__pycache__", "idlelib", "config-*", "ensurepip")
+    left_out = shutil.ignore_patterns("site-packages", "test", "idlelib", "config-*", "ensurepip")
     shutil.copytree(base / "lib" / version, folder / "lib" / version, ignore=left_out, symlinks=True)
     for library in (base / "lib").glob("libpython*"):
         shutil.copy(library, folder / "lib")
@@ -72,7 +72,7 @@ def _copy_interpreter(folder: Path, site: Path, closed: list[Path]) -> str:
     packages = folder / "lib" / version / "site-packages"
     packages.mkdir()
     if site in closed:
-        shutil.copytree(site, packages, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "playwright"))
+        shutil.copytree(site, packages, dirs_exist_ok=True, ignore=shutil.ignore_patterns("playwright"))
         for path in packages.glob("*microlite*"):  # leads to the repository
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     if REPOSITORY in closed:

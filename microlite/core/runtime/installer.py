@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import signal
+import sys
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
@@ -100,6 +101,11 @@ class Installer:
         await self._step(self._make(folder, python), requirements, progress, lock)
         await asyncio.to_thread(_write, folder, requirements)
         await self._step(self._fill(folder, requirements), requirements, progress, lock)
+        if (
+            self._only_wheels
+        ):  # by our own Python, which only reads them; what is no Python of this version stays as it is
+            compilation = (sys.executable, "-I", "-S", "-m", "compileall", "-q", str(folder / "lib"))
+            await self._run(compilation, requirements.folder, lambda _: None, lock)
 
     async def _step(
         self, command: tuple[str, ...], requirements: Requirements, progress: Callable[[str], object], lock: int

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -95,6 +97,8 @@ def copy_library(source: Path, target: Path) -> None:
     aside = target.with_name(f".{target.name}-{os.getpid()}")
     shutil.rmtree(aside, ignore_errors=True)
     shutil.copytree(source, aside)
+    # Whoever runs it cannot write beside it, and would compile it at each start.
+    subprocess.run([sys.executable, "-I", "-S", "-m", "compileall", "-q", str(aside)], check=False)
     for folder, _, files in os.walk(aside):
         Path(folder).chmod(0o755)
         for name in files:
