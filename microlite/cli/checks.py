@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from microlite.cli.checks_exposure import check_exposure
-from microlite.cli.checks_machine import check_cache, check_files, check_loop, check_tools, check_watches
+from microlite.cli.checks_machine import (
+    check_cache,
+    check_files,
+    check_isolation,
+    check_loop,
+    check_tools,
+    check_watches,
+)
 from microlite.cli.checks_platform import check_home, check_platform, check_sockets, existing
 from microlite.cli.checks_ports import check_ports
 from microlite.cli.checks_state import check_database, check_leftovers
@@ -65,6 +72,7 @@ def run_checks(options: Options, port: int) -> list[Finding]:
         ("watches", check_watches),
         ("uvloop", check_loop),
         ("tools", check_tools),
+        ("isolation", check_isolation),
     )
     findings = []
     for name, check in checks:

@@ -103,6 +103,17 @@ def check_loop() -> Finding:
     return ok("uvloop", "is there")
 
 
+def check_isolation() -> Finding:
+    """Which walls services can have here. None has to be."""
+    from microlite.core.runtime.isolation.availability import why_not_bwrap, why_not_uid
+
+    reasons = {"bwrap": why_not_bwrap(), "uid": why_not_uid()}
+    there = [mode for mode, reason in reasons.items() if not reason]
+    missing = [f"{mode} cannot be had: {reason}" for mode, reason in reasons.items() if reason]
+    told = f"services can be isolated by {' or '.join(there)}" if there else "services cannot be isolated"
+    return ok("isolation", "; ".join([told, *missing]))
+
+
 def check_tools() -> Finding:
     """Which programs are there that make more possible. None of them has to be."""
     git, uv = shutil.which("git"), shutil.which("uv")

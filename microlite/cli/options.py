@@ -136,3 +136,19 @@ def pairs(texts: Iterable[str], option: str) -> dict[str, str]:
             raise click.BadParameter(f"write key=value, not {text!r}", param_hint=option)
         found[key] = value
     return found
+
+
+def isolation_options(command: Command) -> Command:
+    """Give a command `--isolate` and `--isolate-by`; it gets `isolate` and `isolate_by`."""
+    by = click.option(
+        "--isolate-by",
+        type=click.Choice(["auto", "uid", "bwrap", "off"]),
+        metavar="auto|uid|bwrap|off",
+        help="The same, by a user id of their own (uid) or in a sandbox (bwrap); fails where that cannot be had.",
+    )
+    flag = click.option(
+        "--isolate",
+        is_flag=True,
+        help="Keep services from all that is not theirs, by the strongest means that there is.",
+    )
+    return flag(by(command))

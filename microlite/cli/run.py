@@ -10,7 +10,7 @@ import click
 
 from microlite.cli.completes import completes
 from microlite.cli.failure import CommandError
-from microlite.cli.options import Options, Ports, pairs, tls_options
+from microlite.cli.options import Options, Ports, isolation_options, pairs, tls_options
 from microlite.cli.places import find_source
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     help="Port for the debugger.  [default: 5678 or the next]",
 )
 @click.option("--debug-wait", is_flag=True, help="Run nothing before the debugger has attached.")
+@isolation_options
 @click.option("--detach", is_flag=True, help="Return when it runs, and keep it running until it is killed.")
 @click.option(
     "--port",
@@ -66,6 +67,8 @@ def run(
     debug: bool,
     debug_port: int | None,
     debug_wait: bool,
+    isolate: bool,
+    isolate_by: str | None,
     detach: bool,
     port: int | None,
     dashboard_port: int | None,
@@ -81,6 +84,7 @@ def run(
     Where no platform runs, one is started for as long as it is needed.
     """
     from microlite.core.runtime.api import RunRequest
+    from microlite.core.runtime.isolation.modes import Isolation
 
     request = RunRequest(
         sources=tuple(find_source(source, options.home) for source in sources or (".",)),
@@ -96,6 +100,7 @@ def run(
         debug=debug or debug_wait or debug_port is not None,
         debug_port=debug_port or 0,
         debug_wait=debug_wait,
+        isolate=Isolation(isolate_by or ("auto" if isolate else "")),
     )
     if (tls_cert is None) != (tls_key is None):
         raise click.UsageError("TLS needs a certificate and its key: --tls-cert and --tls-key")

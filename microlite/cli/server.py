@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from microlite.cli.options import Options, tls_options
+from microlite.cli.options import Options, isolation_options, tls_options
 
 _HOST: Final = re.compile(r"(?:\*\.)?[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|[0-9A-Fa-f:]+")
 _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:]+\])(?::\d{1,5})?", re.IGNORECASE)
@@ -101,6 +101,13 @@ def _check_addresses(_: click.Context, __: click.Parameter, addresses: tuple[str
     help="Port of the dashboard; 0 takes any free one.",
 )
 @click.option("--no-dashboard", is_flag=True, help="Start none.")
+@isolation_options
+@click.option(
+    "--isolate-folder",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    help="Where services with user ids of their own live.  [default: /var/lib/microlite-isolated]",
+)
 @click.option("--home", type=click.Path(path_type=Path), help="Folder of the platform, as before the command.")
 @click.option("--session", is_flag=True, hidden=True, help="End two seconds after the last session.")
 @click.option("--ready-fd", type=int, hidden=True, help="Descriptor on which to say that it runs, or why not.")
@@ -122,6 +129,9 @@ def server(
     access_log: bool,
     dashboard_port: int | None,
     no_dashboard: bool,
+    isolate: bool,
+    isolate_by: str | None,
+    isolate_folder: Path | None,
     home: Path | None,
     session: bool,
     ready_fd: int | None,
@@ -132,7 +142,7 @@ def server(
     machine reaches it, unless --host says otherwise: that wants TLS.
     """
     from microlite.core.serving import run_server
-    from microlite.core.settings import ServerOptions
+    from microlite.core.settings import ISOLATED_FOLDER, ServerOptions
 
     if namespace_by_host and not any(name.startswith("*.") for name in allowed_hosts):
         raise click.UsageError(
@@ -153,6 +163,8 @@ def server(
         access_log=access_log,
         dashboard_port=dashboard_port,
         dashboard=not no_dashboard,
+        isolate=isolate_by or ("auto" if isolate else "off"),
+        isolated_folder=isolate_folder.expanduser().absolute() if isolate_folder else ISOLATED_FOLDER,
         session=session,
         ready_fd=ready_fd,
     )

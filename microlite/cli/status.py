@@ -59,6 +59,8 @@ class _Row(NamedTuple):
     """The services that it waits for."""
     debugger: str
     """Where debuggers can attach."""
+    isolation: str
+    """How its nodes are walled in, empty where they are not."""
     counts: tuple[str, ...]
     error: str
 
@@ -66,7 +68,8 @@ class _Row(NamedTuple):
     def remarks(self) -> list[str]:
         """What there is to add to the state."""
         waiting = [f"waiting for {self.waiting}"] if self.waiting else []
-        return waiting + ([f"debugger at {self.debugger}"] if self.debugger else [])
+        isolated = [f"isolated ({self.isolation})"] if self.isolation else []
+        return waiting + isolated + ([f"debugger at {self.debugger}"] if self.debugger else [])
 
     def whole(self) -> tuple[str, ...]:
         """All of it on one line."""
@@ -120,6 +123,7 @@ def _row(one: Mapping[str, Any], now: float) -> _Row:
         state=word(State(one["state"])),
         waiting=", ".join(one.get("waiting_for", ())),
         debugger=", ".join(node["debugger"] for node in nodes if node.get("debugger")),
+        isolation=isolation if (isolation := one.get("isolation", "off")) != "off" else "",
         counts=(
             str(len(nodes)) if len(serving) == len(nodes) else f"{len(serving)}/{len(nodes)}",
             ",".join(pids[:_MOST_PIDS]) + (",…" if len(pids) > _MOST_PIDS else ""),

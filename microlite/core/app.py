@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 from microlite import onefile
 from microlite.core.assembly.environments import make_environments
 from microlite.core.assembly.identity import assemble_identities
+from microlite.core.assembly.isolation import make_cells
 from microlite.core.assembly.namespaces import make_deletions
 from microlite.core.assembly.sessions import Sessions, identify
 from microlite.core.assembly.state import State
@@ -145,7 +146,11 @@ class Platform:
         await launcher.sweep()
         watcher = await stack.enter_async_context(Watcher(clock))
         library = str(onefile.library_path())
+        cells = await stack.enter_async_context(
+            make_cells(self.options, onefile.library_path(), clock, self.guard, self.registry)
+        )
         machinery = Machinery(
+            cells=cells,
             home=home,
             clock=clock,
             launcher=launcher,

@@ -22,6 +22,10 @@ DASHBOARD_OFFSET = 2
 """The dashboard's port is so many above the gateway's, unless it is named."""
 
 
+ISOLATED_FOLDER = Path("/var/lib/microlite-isolated")
+"""Where isolated services live that have user ids of their own: the home of a platform of root is closed to them."""
+
+
 class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of one platform.
 
@@ -48,6 +52,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
         insecure_http: whether to listen for other machines without TLS all the same: behind a proxy that does TLS, or in a
             network that may read along.
         trusted_proxies: addresses of proxies whose `X-Forwarded-…` headers are believed.
+        isolate: how services are walled in for which nobody says it: `off`, `auto`, `uid` or `bwrap`.
+        isolated_folder: where services with user ids of their own live, on a platform of root.
         session: whether to end two seconds after the last session.
         ready_fd: a descriptor on which to say `ready`, or why not.
     """
@@ -66,5 +72,7 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     tls_key: Path | None = None
     insecure_http: bool = False
     trusted_proxies: tuple[str, ...] = ()
+    isolate: str = "off"
+    isolated_folder: Path = ISOLATED_FOLDER
     session: bool = False
     ready_fd: int | None = None

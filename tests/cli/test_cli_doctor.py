@@ -56,7 +56,7 @@ def test_a_sound_machine_has_nothing_to_mend(microlite: Microlite, port: int) ->
     assert {finding["verdict"] for finding in found.values()} == {"ok"}
     assert list(found) == [
         *("python", "home", "cache", "file system", "disk", "clock", "platform", "ports", "exposure", "sockets"),
-        *("leftovers", "database", "open files", "watches", "uvloop", "tools"),
+        *("leftovers", "database", "open files", "watches", "uvloop", "tools", "isolation"),
     ]
     assert "none runs" in found["platform"]["detail"]
 

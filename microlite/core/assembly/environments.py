@@ -40,6 +40,20 @@ def make_environments(home: Path, library: Path, clock: Clock) -> Environments:
     )
 
 
+def make_isolated_environments(folder: Path, library: Path, clock: Clock) -> Environments:
+    """Environments of isolated services. Only wheels are installed: whatever else would run code of theirs outside.
+
+    Args:
+        folder: of the environments.
+        library: as for `make_environments`, where the service can read it.
+        clock: as for `make_environments`.
+    """
+    installer = Installer(pip=_pip_command(), uv=shutil.which("uv") or "", environ=dict(os.environ), only_wheels=True)
+    return Environments(
+        folder, library=library, version=__version__, needs=LIBRARY_NEEDS, installer=installer, clock=clock
+    )
+
+
 def _pip_command() -> list[str]:
     """The installer for environments: the one that the one file carries, else that of the running Python."""
     bundle = onefile.extraction()

@@ -252,7 +252,14 @@ class RunningNode:
         connection.trusted = True
         connection.on_drain(self._on_drain)
         self._platform = connection
-        self._peers = Peers(connection, namespace=placement.namespace, node=self.node, clock=self._clock, socket=path)
+        self._peers = Peers(
+            connection,
+            namespace=placement.namespace,
+            node=self.node,
+            clock=self._clock,
+            socket=path,
+            straight=not placement.isolated,
+        )
         self._scope.transport = self._peers
 
     async def _disconnect(self) -> None:

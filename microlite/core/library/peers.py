@@ -55,6 +55,7 @@ class Peers:
         namespace: whose services are reached.
         node: the id of this node, for the other side of direct connections.
         socket: of the platform, for who looks there by a connection of its own.
+        straight: whether nodes can be reached straight; else the platform carries every call.
 
     Attributes:
         platform: the transport that goes straight to the platform, for its own services.
@@ -63,9 +64,17 @@ class Peers:
     """
 
     def __init__(
-        self, platform: Platform, *, namespace: str, node: str, clock: Clock, socket: Path | None = None
+        self,
+        platform: Platform,
+        *,
+        namespace: str,
+        node: str,
+        clock: Clock,
+        socket: Path | None = None,
+        straight: bool = True,
     ) -> None:
         self._platform = platform
+        self._straight = straight
         self._namespace = namespace
         self._node = node
         self._router = Router(clock, dial=self._dial, fallback=self._through_platform)
@@ -98,7 +107,7 @@ class Peers:
         return entry is not None and bool(entry.links)
 
     def _through_platform(self, call: Call) -> None:
-        if self._watching is None and not self._closed:
+        if self._watching is None and self._straight and not self._closed:
             self._watching = self.loop.create_task(self._watch(), name="microlite: watch routes")
         call.resend = None
         self._platform.start(call)

@@ -30,6 +30,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
         in_process: whether the platform runs in this very process, as in tests.
         service: name, version and node override what the code says, where they are not empty.
         metadata: is added to the service's own.
+        isolated: whether it is walled in: it reaches the platform only, and nobody else reaches it.
     """
 
     home: Path
@@ -42,6 +43,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     generation: int = 0
     metadata: dict[str, str] = {}
     log_level: int = logging.INFO
+    isolated: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Placement:
@@ -63,6 +65,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
                 generation=int(environment.get("MICROLITE_GENERATION", "0")),
                 metadata=json.loads(environment.get("MICROLITE_METADATA", "{}")),
                 log_level=logging.getLevelNamesMapping()[level],
+                isolated="MICROLITE_ISOLATED" in environment,
             )
         except KeyError:
             levels = ", ".join(name.lower() for name in ("DEBUG", "INFO", "WARNING", "ERROR"))
@@ -72,8 +75,8 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def sockets(self) -> Path:
-        """The folder of all sockets of this platform."""
-        return self.home / "run"
+        """The folder of all sockets of this platform; of an isolated node's own."""
+        return self.home / ("work/run" if self.isolated else "run")
 
     @property
     def platform_socket(self) -> Path:

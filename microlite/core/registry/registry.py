@@ -43,6 +43,7 @@ class Registry:
         self._built_in: dict[str, ServiceDescription] = {}
         self._nodes: dict[tuple[str, str], list[Lease]] = {}  # the generations of each node, the latest last
         self._connections: dict[Connection, set[Lease]] = {}
+        self._confined: dict[Connection, Callable[[Registration], Registration]] = {}
         self._listeners: list[Callable[[Action, Lease], None]] = []
         self._watchers: set[Callable[[str, Event], None]] = set()
 
@@ -66,15 +67,26 @@ class Registry:
         """The description of a service that the platform itself serves."""
         return self._built_in.get(name)
 
+    def confine(self, connection: Connection, check: Callable[[Registration], Registration]) -> None:
+        """Have `check` say what is entered of each registration over a connection, or refuse it."""
+        self._confined[connection] = check
+        connection.add_lost_callback(self._free)
+
+    def _free(self, connection: Connection) -> None:
+        self._confined.pop(connection, None)
+
     def register(self, registration: Registration, connection: Connection | None) -> Lease:
         """Enter a node, until its connection breaks or it is deregistered.
 
         Raises:
+            Forbidden: the connection may not register that.
             BadRequest: the service's name is none, or one of the platform's own; or it claims what is not its own.
             Conflict: a later generation of the same node is registered, or another process holds the same one.
             NotFound: there is no such namespace.
             TooManyRequests: the namespace has as many nodes as it may.
         """
+        if connection in self._confined:
+            registration = self._confined[connection](registration)
         name, node = registration.service.name, registration.node
         if check_service_name(name, versioned=True) != name:
             raise errors.BadRequest(f"a service registers by its normalised name, and {name!r} is not normalised")

@@ -83,7 +83,7 @@ async def dial(
 
 
 class Listener:
-    """Accepts connections on a Unix socket, from processes of this user only.
+    """Accepts connections on a Unix socket, from processes of this user only, or of another one only.
 
     Args:
         path: of the socket; a stale one is replaced.
@@ -91,6 +91,8 @@ class Listener:
         role: what this side says of itself.
         on_hello: called with each connection once the other side has said who it is.
         on_lost: called with each connection when it is gone.
+        user: the id of another user, whose processes alone may connect. Its group has the same number, and whoever makes
+            the listener sees to it that the group reaches the folder.
     """
 
     def __init__(
@@ -102,8 +104,10 @@ class Listener:
         properties: dict[str, str] | None = None,
         on_hello: Callable[[Connection], None] | None = None,
         on_lost: Callable[[Connection], None] | None = None,
+        user: int = 0,
     ) -> None:
         self.path = path
+        self._user = user
         self._acceptor = acceptor
         self._hello = frames.Hello(frames.VERSION, role, properties or {})
         self._on_hello = on_hello
@@ -117,19 +121,26 @@ class Listener:
 
     async def start(self) -> None:
         """Listen."""
-        private_folder(self.path.parent)
+        if not self._user:
+            private_folder(self.path.parent)
         self.path.unlink(missing_ok=True)
         loop = asyncio.get_running_loop()
         server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             server.bind(str(self.path))
-            self.path.chmod(0o600)
+            if self._user:
+                os.chown(self.path, os.getuid(), self._user)
+            self.path.chmod(0o660 if self._user else 0o600)
             self._inode = self.path.stat().st_ino
             self._server = await loop.create_unix_server(self._accepted, sock=server, backlog=1024)
             self._socket = server
         except BaseException:
             server.close()
             raise
+
+    def admits(self, uid: int | None) -> bool:
+        """Whether a process of this user may connect."""
+        return uid == self._user if self._user else may_call(uid)
 
     def _accepted(self) -> Connection:
         return _AcceptedConnection(self, self._acceptor, self._hello, self._on_hello, self._gone)
@@ -203,7 +214,7 @@ class _AcceptedConnection(Connection):
         self._listener = listener
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if not may_call(peer_uid(cast("Any", transport.get_extra_info("socket")))):
+        if not self._listener.admits(peer_uid(cast("Any", transport.get_extra_info("socket")))):
             cast("asyncio.Transport", transport).abort()
             return
         self._listener.connections.add(self)

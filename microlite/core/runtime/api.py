@@ -7,6 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from microlite.core.context import DEFAULT_NAMESPACE
+from microlite.core.runtime.isolation.modes import Isolation
 from microlite.core.runtime.lines import Line
 from microlite.core.runtime.manifest import Reload
 from microlite.core.runtime.restarts import Restart
@@ -32,6 +33,8 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
         debug: whether each node listens for a debugger (debugpy).
         debug_port: the port of the first node, or the next one that is free; 0 for 5678 or the next.
         debug_wait: whether a node runs nothing before a debugger has attached.
+        isolate: how its nodes are walled in; as the platform is set without it. What the platform demands cannot be
+            turned off.
     """
 
     sources: tuple[str, ...]
@@ -47,6 +50,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     debug: bool = False
     debug_port: int = 0
     debug_wait: bool = False
+    isolate: Isolation = Isolation.DEFAULT
 
 
 class Desired(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +126,7 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
         detached: whether it is kept running without a session, and comes back with the platform.
         managed: whether the platform runs it; false for nodes that were started by hand.
         watched: whether saving a file swaps in the new code.
+        isolation: how its nodes are walled in: `off`, `uid` or `bwrap`.
         story: the last failures and changes, newest last.
     """
 
@@ -139,6 +144,7 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
     detached: bool = False
     managed: bool = True
     watched: bool = False
+    isolation: Isolation = Isolation.OFF
     story: tuple[Restart, ...] = ()
 
 

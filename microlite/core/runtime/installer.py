@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import signal
+import sys
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
@@ -62,9 +63,20 @@ class Installer:
         uv: the path of uv, or empty to do without.
         environ: what the programs inherit, proxies and package indexes among it.
         timeout: an installation that takes longer, in seconds, has failed.
+        only_wheels: whether to install nothing that has to be built, since building runs its code, nor to run anything
+            in the environment once something is in it.
     """
 
-    def __init__(self, *, pip: Sequence[str], uv: str, environ: Mapping[str, str], timeout: float = 1800.0) -> None:
+    def __init__(
+        self,
+        *,
+        pip: Sequence[str],
+        uv: str,
+        environ: Mapping[str, str],
+        timeout: float = 1800.0,
+        only_wheels: bool = False,
+    ) -> None:
+        self._only_wheels = only_wheels
         self._pip = tuple(pip)
         self._uv = uv
         self._timeout = timeout
@@ -89,6 +101,11 @@ class Installer:
         await self._step(self._make(folder, python), requirements, progress, lock)
         await asyncio.to_thread(_write, folder, requirements)
         await self._step(self._fill(folder, requirements), requirements, progress, lock)
+        if (
+            self._only_wheels
+        ):  # by our own Python, which only reads them; what is no Python of this version stays as it is
+            compilation = (sys.executable, "-I", "-S", "-m", "compileall", "-q", str(folder / "lib"))
+            await self._run(compilation, requirements.folder, lambda _: None, lock)
 
     async def _step(
         self, command: tuple[str, ...], requirements: Requirements, progress: Callable[[str], object], lock: int
@@ -113,7 +130,8 @@ class Installer:
         if code:
             how = f"code {code}" if code > 0 else f"signal {-code}"
             said = _telling(lines) or "it said nothing"
-            raise InstallationFailed(f"{where}: the installation ended with {how}: {said}", lines)
+            hint = "; an isolated service gets packages as wheels only" if self._only_wheels else ""
+            raise InstallationFailed(f"{where}: the installation ended with {how}: {said}{hint}", lines)
 
     def _make(self, folder: Path, python: str) -> tuple[str, ...]:
         if self._uv:
@@ -125,10 +143,13 @@ class Installer:
         install: tuple[str, ...]
         if self._uv:
             # Compiled here, as pip does: nodes run without writing bytecode, and would compile at each start.
-            install = (self._uv, "pip", "install", "--python", inside, "--compile-bytecode", "--no-progress")
+            compiled = () if self._only_wheels else ("--compile-bytecode",)
+            install = (self._uv, "pip", "install", "--python", inside, *compiled, "--no-progress")
         else:
             install = (*self._pip, "--python", inside, "install", "--progress-bar", "off")
         constraints = ("-c", str(folder / _CONSTRAINTS)) if requirements.constraints else ()
+        if self._only_wheels:
+            install = (*install, "--only-binary", ":all:")
         return (*install, "-r", str(folder / _REQUIREMENTS), *constraints)
 
     async def _run(self, command: tuple[str, ...], cwd: str, report: Callable[[str], None], lock: int) -> int:
@@ -141,6 +162,7 @@ class Installer:
             stderr=asyncio.subprocess.STDOUT,
             pass_fds=(lock,),
             start_new_session=True,
+            umask=0o022 if self._only_wheels else -1,
         )
         assert process.stdout is not None, "it was asked for"
         splitter = LineSplitter(_LONGEST_LINE)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from microlite.core.runtime.api import Desired
     from microlite.core.runtime.environments import Environments
     from microlite.core.runtime.git.checkouts import Checkouts
+    from microlite.core.runtime.isolation.cells import Cells
     from microlite.core.runtime.launch.api import Launcher
     from microlite.core.runtime.logs import Logs
     from microlite.core.runtime.sources import Source
@@ -59,6 +60,7 @@ class Machinery:
     """The parts of the platform that run services.
 
     Args:
+        cells: put walls around the nodes of isolated services.
         library: the folder with the library for interpreters that have not got it; see `LaunchSpec.library`.
         environ: the variables that a service sees where whoever runs it names none; the platform's own.
         patience: how long a node may take.
@@ -70,6 +72,7 @@ class Machinery:
         home: Path,
         clock: Clock,
         launcher: Launcher,
+        cells: Cells,
         environments: Environments,
         checkouts: Checkouts,
         logs: Logs,
@@ -82,6 +85,7 @@ class Machinery:
         self.home = home
         self.clock = clock
         self.launcher = launcher
+        self.cells = cells
         self.environments = environments
         self.checkouts = checkouts
         self.finder = Finder(checkouts)
@@ -117,14 +121,15 @@ class Machinery:
         if source.commit and not await asyncio.to_thread(Path(source.folder).is_dir):
             await self._fetch_again(source, progress)
         variables = await asyncio.to_thread(_from_files, source)
-        variables |= asked.environment or self._environ
+        variables |= asked.environment or await self.cells.inherited(desired, self._environ)
         if source.command:
             variables["HOST"] = http_program.HOST  # a shell may have another one, which means the machine
         variables |= {**source.env, **asked.env}
         python = asked.python or sys.executable
         requirements = await asyncio.to_thread(read_requirements, Path(source.folder))
         if requirements is not None:
-            environment = await self.environments.ensure(requirements, progress)
+            environments = await self.cells.environments_of(desired) or self.environments
+            environment = await environments.ensure(requirements, progress)
             if environment is not None:
                 python = environment.python
                 variables["VIRTUAL_ENV"] = environment.folder

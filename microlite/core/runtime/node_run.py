@@ -147,13 +147,19 @@ class NodeRun:
         Raises:
             NodeFailed: its port is taken.
             LaunchError: there is none.
+            Error: it cannot be isolated as it is asked for.
         """
         self.started = self._machinery.clock.now()
         self.advance(Event.START)
         if self._desired.source.port and await http_program.is_well(self._desired.source.port, ""):
             raise self._failed(_port_taken(self._desired.source.port))
-        spec = self._spec(python, variables)
-        self._process = await self._machinery.launcher.start(spec, self._take_output)
+        cells, spec = self._machinery.cells, self._spec(python, variables)
+        spec = await cells.enter(self._desired, self.id, self.generation, spec, self._log.say)
+        try:
+            self._process = await self._machinery.launcher.start(spec, self._take_output)
+        except BaseException:
+            await cells.leave(self._desired, self.id, self.generation)
+            raise
         self._watching = self._task(self._watch(self._process), "watch")
 
     def _spec(self, python: str, variables: dict[str, str]) -> LaunchSpec:
@@ -344,6 +350,7 @@ class NodeRun:
             self._minding.cancel()
         if self.lease is not None and self.lease.connection is None:
             self._machinery.registry.deregister(self.lease)
+        await self._machinery.cells.leave(self._desired, self.id, self.generation)
         if self.state in (State.RUNNING, State.DEBUGGING):
             self.advance(Event.EXIT)
             story = self._story(ended)

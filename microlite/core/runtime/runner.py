@@ -143,7 +143,8 @@ class Runner:
         nodes = [run.status() for run in runs]
         if not self.stopping:
             nodes += [slot.status() for slot in self._slots.values() if slot.name not in present]
-        return self._chronicle.status(self.desired, nodes, self._slot_error)
+        status = self._chronicle.status(self.desired, nodes, self._slot_error)
+        return msgspec.structs.replace(status, isolation=self._machinery.cells.shown(self.desired))
 
     def _runs(self) -> list[NodeRun]:
         serving = [slot.run for slot in self._slots.values() if slot.run is not None]

@@ -120,8 +120,10 @@ class Runtime:
             BadRequest: one depends on a service that is not there, or they depend on each other.
             NotFound: there is no such namespace.
             TooManyRequests: the namespace may not have so many nodes.
-            ServiceUnavailable: the platform is stopping.
+            Forbidden: one shall not be isolated, and the platform isolates.
+            ServiceUnavailable: the platform is stopping, or one cannot be isolated here.
         """
+        await self._machinery.cells.check(wanted)
         while ending := [
             present.runner.finished
             for desired in wanted
@@ -217,6 +219,8 @@ class Runtime:
             self._observed(desired.namespace, desired.name)
             if service.watch is not None:
                 service.watch.close()
+            if not self.matching(desired.namespace, desired.name):
+                await self._machinery.cells.release(desired.namespace, desired.name)
 
     async def _watch(self, service: _Service) -> None:
         """Watch what the service is made of now, if that is not what is watched."""

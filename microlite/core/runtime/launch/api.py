@@ -51,6 +51,20 @@ class Stream(enum.StrEnum):
     STDERR = "stderr"
 
 
+class Confinement(msgspec.Struct, frozen=True, kw_only=True):
+    """Walls around a process: there before its first line, and for good.
+
+    Attributes:
+        uid: the user id, and group id, that it has; 0 for those of the platform.
+        sandbox: the command line of bubblewrap up to the program, empty to do without.
+        bootstrap: the path of the bootstrap within the walls.
+    """
+
+    uid: int = 0
+    sandbox: tuple[str, ...] = ()
+    bootstrap: str
+
+
 class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One process to start.
 
@@ -70,6 +84,7 @@ class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True):
         path: further folders whose modules are compiled so; they come on `sys.path` behind that of the script.
         last: folders like these, for the end of `sys.path`, behind all that is installed.
         debugger: the process will be under a debugger, so it must be an ordinary one, started by exec.
+        confinement: the walls around it; None for none. What is confined is started by exec.
     """
 
     name: str
@@ -85,6 +100,7 @@ class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True):
     path: tuple[str, ...] = ()
     last: tuple[str, ...] = ()
     debugger: bool = False
+    confinement: Confinement | None = None
 
     def words(self) -> tuple[str, ...]:
         """`argv` as separate words.

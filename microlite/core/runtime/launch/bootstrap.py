@@ -28,9 +28,21 @@ else:
 
 
 def take_care(care: str, parent: int) -> None:
-    """Have this process group killed with the platform: `life:FD`, a life pipe, or `guard:FD`, the guard's input."""
+    """Have this process group killed with the platform: `life:FD`, a life pipe, or `guard:FD`, the guard's input.
+
+    `life-alone` gives up for good, besides, what setuid programs could give; with `life-around` the process is that which
+    goes around the program. `held` is one that is under care already, and `become:UID` takes the id on top of that.
+    """
     kind, _, number = care.partition(":")
+    if kind == "held":
+        return
     descriptor = int(number)
+    kind, _, walls = kind.partition("-")
+    if kind == "become":
+        life.become(descriptor)
+        return
+    if walls == "alone":
+        life.gain_nothing()
     if kind == "life":
         life.die_with(parent)
         life.arm(descriptor)
@@ -50,6 +62,8 @@ if __name__ == "__main__":
     _care, _parent, _cwd, _locale, _kind, *_rest = sys.argv[1:]
     take_care(_care, int(_parent))
     child.reset_signals(python=_kind == "script")
+    if "-around:" in _care:
+        child.ignore_requests()
     child.enter(_cwd)
     if _kind == "command":
         restore_locale(_locale)

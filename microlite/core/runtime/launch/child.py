@@ -35,6 +35,12 @@ def reset_signals(*, python: bool) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
+def ignore_requests() -> None:
+    """Let those who ask processes to end ask the program in the sandbox, not the one around it, which would cut it off."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def take_stdio(descriptors: Sequence[int]) -> None:
     """Make the three descriptors stdin, stdout and stderr, and close the originals."""
     for target, descriptor in enumerate(descriptors):

@@ -81,6 +81,8 @@ class ForkLauncher:
             return "is a program of its own"
         if spec.debugger:
             return "is under a debugger"
+        if spec.confinement is not None:
+            return "is isolated, and what it is forked from is not"
         for name in spec.env:
             if name.startswith("PYTHON") and name not in _HARMLESS:
                 return f"sets {name}, which acts when Python starts"

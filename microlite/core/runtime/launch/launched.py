@@ -52,7 +52,10 @@ class Launched:
     def terminate(self) -> None:
         """See `Process.terminate`."""
         if self._deliver is not None:
-            self._deliver(signal.SIGTERM, self.spec.kind is Kind.COMMAND)
+            # In a sandbox the leader is bubblewrap, which passes nothing on, and ends without a word when it is asked to.
+            walls = self.spec.confinement
+            boxed = walls is not None and bool(walls.sandbox)
+            self._deliver(signal.SIGTERM, boxed or self.spec.kind is Kind.COMMAND)
 
     def kill(self) -> None:
         """See `Process.kill`."""

@@ -28,6 +28,7 @@ LINUX = sys.platform == "linux"
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NO_NEW_PRIVS = 38
 _F_SETSIG = 10
 _HIGH = 200  # out of the way of programs that count on 3 and up (sd_listen_fds, shells)
 
@@ -83,6 +84,21 @@ def arm(reader: int) -> int:
     if poll.poll(0):  # the writer went before the kernel was asked to watch it
         os.killpg(os.getpgrp(), signal.SIGKILL)
     return armed
+
+
+def gain_nothing() -> None:
+    """Let this process, and all that come from it, get no more rights by any program that it starts."""
+    if LINUX and not _prctl(_PR_SET_NO_NEW_PRIVS, 1):
+        sys.exit("no_new_privs cannot be set, without which this process is not isolated")
+
+
+def become(uid: int) -> None:
+    """Take another user id, and the group id of the same number, for good."""
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+    os.umask(0o077)
+    gain_nothing()
 
 
 def write_memory(address: int, content: bytes) -> None:

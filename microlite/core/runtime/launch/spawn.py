@@ -7,11 +7,12 @@ import hashlib
 import itertools
 import os
 import secrets
+import signal
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from microlite.core.runtime.launch import bury, life, sweep
 from microlite.core.runtime.launch.api import MARKER, Kind, LaunchError
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _BOOTSTRAP = str(Path(__file__).with_name("bootstrap.py"))
 _EMPTYING = 1.0  # seconds that an end waits for the rest of its group, killed already, to vanish
 _LOOK = 0.01
+_SIGNALLED = 128  # a shell's way of telling a signal in an exit code, and bubblewrap's
 
 
 class SpawnLauncher:
@@ -120,6 +122,7 @@ class SpawnLauncher:
                 cwd="/",  # the bootstrap goes to the right one, and can say what is wrong with it
                 start_new_session=True,
                 pass_fds=(passed,),
+                **_identity(spec),
             )
         except BaseException:
             if writer >= 0:
@@ -188,22 +191,51 @@ class _Spawned:
             self._loop.call_later(_LOOK, self._settle)
             return
         self._running.discard(self)
-        self.node.end(self._process.returncode)
+        code, walls = self._process.returncode, self.node.spec.confinement
+        if walls is not None and walls.sandbox and _SIGNALLED < code < _SIGNALLED + signal.NSIG:
+            code = _SIGNALLED - code  # as bubblewrap tells that the program in it was killed
+        self.node.end(code)
 
 
 def _words(spec: LaunchSpec, care: str) -> list[str]:
-    """The command line of the bootstrap."""
-    words = spec.words()
+    """The command line: of the bootstrap, or of several of them, from the outermost wall to the program."""
+    walls = spec.confinement
     parent = str(os.getpid())
+    if walls is None:
+        return _program(spec, care, parent, _BOOTSTRAP)
+    kind, _, number = care.partition(":")
+    program = _program(spec, "held:", "0", walls.bootstrap)
+    if not walls.sandbox:
+        return _stage(spec, f"{kind}-alone:{number}", parent, walls.bootstrap, program)
+    if walls.uid:
+        program = _stage(spec, f"become:{walls.uid}", "0", walls.bootstrap, program)
+    return _stage(spec, f"{kind}-around:{number}", parent, _BOOTSTRAP, [*walls.sandbox, "--", *program])
+
+
+def _program(spec: LaunchSpec, care: str, parent: str, bootstrap: str) -> list[str]:
+    words = spec.words()
     if spec.kind is Kind.COMMAND:
-        locale = f"={spec.env['LC_CTYPE']}" if "LC_CTYPE" in spec.env else ""
-        return [sys.executable, "-I", "-S", _BOOTSTRAP, care, parent, spec.cwd, locale, "command", *words]
+        return _stage(spec, care, parent, bootstrap, list(words), cwd=spec.cwd)
     python = [spec.python or sys.executable]
     if spec.debugger:
         python += ["-X", "frozen_modules=off"]  # else a debugger misses breakpoints in the standard library
     root, library = spec.root or "", spec.library or ""
     folders = (os.pathsep.join(spec.path), os.pathsep.join(spec.last))
     return [
-        *python, _BOOTSTRAP, care, parent, spec.cwd, "",
+        *python, bootstrap, care, parent, spec.cwd, "",
         "script", spec.name, root, library, *folders, spec.script, *words,
     ]  # fmt: skip
+
+
+def _stage(spec: LaunchSpec, care: str, parent: str, bootstrap: str, words: list[str], cwd: str = "/") -> list[str]:
+    """The command line of a bootstrap that becomes another program."""
+    locale = f"={spec.env['LC_CTYPE']}" if "LC_CTYPE" in spec.env else ""
+    return [sys.executable, "-I", "-S", bootstrap, care, parent, cwd, locale, "command", *words]
+
+
+def _identity(spec: LaunchSpec) -> dict[str, Any]:
+    """What `subprocess.Popen` is told of the user, where the process has that user's id from its start."""
+    walls = spec.confinement
+    if walls is None or not walls.uid or walls.sandbox:
+        return {}
+    return {"user": walls.uid, "group": walls.uid, "extra_groups": [], "umask": 0o077}

@@ -13,6 +13,10 @@ import os
 import signal
 from contextlib import suppress
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
 _MANY = 20  # a process that forks faster than it is found is given up after so many rounds
 
 
@@ -70,6 +74,26 @@ def end_marked(variable: str, prefix: str) -> dict[int, int]:
     return killed
 
 
+def end_users(uids: Collection[int]) -> dict[int, int]:
+    """Kill every process of these users. For root only, and never with its own id.
+
+    Returns:
+        For each that was killed its pidfd, readable when it is dead; the caller's to close.
+    """
+    killed: dict[int, int] = {}
+    for _ in range(_MANY):
+        found = [pid for pid in _processes() if pid not in killed and _user(pid) in uids]
+        if not found:
+            break
+        for pid in found:
+            with suppress(OSError):  # it ended
+                pidfd = os.pidfd_open(pid)
+                killed[pid] = pidfd
+                if _user(pid) in uids:  # still the same process, since its pidfd is open
+                    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    return killed
+
+
 def find_marked(variable: str, prefix: str) -> list[int]:
     """The processes, but this one and its ancestors, that were started with `variable=prefix…` in their environment."""
     wanted, spared = f"{variable}={prefix}".encode(), _ancestors()
@@ -114,6 +138,15 @@ def _stat(pid: int) -> list[bytes]:
             return file.read().rpartition(b")")[2].split()
     except OSError:
         return []
+
+
+def _user(pid: int) -> int:
+    """The user whose process it is, -1 when it is gone."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith(b"Uid:"))
+    except (OSError, StopIteration):
+        return -1
 
 
 def _carries(pid: int, wanted: bytes) -> bool:

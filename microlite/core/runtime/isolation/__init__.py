@@ -1,0 +1,1 @@
+"""Walls between a service's processes and everything that is not theirs."""
