@@ -134,6 +134,18 @@ class NewJoinToken(JoinToken, frozen=True, kw_only=True):
     token: str
 
 
+class Ticket(msgspec.Struct, frozen=True, kw_only=True):
+    """What a node shows to prove which one it is.
+
+    Attributes:
+        token: a signed JWT; it opens nothing that the node's own connection does not.
+        expires: until when it holds, in seconds since the Unix epoch.
+    """
+
+    token: str
+    expires: float
+
+
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """Why a call is allowed or denied.
 

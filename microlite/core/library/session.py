@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 PATIENCE: Final = 5.0
 """Seconds that a platform on the same home has to end before another is started, or to take connections itself."""
 
+OF_A_NODE: Final = ("MICROLITE_GENERATION", "MICROLITE_JOIN_TOKEN", "MICROLITE_PLATFORM", "MICROLITE_TICKET")
+"""Beginnings of variables that are about one node, and not for a platform that it starts."""
+
 MAX_LOG = 1024 * 1024
 """Bytes of the platform's own log at which it is begun anew."""
 
@@ -63,7 +66,7 @@ def _start(home: Path, arguments: Sequence[str], *, session: bool) -> None:
     ours, theirs = os.pipe()
     kind = ["--session"] if session else []
     command = [*_command(), "--home", str(home), "server", *kind, "--ready-fd", str(theirs), *arguments]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("MICROLITE_GENERATION")}
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(OF_A_NODE)}
     said_later = _open_log(home)
     try:
         process = subprocess.Popen(

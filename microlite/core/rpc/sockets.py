@@ -131,6 +131,10 @@ class Listener:
             server.close()
             raise
 
+    def introduce(self, properties: dict[str, str]) -> None:
+        """Say this of itself to whoever connects from now on."""
+        self._hello = frames.Hello(frames.VERSION, self._hello.role, properties)
+
     def _accepted(self) -> Connection:
         return _AcceptedConnection(self, self._acceptor, self._hello, self._on_hello, self._gone)
 
