@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from litestar import Request, Response, get, post
 from litestar.params import FromPath
 
-from microlite.core.context import DEFAULT_NAMESPACE, Account
+from microlite.core.context import DEFAULT_NAMESPACE, PLATFORM_ADMIN
 from microlite.web.dashboard.cookies import secrets_in, with_secret, without_secrets
 from microlite.web.dashboard.frame import HTML
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from litestar.handlers import HTTPRouteHandler
 
     from microlite.core.clock import Clock
+    from microlite.core.context import Account
     from microlite.web.dashboard.frame import Frame
 
 LOGIN: Final = "/login"
@@ -86,7 +87,7 @@ def login_pages(frame: Frame) -> list[HTTPRouteHandler]:
         if not wanted or not hmac.compare_digest(token.encode(), wanted.encode()):
             tries.fail()
             return show(403, error="That is not the token of this platform.")
-        return await log_in(request, Account(id="admin", scopes=("admin",)), DEFAULT_NAMESPACE)
+        return await log_in(request, PLATFORM_ADMIN, DEFAULT_NAMESPACE)
 
     @get("/login/{secret:str}")
     async def login_by_link(request: Request[Any, Any, Any], secret: FromPath[str]) -> Response[str]:

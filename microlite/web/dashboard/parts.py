@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from microlite.core.auth.authority import Authority
     from microlite.core.auth.one_time_links import OneTimeLinks
     from microlite.core.auth.web_sessions import WebSessions
     from microlite.core.clock import Clock
@@ -18,6 +19,7 @@ class DashboardParts:
 
     Args:
         send: takes a call, and answers through the call's own methods; never raises.
+        authority: decides who may do what.
         links: tells who comes by a one-time link.
         sessions: who is logged in.
         admin_token: logs in too, typed by hand.
@@ -29,6 +31,7 @@ class DashboardParts:
         self,
         *,
         send: Callable[[Call], None],
+        authority: Authority,
         links: OneTimeLinks,
         sessions: WebSessions,
         admin_token: str,
@@ -36,6 +39,7 @@ class DashboardParts:
         home: str,
     ) -> None:
         self.send = send
+        self.authority = authority
         self.links = links
         self.sessions = sessions
         self.admin_token = admin_token
