@@ -76,6 +76,13 @@ def _check_origins(_: click.Context, __: click.Parameter, origins: tuple[str, ..
     help="Port of the dashboard; 0 takes any free one.",
 )
 @click.option("--no-dashboard", is_flag=True, help="Start none.")
+@click.option(
+    "--join-port",
+    metavar="N",
+    type=click.IntRange(0, 65535),
+    help="Let nodes of other machines join here, under TLS and by a join token; 0 takes any free port.",
+)
+@click.option("--join-host", metavar="ADDRESS", default="0.0.0.0", show_default=True, help="Address of that port.")
 @click.option("--home", type=click.Path(path_type=Path), help="Folder of the platform, as before the command.")
 @click.option("--session", is_flag=True, hidden=True, help="End two seconds after the last session.")
 @click.option("--ready-fd", type=int, hidden=True, help="Descriptor on which to say that it runs, or why not.")
@@ -93,6 +100,8 @@ def server(
     access_log: bool,
     dashboard_port: int | None,
     no_dashboard: bool,
+    join_port: int | None,
+    join_host: str,
     home: Path | None,
     session: bool,
     ready_fd: int | None,
@@ -119,6 +128,8 @@ def server(
         access_log=access_log,
         dashboard_port=dashboard_port,
         dashboard=not no_dashboard,
+        join_port=join_port,
+        join_host=join_host,
         session=session,
         ready_fd=ready_fd,
     )

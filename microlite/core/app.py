@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Self
 
 from microlite import onefile
 from microlite.core.assembly.environments import make_environments
-from microlite.core.assembly.sessions import Sessions, identify
+from microlite.core.assembly.nodes import Nodes
+from microlite.core.assembly.sessions import Sessions
 from microlite.core.assembly.state import State
 from microlite.core.auth.admin_token import admin_token
 from microlite.core.auth.authority import Authority
 from microlite.core.auth.guard import Guard
+from microlite.core.auth.keys import Keys
 from microlite.core.auth.one_time_links import OneTimeLinks
 from microlite.core.auth.standing import Standing
+from microlite.core.auth.tickets import LIFETIME
 from microlite.core.auth.web_sessions import WebSessions
 from microlite.core.catalog import Parts, built_in_services
 from microlite.core.clock import Clock, SystemClock
@@ -54,7 +57,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from microlite.core.library.service import Service
-    from microlite.core.rpc.connection import Connection
 
 
 class Platform:
@@ -100,6 +102,8 @@ class Platform:
         self.authority = Authority(standing, standing, self.registry.built_in, standing)
         self.guard = Guard(self.authority, self.router, self.router.send)
         stack.push_async_callback(self.guard.close)
+        keys = Keys(home, clock, kept=LIFETIME)
+        self.nodes = Nodes(self.options, self.state.engine, keys, clock, self._sessions)
         self.table = PathTable()
         PathFeed(self.membership, self.table)
         self.links = OneTimeLinks(self.state.engine, clock)
@@ -122,6 +126,7 @@ class Platform:
             logs=self.logs,
             registry=self.registry,
             membership=self.membership,
+            tickets=self.nodes.tickets,
             library=library,
             environ=os.environ,
             patience=self._patience,
@@ -139,11 +144,12 @@ class Platform:
                 "version": __version__,
                 "pid": str(os.getpid()),
             },
-            on_hello=self._on_hello,
+            on_hello=self.nodes.on_hello,
             on_lost=self._sessions.on_lost,
         )
         await listener.start()
         stack.push_async_callback(listener.close)
+        await self.nodes.open(self.guard, stack)
         stack.push_async_callback(self._end_services)
         self.state.scheduler.start(group)
         stack.callback(self.state.scheduler.stop)
@@ -235,6 +241,9 @@ class Platform:
             blobs=state.blobs,
             records=state.records,
             transactions=state.transactions,
+            tickets=self.nodes.tickets,
+            join_tokens=self.nodes.join_tokens,
+            token_for=self.authority.tokens.token_for,
         )
         for service in built_in_services(parts):
             self._serve(service)
@@ -247,10 +256,6 @@ class Platform:
         description = service.describe()
         self.registry.add_built_in(description)
         self.table.update(BUILT_IN, description)
-
-    def _on_hello(self, connection: Connection) -> None:
-        identify(connection)
-        self._sessions.on_hello(connection)
 
     def _end_if_idle(self) -> None:
         if not self.runtime.has_detached:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from microlite.core.auth.endpoints.join import join_endpoints
 from microlite.core.auth.service import auth_service
 from microlite.core.backup.service import backup_service
 from microlite.core.broker.service import broker_service
@@ -20,11 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from microlite.core.audit.audit import Audit
+    from microlite.core.auth.join_tokens import JoinTokens
     from microlite.core.auth.one_time_links import OneTimeLinks
+    from microlite.core.auth.tickets import Tickets
     from microlite.core.backup.making import Source
     from microlite.core.broker.broker import Broker
     from microlite.core.config.configuration import Configuration
     from microlite.core.config.view import Views
+    from microlite.core.context import Account
     from microlite.core.engine.api import Engine
     from microlite.core.events.events import Events
     from microlite.core.library.service import Service
@@ -61,6 +65,9 @@ class Parts:
         transactions: Transactions,
         engine: Engine,
         scheduler: Scheduler,
+        tickets: Tickets,
+        join_tokens: JoinTokens,
+        token_for: Callable[[Account], str],
     ) -> None:
         self.audit = audit
         self.links = links
@@ -79,10 +86,19 @@ class Parts:
         self.transactions = transactions
         self.engine = engine
         self.scheduler = scheduler
+        self.tickets = tickets
+        self.join_tokens = join_tokens
+        self.token_for = token_for
+
+
+def _auth(parts: Parts) -> Service:
+    service = auth_service(parts.links, parts.dashboard)
+    join_endpoints(service, parts.tickets, parts.join_tokens, parts.audit, parts.token_for)
+    return service
 
 
 CATALOG: Final[tuple[Callable[[Parts], Service], ...]] = (
-    lambda parts: auth_service(parts.links, parts.dashboard),
+    lambda parts: _auth(parts),
     lambda parts: backup_service(parts.backups),
     lambda parts: broker_service(parts.broker),
     lambda parts: config_service(parts.configuration, parts.configuration_views),

@@ -84,6 +84,8 @@ class _Announcer:
         print(f"gateway    {platform.gateway.url}")
         if platform.dashboard is not None:
             print(f"dashboard  {platform.dashboard.url}  (log in with: microlite web)")
+        if platform.nodes.join_port:
+            print(f"join port  {self._options.join_host}:{platform.nodes.join_port}  (TLS, for nodes with a join token)")
         sys.stdout.flush()
 
     def stopping(self) -> None:

@@ -41,6 +41,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
             pages of all origins read, and no further one send forms.
         namespace_by_host: whether a subdomain below an allowed `*.example.org` names the namespace.
         access_log: whether to write a line for each answer of the gateway to stderr.
+        join_port: the port at which nodes of other machines join, under TLS; 0 takes any free one. None opens none.
+        join_host: the address of that port.
         session: whether to end two seconds after the last session.
         ready_fd: a descriptor on which to say `ready`, or why not.
     """
@@ -55,5 +57,7 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     cors_origins: tuple[str, ...] = ("*",)
     namespace_by_host: bool = False
     access_log: bool = False
+    join_port: int | None = None
+    join_host: str = "0.0.0.0"  # noqa: S104 - whoever names a join port wants it reached from elsewhere
     session: bool = False
     ready_fd: int | None = None

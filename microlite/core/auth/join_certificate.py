@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import hashlib
-import os
 from typing import TYPE_CHECKING, Final
 
 from microlite.core import errors
-from microlite.core.private_files import read_private
+from microlite.core.private_files import read_private, write_private
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,23 +74,10 @@ class JoinCertificate:
             .not_valid_after(now + datetime.timedelta(days=365 * _YEARS))
             .sign(key, hashes.SHA256())
         )
-        _write(
+        write_private(
             self.key,
             key.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             ),
         )
-        _write(self.certificate, certificate.public_bytes(serialization.Encoding.PEM))
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Put a file there at once and whole, for its owner alone."""
-    beside = path.with_suffix(".new")
-    with contextlib.suppress(FileNotFoundError):
-        beside.unlink()
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+        write_private(self.certificate, certificate.public_bytes(serialization.Encoding.PEM))

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
 from microlite.core import errors
-from microlite.core.auth.api import Identity, Ticket
-from microlite.core.context import SERVICE, SERVICE_SCOPE
+from microlite.core.auth.api import Ticket
+from microlite.core.context import SERVICE, SERVICE_SCOPE, Account
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from microlite.core.clock import Clock
+    from microlite.core.rpc.connection import Connection
 
 LIFETIME: Final = 600.0
 """Seconds for which a ticket holds. A node has it renewed after half of them, over its connection."""
 
-USE: Final = "ticket"
-"""What stands in the claim `use`: no other token of the platform is taken for a ticket, and no ticket for another."""
+class Use(StrEnum):
+    """What stands in the claim `use`: what a ticket is for, so that none can be shown in place of another."""
+
+    NODE = "node"
+    """It is shown to the platform, which takes the connection for that of this node. No other node ever sees it."""
+    CALLEE = "callee"
+    """A node shows it to whoever connects to its socket. It proves who answers there, and is good for nothing else."""
+    CALLER = "caller"
+    """A node shows it to one other node, which it names: that cannot show it anywhere itself."""
 
 
 class Signer(Protocol):
@@ -56,11 +65,8 @@ class Bearer(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def marks(self) -> tuple[str, ...]:
         """What says, where it stands among the revoked, that this node is to be believed no more."""
-        found = (
-            node_mark(self.namespace, self.node, self.generation),
-            f"account:{self.namespace}/{self.service}",
-        )
-        return (*found, join_mark(self.namespace, self.join)) if self.join else found
+        found = node_mark(self.namespace, self.node, self.generation)
+        return (found, join_mark(self.namespace, self.join)) if self.join else (found,)
 
 
 def node_mark(namespace: str, node: str, generation: int) -> str:
@@ -73,20 +79,34 @@ def join_mark(namespace: str, token: str) -> str:
     return f"join:{namespace}/{token}"
 
 
+def plain_account(namespace: str, service: str) -> Account:
+    """The account of a service of which nothing more is said."""
+    return Account(id=service, type=SERVICE, namespace=namespace, scopes=(SERVICE_SCOPE,))
+
+
 class Tickets:
     """Issues tickets and proves them.
 
     Args:
         signer: has the key.
         clock: says when a ticket expires.
+        account_of: the account of a service, given its namespace and name; without it one with no rights of its own.
         revoke: is told a mark, and until when tickets with it could still be shown, in seconds since the Unix epoch.
     """
 
-    def __init__(self, signer: Signer, clock: Clock, revoke: Callable[[str, float], None] | None = None) -> None:
+    def __init__(
+        self,
+        signer: Signer,
+        clock: Clock,
+        revoke: Callable[[str, float], None] | None = None,
+        account_of: Callable[[str, str], Account] | None = None,
+    ) -> None:
         self._signer = signer
         self._clock = clock
         self._revoke = revoke
+        self.account_of = account_of or plain_account
         self._started: dict[tuple[str, str], dict[int, Bearer]] = {}  # the generations that run, by node
+        self._connected: dict[Bearer, set[Connection]] = {}
 
     # -- nodes of the runtime ------------------------------------------------------------------------------------------
 
@@ -94,7 +114,7 @@ class Tickets:
         """The first ticket of a node that the runtime is about to start. It holds until `end`, and not after it."""
         bearer = Bearer(namespace=namespace, service=service, node=node, generation=generation)
         self._started.setdefault((namespace, node), {})[generation] = bearer
-        return self.issue(bearer).token
+        return self._sign(bearer, Use.NODE, float(int(self._clock.now() + LIFETIME)))
 
     def end(self, namespace: str, node: str, generation: int) -> None:
         """The process of such a node is gone: whoever still shows its ticket is somebody else. May be called twice."""
@@ -110,31 +130,65 @@ class Tickets:
 
     # -- all nodes -----------------------------------------------------------------------------------------------------
 
-    def issue(self, bearer: Bearer) -> Ticket:
-        """A ticket for a node whose identity was proven."""
-        now = self._clock.now()
-        expires = now + LIFETIME
+    def issue(self, bearer: Bearer, to: str = "") -> Ticket:
+        """A ticket for a node whose identity was proven.
+
+        Args:
+            to: the node to which it is to be shown, and to no other; empty for what the node shows to the platform, and
+                at its own socket.
+        """
+        expires = float(int(self._clock.now() + LIFETIME))
+        if to:
+            return Ticket(shown=self._sign(bearer, Use.CALLER, expires, to), expires=expires)
+        token, shown = self._sign(bearer, Use.NODE, expires), self._sign(bearer, Use.CALLEE, expires)
+        return Ticket(token=token, shown=shown, expires=expires)
+
+    def _sign(self, bearer: Bearer, use: Use, expires: float, to: str = "") -> str:
         claims: dict[str, object] = {
-            "use": USE,
+            "use": use.value,
             "sub": bearer.service,
             "ns": bearer.namespace,
             "node": bearer.node,
             "gen": bearer.generation,
             "jti": self._clock.new_id(),
-            "iat": int(now),
+            "iat": int(self._clock.now()),
             "exp": int(expires),
         }
         if bearer.join:
             claims["join"] = bearer.join
-        return Ticket(token=self._signer.sign(claims), expires=float(int(expires)))
+        if to:
+            claims["to"] = to
+        return self._signer.sign(claims)
 
-    def prove(self, token: str) -> tuple[Bearer, float]:
-        """Whose ticket it is, and until when it holds.
+    def prove(self, token: str) -> Bearer:
+        """Which node shows this ticket to the platform.
 
         Raises:
-            Unauthorized: it is none of this platform's, has expired, or is that of a node that has ended.
+            Unauthorized: it is none of this platform's, is for another use, has expired, or is that of a node that has
+                ended.
         """
         claims = self._signer.verify(token)
+        return self._prove(claims, (Use.NODE,), late=False)
+
+    def meet(self, token: str, by: str) -> Bearer:
+        """Which node shows this ticket to another one.
+
+        One that has expired still says who it was shown by, for as long as that node is connected: a direct connection can
+        last longer than a ticket.
+
+        Args:
+            by: the node that has been shown it.
+
+        Raises:
+            Unauthorized: see `prove`; or it was made for another node to see.
+        """
+        claims = self._signer.verify(token)
+        bearer = self._prove(claims, (Use.CALLEE, Use.CALLER), late=True)
+        if claims["use"] == Use.CALLER and claims.get("to") != by:
+            raise errors.Unauthorized(f"the ticket is for {claims.get('to')} to see, and was shown to {by}")
+        return bearer
+
+    def _prove(self, claims: dict[str, object], uses: tuple[Use, ...], *, late: bool) -> Bearer:
         try:
             bearer = msgspec.convert(
                 {
@@ -149,34 +203,33 @@ class Tickets:
             expires = msgspec.convert(claims.get("exp"), float)
         except msgspec.ValidationError:
             raise errors.Unauthorized("this token is no ticket of a node") from None
-        if claims.get("use") != USE:
-            raise errors.Unauthorized("this token is no ticket of a node")
-        if expires <= self._clock.now():
-            raise errors.Unauthorized("the ticket of the node has expired")
-        if bearer.generation and self._started.get((bearer.namespace, bearer.node), {}).get(bearer.generation) != bearer:
+        if claims.get("use") not in uses:
+            raise errors.Unauthorized("this token is no ticket of a node, or one for another use")
+        generations = self._started.get((bearer.namespace, bearer.node), {})
+        if bearer.generation and generations.get(bearer.generation) != bearer:
             raise errors.Unauthorized(
                 f"the ticket is that of generation {bearer.generation} of {bearer.node}, which has ended"
             )
-        return bearer, expires
+        if expires <= self._clock.now() and not (late and self.is_connected(bearer)):
+            raise errors.Unauthorized("the ticket of the node has expired")
+        return bearer
 
-    def inspect(self, token: str) -> Identity:
-        """Whose ticket it is, for the other end of a direct connection.
+    # -- who is there --------------------------------------------------------------------------------------------------
 
-        Raises:
-            Unauthorized: see `prove`.
-        """
-        bearer, expires = self.prove(token)
-        return Identity(
-            account=bearer.service,
-            type=SERVICE,
-            namespace=bearer.namespace,
-            scopes=(SERVICE_SCOPE,),
-            expires=expires,
-            marks=bearer.marks,
-            service=bearer.service,
-            node=bearer.node,
-            generation=bearer.generation,
-        )
+    def connected(self, bearer: Bearer, connection: Connection) -> None:
+        """A node is connected, from now on and until its connection is lost."""
+        self._connected.setdefault(bearer, set()).add(connection)
+        connection.add_lost_callback(lambda lost: self._lost(bearer, lost))
+
+    def is_connected(self, bearer: Bearer) -> bool:
+        """Whether a node is."""
+        return bearer in self._connected
+
+    def _lost(self, bearer: Bearer, connection: Connection) -> None:
+        held = self._connected.get(bearer, set())
+        held.discard(connection)
+        if not held:
+            self._connected.pop(bearer, None)
 
     def revoke(self, mark: str) -> None:
         """Have all that carries a mark be believed no more."""

@@ -20,20 +20,21 @@ if TYPE_CHECKING:
 AGAIN: Final = 5.0
 """Seconds after which a renewal that failed is tried again."""
 
-FIRST: Final = 240.0
-"""Seconds after which the ticket from the environment is renewed, whose end the node does not know: it cannot read it."""
-
 MARGIN: Final = 5.0
 """Seconds before its end from which on a ticket is not shown any more."""
+
+PATIENCE: Final = 10.0
+"""Seconds that the platform has to give one."""
 
 _NAMES: Final = "microlite: renew the ticket"
 
 
 class _Given(msgspec.Struct):
-    """What `auth.ticket` answers; see `core/auth/api.py`, which a node does not load."""
+    """What `auth.tickets.create` answers; see `core/auth/api.py`, which a node does not load."""
 
-    token: str
+    shown: str
     expires: float
+    token: str = ""
 
 
 _decode = msgspec.msgpack.Decoder(_Given).decode
@@ -45,10 +46,10 @@ class OwnTicket:
     Args:
         clock: says when to renew it.
         token: the first one, from the environment; empty where the platform is asked for it.
-        on_new: called with each new one.
+        on_new: called with what to show to callers, each time that there is a new one.
 
     Attributes:
-        token: what to show now; empty before there is one.
+        token: what to show to the platform; empty before there is one.
         expires: until when it holds, in seconds since the Unix epoch; 0 where that is not known.
     """
 
@@ -73,9 +74,6 @@ class OwnTicket:
             Error: the platform gives none.
         """
         self._connection = connection
-        if self.token and not self.expires:
-            self._renew_in(FIRST)  # it has come with the process, just now
-            return
         await self.renew()
 
     async def renew(self) -> None:
@@ -84,12 +82,27 @@ class OwnTicket:
         Raises:
             Error: the platform gives none.
         """
-        assert self._connection is not None
-        call = UnaryCall("auth", "ticket", b"\x80")
-        given = _decode(await call.run(self._connection.start))
+        given = await self._ask(b"\x80")
         self.token, self.expires = given.token, given.expires
-        self._on_new(self.token)
+        self._on_new(given.shown)
         self._renew_in((self.expires - self._clock.now()) / 2)
+
+    async def shown_to(self, node: str) -> str:
+        """What to show to one other node, which is the only one that takes it.
+
+        Raises:
+            Error: the platform gives none.
+        """
+        return (await self._ask(msgspec.msgpack.encode({"to": node}))).shown
+
+    async def _ask(self, request: bytes) -> _Given:
+        assert self._connection is not None
+        call = UnaryCall("auth", "tickets.create", request, timeout=PATIENCE)
+        return _decode(await call.run(self._connection.start))
+
+    def forget(self) -> None:
+        """Show the one that there is no more."""
+        self.token, self.expires = "", 0.0
 
     def close(self) -> None:
         """Renew it no more."""

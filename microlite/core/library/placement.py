@@ -79,7 +79,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
         try:
             return cls(
                 home=Path(home).expanduser() if home else default_home(environment),
-                namespace=environment.get("MICROLITE_NAMESPACE") or DEFAULT_NAMESPACE,
+                namespace=environment.get("MICROLITE_NAMESPACE") or _namespace(remote, join),
                 supervised="MICROLITE_GENERATION" in environment and not remote,
                 remote=remote,
                 ticket=ticket,
@@ -126,6 +126,15 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
         """Tell the person in front of the terminal where the service is now."""
         gateway = platform.properties.get("gateway", "") if platform is not None else ""
         print(f"{service} is running: {gateway}/{service}" if gateway else f"{service} is running", file=sys.stderr)  # noqa: T201
+
+
+def _namespace(remote: str, join: str) -> str:
+    """The namespace where nobody names one: that of the join token, of who joins by one."""
+    if not remote:
+        return DEFAULT_NAMESPACE
+    from microlite.core.library.remote import JoinToken  # few nodes are elsewhere
+
+    return JoinToken.of(join).namespace
 
 
 def _ticket_of_launcher() -> str:

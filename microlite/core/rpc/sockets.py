@@ -54,6 +54,7 @@ async def dial(
     *,
     role: str,
     properties: dict[str, str] | None = None,
+    on_hello: Callable[[Connection], None] | None = None,
     on_lost: Callable[[Connection], None] | None = None,
 ) -> Connection:
     """Open a connection. Calls may be started at once; the other side's `Hello` comes when it comes.
@@ -74,7 +75,7 @@ async def dial(
             raise errors.ServiceUnavailable(f"nobody listens at {path}: {error.strerror or error}") from error
         check_listener(dialling, path)
         _, connection = await loop.create_unix_connection(
-            lambda: Connection(acceptor, dialled=True, hello=hello, on_lost=on_lost), sock=dialling
+            lambda: Connection(acceptor, dialled=True, hello=hello, on_hello=on_hello, on_lost=on_lost), sock=dialling
         )
     except BaseException:
         dialling.close()

@@ -84,7 +84,7 @@ async def dial(
         ) from error
     except OSError as error:
         raise errors.ServiceUnavailable(f"nobody listens at {host}:{port}: {error.strerror or error}") from error
-    if not connection.trusted:
+    if not connection.genuine:
         raise errors.Forbidden(
             f"{host}:{port} has not the certificate that the join token names: either another program listens there, "
             f"or somebody is in between; nothing was said to it"
@@ -96,19 +96,19 @@ async def dial(
 class _Dialled(Connection):
     """Says nothing before it has seen the right certificate."""
 
-    __slots__ = ("_pinned", "trusted")
+    __slots__ = ("_pinned", "genuine")
 
     def __init__(self, acceptor: Acceptor, pinned: str, **options: Any) -> None:
         super().__init__(acceptor, **options)
         self._pinned = pinned
-        self.trusted = False
+        self.genuine = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
         certificate = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
         found = fingerprint(certificate) if certificate else ""
-        self.trusted = hmac.compare_digest(found, self._pinned)
-        if self.trusted:
+        self.genuine = hmac.compare_digest(found, self._pinned)
+        if self.genuine:
             super().connection_made(transport)
         else:
             cast("asyncio.Transport", transport).abort()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from microlite.core.clock import Clock
+    from microlite.core.auth.tickets import Tickets
     from microlite.core.network.membership import Membership
     from microlite.core.registry.registry import Registry
     from microlite.core.runtime.api import Desired
@@ -75,6 +76,7 @@ class Machinery:
         logs: Logs,
         registry: Registry,
         membership: Membership,
+        tickets: Tickets,
         library: str | None,
         environ: Mapping[str, str],
         patience: Patience = Patience(),  # noqa: B008 - frozen
@@ -88,6 +90,7 @@ class Machinery:
         self.logs = logs
         self.registry = registry
         self.membership = membership
+        self.tickets = tickets
         self.expectations = Expectations(membership)
         self.debug_ports = DebugPorts()
         self.library = library
