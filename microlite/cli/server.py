@@ -82,7 +82,13 @@ def _check_origins(_: click.Context, __: click.Parameter, origins: tuple[str, ..
     type=click.IntRange(0, 65535),
     help="Let nodes of other machines join here, under TLS and by a join token; 0 takes any free port.",
 )
-@click.option("--join-host", metavar="ADDRESS", default="0.0.0.0", show_default=True, help="Address of that port.")
+@click.option(
+    "--join-host",
+    metavar="ADDRESS",
+    default="0.0.0.0",  # noqa: S104 - whoever names a join port wants it reached from elsewhere
+    show_default=True,
+    help="Address of that port.",
+)
 @click.option("--home", type=click.Path(path_type=Path), help="Folder of the platform, as before the command.")
 @click.option("--session", is_flag=True, hidden=True, help="End two seconds after the last session.")
 @click.option("--ready-fd", type=int, hidden=True, help="Descriptor on which to say that it runs, or why not.")

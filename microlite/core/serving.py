@@ -85,7 +85,9 @@ class _Announcer:
         if platform.dashboard is not None:
             print(f"dashboard  {platform.dashboard.url}  (log in with: microlite web)")
         if platform.nodes.join_port:
-            print(f"join port  {self._options.join_host}:{platform.nodes.join_port}  (TLS, for nodes with a join token)")
+            print(
+                f"join port  {self._options.join_host}:{platform.nodes.join_port}  (TLS, for nodes with a join token)"
+            )
         sys.stdout.flush()
 
     def stopping(self) -> None:

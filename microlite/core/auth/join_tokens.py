@@ -62,10 +62,10 @@ class Parts(NamedTuple):
         body = text.strip().removeprefix(PREFIX)
         name, _, rest = body.rpartition("_")
         name, _, secret = name.rpartition("_")
-        namespace, _, id = name.rpartition(".")
-        if not text.strip().startswith(PREFIX) or not (namespace and id and secret and len(rest) == 64):
+        namespace, _, which = name.rpartition(".")
+        if not text.strip().startswith(PREFIX) or not (namespace and which and secret and len(rest) == 64):
             raise errors.BadRequest("this is no join token: it begins with mlj_, and is to be copied whole")
-        return cls(namespace, id, secret, rest)
+        return cls(namespace, which, secret, rest)
 
     def __str__(self) -> str:
         return f"{PREFIX}{self.namespace}.{self.id}_{self.secret}_{self.fingerprint}"
@@ -118,7 +118,9 @@ class JoinTokens:
         if not 0 < lifetime <= LONGEST:
             raise errors.BadRequest(f"a join token holds for more than 0 s and up to {LONGEST / 86400:g} days")
         if len(await self.tokens(namespace)) >= MOST:
-            raise errors.Conflict(f"the namespace {namespace!r} has {MOST} join tokens: delete those that are not needed")
+            raise errors.Conflict(
+                f"the namespace {namespace!r} has {MOST} join tokens: delete those that are not needed"
+            )
         now = self._clock.now()
         parts = Parts(namespace, secrets.token_hex(4), secrets.token_hex(32), self._fingerprint())
         token = JoinToken(id=parts.id, service=service, created=now, expires=now + lifetime, created_by=by)

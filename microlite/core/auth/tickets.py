@@ -9,16 +9,18 @@ import msgspec
 
 from microlite.core import errors
 from microlite.core.auth.api import Ticket
-from microlite.core.context import SERVICE, SERVICE_SCOPE, Account
+from microlite.core.context import service_account
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from microlite.core.clock import Clock
+    from microlite.core.context import Account
     from microlite.core.rpc.connection import Connection
 
 LIFETIME: Final = 600.0
 """Seconds for which a ticket holds. A node has it renewed after half of them, over its connection."""
+
 
 class Use(StrEnum):
     """What stands in the claim `use`: what a ticket is for, so that none can be shown in place of another."""
@@ -79,11 +81,6 @@ def join_mark(namespace: str, token: str) -> str:
     return f"join:{namespace}/{token}"
 
 
-def plain_account(namespace: str, service: str) -> Account:
-    """The account of a service of which nothing more is said."""
-    return Account(id=service, type=SERVICE, namespace=namespace, scopes=(SERVICE_SCOPE,))
-
-
 class Tickets:
     """Issues tickets and proves them.
 
@@ -104,7 +101,7 @@ class Tickets:
         self._signer = signer
         self._clock = clock
         self._revoke = revoke
-        self.account_of = account_of or plain_account
+        self.account_of = account_of or _plain
         self._started: dict[tuple[str, str], dict[int, Bearer]] = {}  # the generations that run, by node
         self._connected: dict[Bearer, set[Connection]] = {}
 
@@ -235,3 +232,7 @@ class Tickets:
         """Have all that carries a mark be believed no more."""
         if self._revoke is not None:
             self._revoke(mark, self._clock.now() + LIFETIME)
+
+
+def _plain(namespace: str, service: str) -> Account:
+    return service_account(service, namespace)

@@ -24,6 +24,7 @@ from microlite.core.library.log_format import write_to_stderr
 from microlite.core.library.own_ticket import OwnTicket
 from microlite.core.library.peers import Peers
 from microlite.core.library.placement import Placement
+from microlite.core.library.policing import Policing
 from microlite.core.registry.api import Node, Registration
 from microlite.core.rpc.call import UnaryCall
 from microlite.core.rpc.paths import socket_path
@@ -130,6 +131,7 @@ class RunningNode:
         self._draining: asyncio.Task[None] | None = None
         self._finished = asyncio.Event()
         self._listener: Listener | None = None
+        self._policing: Policing | None = None
         self._scope: Scope | None = None
         self._attachments: Attachments | None = None
         self.name = placement.service or service.name
@@ -156,13 +158,20 @@ class RunningNode:
         scope.states["config declarations"] = self._service.configuration
         acceptor = self._acceptor = dispatcher if self._front is None else self._front(dispatcher)
         scope.serve = acceptor.accept
+        policing = self._policing = Policing(
+            self.name,
+            namespace=placement.namespace,
+            scopes=self._demanded,
+            clock=self._clock,
+            target=acceptor,
+        )
         listener = self._listener = Listener(
             socket_path(placement.sockets, f"{placement.namespace} {self.node} {placement.generation} {os.getpid()}"),
-            acceptor,
+            policing,
             role="node",
             properties={"node": self.node},
-            on_hello=self._meet_peer,
-            on_lost=self._lose_peer,
+            on_hello=policing.meet,
+            on_lost=policing.lose,
         )
         started = False
         try:
@@ -185,6 +194,7 @@ class RunningNode:
                 await asyncio.gather(self._draining, return_exceptions=True)
             await self._attachments.stop(0.0)  # what is asked to finish has done so by now
             self._ticket.close()
+            await policing.close()
             if self._finished.is_set():
                 await listener.part()
             await listener.close()
@@ -265,6 +275,8 @@ class RunningNode:
         connection.trusted = True
         connection.on_drain(self._on_drain)
         self._platform = connection
+        assert self._policing is not None
+        self._policing.attach(connection)
         if not placement.remote:
             await self._ticket.follow(connection)
         self._peers = Peers(
@@ -399,6 +411,10 @@ class RunningNode:
             for future in (finished, hurry, pause, rest):
                 if future is not None:
                     future.cancel()
+
+    def _demanded(self, endpoint: str) -> tuple[str, ...]:
+        found = self._service.endpoints.get(endpoint)
+        return found.description.scopes if found is not None else ()
 
     def _on_ticket(self, token: str) -> None:
         if self._listener is not None:

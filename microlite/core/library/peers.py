@@ -69,7 +69,13 @@ class Peers:
     """
 
     def __init__(
-        self, platform: Platform, *, namespace: str, node: str, clock: Clock, socket: Path | None = None,
+        self,
+        platform: Platform,
+        *,
+        namespace: str,
+        node: str,
+        clock: Clock,
+        socket: Path | None = None,
         ticket: OwnTicket | None = None,
     ) -> None:
         self._platform = platform

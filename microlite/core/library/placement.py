@@ -73,7 +73,9 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
         """
         remote = environment.get("MICROLITE_PLATFORM", "")
         ticket = Hidden(environment.pop("MICROLITE_TICKET", "") or _ticket_of_launcher())
-        join = Hidden(environment.pop("MICROLITE_JOIN_TOKEN", "").strip() or _from_file(environment, needed=bool(remote)))
+        join = Hidden(
+            environment.pop("MICROLITE_JOIN_TOKEN", "").strip() or _from_file(environment, needed=bool(remote))
+        )
         home = environment.get("MICROLITE_HOME")
         level = environment.get("MICROLITE_LOG_LEVEL", "info").upper()
         try:

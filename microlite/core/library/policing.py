@@ -104,7 +104,7 @@ class Policing:
         self._revoked: frozenset[str] = frozenset()
         self._ready = asyncio.Event()
         self._nobody = _Who(None, NOBODY, 0.0, ())
-        self._peers: dict[object, _Who] = {}
+        self._peers: dict[Connection, _Who] = {}
         self._tokens: OrderedDict[str, _Who] = OrderedDict()
         self._looking: dict[str, asyncio.Task[_Who]] = {}
         self._waiting = 0
@@ -117,7 +117,7 @@ class Policing:
         """See `Acceptor`."""
         token = inbound.token
         if not token:
-            who = self._peers.get(inbound.peer)
+            who = self._peers.get(inbound.peer)  # type: ignore[arg-type]  # an accepted connection, always
             if who is None:
                 inbound.refuse("it is not known any more who calls")
                 return
@@ -229,9 +229,9 @@ class Policing:
             if peer.namespace != self._namespace or not self._revoked.isdisjoint(peer.marks):
                 raise errors.Forbidden("this node may not call here")
         except TimeoutError:
-            _part(connection, "it did not become known in time who calls")
+            self._part(connection, "it did not become known in time who calls")
         except errors.Error as error:
-            _part(connection, error.detail)
+            self._part(connection, error.detail)
         else:
             if connection.closed.done():
                 return
@@ -256,7 +256,7 @@ class Policing:
         except errors.ServiceUnavailable:
             pass  # it ends with the connection to the platform, or is asked again
         except errors.Error as error:
-            _part(connection, error.detail)
+            self._part(connection, error.detail)
             return
         else:
             who = self._peers.get(connection)
@@ -304,7 +304,7 @@ class Policing:
             who.allowed.clear()
         for connection, who in list(self._peers.items()):
             if not self._revoked.isdisjoint(who.marks):
-                _part(connection, "the node that calls holds no more")
+                self._part(connection, "the node that calls holds no more")
         self._ready.set()
         return policy.version
 
@@ -316,7 +316,16 @@ class Policing:
         for who in (self._nobody, *self._peers.values()):
             who.allowed.clear()
         for connection in list(self._peers):
-            _part(connection, reason)
+            self._part(connection, reason)
+
+    def _part(self, connection: Connection, reason: str) -> None:
+        """Take no further call here. What runs is finished; the caller sends the rest elsewhere, and closes."""
+        self._peers.pop(connection, None)
+        connection.go_away(reason)
+        if connection.serving:
+            self._begin(_part_later(connection), "part from a peer")
+        else:
+            connection.close()
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
@@ -332,15 +341,6 @@ class Policing:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-def _part(connection: Any, reason: str) -> None:
-    """Take no further call here. What runs is finished; the caller sends the rest elsewhere, and closes."""
-    connection.go_away(reason)
-    if connection.serving:
-        connection.loop.create_task(_part_later(connection), name="microlite: part from a peer")
-    else:
-        connection.close()
 
 
 async def _part_later(connection: Connection) -> None:

@@ -58,9 +58,7 @@ def address_of(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
-async def join(
-    placement: Placement, ticket: OwnTicket, acceptor: Acceptor, properties: dict[str, str]
-) -> Connection:
+async def join(placement: Placement, ticket: OwnTicket, acceptor: Acceptor, properties: dict[str, str]) -> Connection:
     """Connect, prove which node this is, and return once the platform has given it a ticket.
 
     Raises:
@@ -73,7 +71,9 @@ async def join(
     while True:
         from microlite.core.rpc.tls import dial
 
-        connection = await dial(host, port, token.fingerprint, acceptor, role="node", properties={**properties, **shown})
+        connection = await dial(
+            host, port, token.fingerprint, acceptor, role="node", properties={**properties, **shown}
+        )
         try:
             await ticket.follow(connection)
         except errors.Error as error:

@@ -227,7 +227,7 @@ class Connection(Outgoing):
         held, self._held = self._held, None
         if held is None or self._transport is None or self._transport.is_closing():
             return
-        self._feed = lambda _: held
+        self._feed = lambda data: held  # noqa: ARG005 - in place of the decoder
         self.data_received(b"")
         self._feed = self._decoder.feed
         self._transport.resume_reading()

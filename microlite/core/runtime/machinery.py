@@ -24,8 +24,8 @@ from microlite.core.runtime.variables import read_variables
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from microlite.core.clock import Clock
     from microlite.core.auth.tickets import Tickets
+    from microlite.core.clock import Clock
     from microlite.core.network.membership import Membership
     from microlite.core.registry.registry import Registry
     from microlite.core.runtime.api import Desired

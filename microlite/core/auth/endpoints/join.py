@@ -93,7 +93,7 @@ def join_endpoints(
             service=name,
             lifetime=lifetime,
             by=ctx.origin.account,
-            beside=lambda id: (audit.entry(ctx.origin, act, f"join-token:{id}", service=name, lifetime=lifetime),),
+            beside=lambda made: (audit.entry(ctx.origin, act, f"join-token:{made}", service=name, lifetime=lifetime),),
         )
 
     @service.endpoint(role=Role.ADMIN, name="join-tokens.delete")
