@@ -103,10 +103,10 @@ class Connection(Outgoing):
         """The namespace of the other end; empty means that each call names its own."""
         self.trusted = False
         """Whether the other end is the platform, which says of each call who makes it."""
+        self.node = ""
+        """The id of the node that the other end is; empty for a client."""
         self.service = ""
         """The service whose node the other end is; empty for a client."""
-        self.node = ""
-        """The id of that node, as far as it was proven."""
         self.generation = 0
         """The generation of that node."""
         self.marks: tuple[str, ...] = ()
