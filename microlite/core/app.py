@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING, Self
 
 from microlite import onefile
 from microlite.core.assembly.environments import make_environments
+from microlite.core.assembly.identity import assemble_identities
 from microlite.core.assembly.nodes import Nodes
 from microlite.core.assembly.sessions import Sessions
 from microlite.core.assembly.state import State
 from microlite.core.auth.admin_token import admin_token
 from microlite.core.auth.authority import Authority
 from microlite.core.auth.guard import Guard
-from microlite.core.auth.keys import Keys
 from microlite.core.auth.one_time_links import OneTimeLinks
 from microlite.core.auth.standing import Standing
-from microlite.core.auth.tickets import LIFETIME
-from microlite.core.auth.web_sessions import WebSessions
 from microlite.core.catalog import Parts, built_in_services
 from microlite.core.clock import Clock, SystemClock
 from microlite.core.context import DEFAULT_NAMESPACE
@@ -56,18 +54,33 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from microlite.core.auth.passwords import Cost
     from microlite.core.library.service import Service
 
 
 class Platform:
     """One platform: everything that `microlite server` runs. Enter it to start, leave it to stop.
 
+    Args:
+        options: its settings.
+        clock: the time; the machine's own without it.
+        patience: how long nodes have for what they do; the usual without it.
+        cost: of the hashes of secrets; the usual without it.
+
     Attributes:
         stopping: set it to let `run_server` end; the platform sets it itself when its sessions are over.
     """
 
-    def __init__(self, options: ServerOptions, clock: Clock | None = None, *, patience: Patience | None = None) -> None:
+    def __init__(
+        self,
+        options: ServerOptions,
+        clock: Clock | None = None,
+        *,
+        patience: Patience | None = None,
+        cost: Cost | None = None,
+    ) -> None:
         self.options = options
+        self._cost = cost
         self._patience = patience or Patience()
         self.clock: Clock = clock or SystemClock()
         self.stopping = asyncio.Event()
@@ -97,13 +110,17 @@ class Platform:
         self.state = State(home, clock, self.registry, self.router, self.membership)
         await self.state.open(stack)
         self.token = admin_token(home)
+        self.identities = assemble_identities(self.state, self.registry, home, clock, self.token, self._cost)
+        stack.callback(self.identities.close)
+        await self.identities.open()
         self.logs = await stack.enter_async_context(Logs(home / "logs", clock))
-        standing = Standing(self.token)
-        self.authority = Authority(standing, standing, self.registry.built_in, standing)
+        identities = self.identities
+        self.authority = Authority(
+            identities.authenticator, identities.rules, self.registry.built_in, Standing(self.token)
+        )
         self.guard = Guard(self.authority, self.router, self.router.send)
         stack.push_async_callback(self.guard.close)
-        keys = Keys(home, clock, kept=LIFETIME)
-        self.nodes = Nodes(self.options, self.state.engine, keys, clock, self._sessions)
+        self.nodes = Nodes(self.options, self.state.engine, identities, clock, self._sessions)
         self.table = PathTable()
         PathFeed(self.membership, self.table)
         self.links = OneTimeLinks(self.state.engine, clock)
@@ -183,7 +200,7 @@ class Platform:
             send=self.guard.send,
             authority=self.authority,
             links=self.links,
-            sessions=WebSessions(self.state.engine, self.clock),
+            sessions=self.identities.web_sessions,
             admin_token=self.token,
             clock=self.clock,
             home=str(self.options.home),
@@ -225,6 +242,7 @@ class Platform:
         state = self.state
         parts = Parts(
             audit=state.audit,
+            identities=self.identities,
             links=self.links,
             dashboard=self.dashboard_url,
             backups=state.engine,
@@ -243,7 +261,6 @@ class Platform:
             transactions=state.transactions,
             tickets=self.nodes.tickets,
             join_tokens=self.nodes.join_tokens,
-            token_for=self.authority.tokens.token_for,
         )
         for service in built_in_services(parts):
             self._serve(service)

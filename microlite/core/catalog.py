@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from microlite.core.audit.audit import Audit
+    from microlite.core.auth.identities import Identities
     from microlite.core.auth.join_tokens import JoinTokens
     from microlite.core.auth.one_time_links import OneTimeLinks
     from microlite.core.auth.tickets import Tickets
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from microlite.core.broker.broker import Broker
     from microlite.core.config.configuration import Configuration
     from microlite.core.config.view import Views
-    from microlite.core.context import Account
     from microlite.core.engine.api import Engine
     from microlite.core.events.events import Events
     from microlite.core.library.service import Service
@@ -49,6 +49,7 @@ class Parts:
         self,
         *,
         audit: Audit,
+        identities: Identities,
         links: OneTimeLinks,
         dashboard: str,
         backups: Source,
@@ -67,9 +68,9 @@ class Parts:
         scheduler: Scheduler,
         tickets: Tickets,
         join_tokens: JoinTokens,
-        token_for: Callable[[Account], str],
     ) -> None:
         self.audit = audit
+        self.identities = identities
         self.links = links
         self.dashboard = dashboard
         self.backups = backups
@@ -88,12 +89,11 @@ class Parts:
         self.scheduler = scheduler
         self.tickets = tickets
         self.join_tokens = join_tokens
-        self.token_for = token_for
 
 
 def _auth(parts: Parts) -> Service:
-    service = auth_service(parts.links, parts.dashboard)
-    join_endpoints(service, parts.tickets, parts.join_tokens, parts.audit, parts.token_for)
+    service = auth_service(parts.identities, parts.audit, parts.links, parts.dashboard)
+    join_endpoints(service, parts.tickets, parts.join_tokens, parts.audit, parts.identities.authenticator.token_for)
     return service
 
 

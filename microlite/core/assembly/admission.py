@@ -114,7 +114,6 @@ class Admission:
     def cut_off(self, namespace: str, token: str) -> None:
         """Cut off all nodes that have come by a join token."""
         mark = join_mark(namespace, token)
-        self._tickets.revoke(mark)
         for connection in list(self._joined.get(mark, ())):
             turn_away(connection, errors.Unauthorized("the join token was deleted"))
 

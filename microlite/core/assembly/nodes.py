@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from microlite.core.assembly.admission import Admission
 from microlite.core.auth.join_certificate import JoinCertificate
 from microlite.core.auth.join_tokens import JoinTokens
 from microlite.core.auth.ticket_signer import KeySigner
-from microlite.core.auth.tickets import Tickets
+from microlite.core.auth.tickets import Tickets, join_mark
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from contextlib import AsyncExitStack
 
     from microlite.core.assembly.sessions import Sessions
-    from microlite.core.auth.keys import Keys
+    from microlite.core.auth.identities import Identities
     from microlite.core.clock import Clock
-    from microlite.core.context import Account
     from microlite.core.engine.api import Engine
     from microlite.core.rpc.call import Acceptor
     from microlite.core.rpc.connection import Connection
@@ -31,11 +30,9 @@ class Nodes:
     Args:
         options: say whether there is a join port.
         engine: keeps the join tokens.
-        keys: sign the tickets.
+        identities: have the keys that sign tickets, and spread what holds no more.
         clock: says when they expire.
         sessions: are told of connections of this machine.
-        revoke: is told each mark that is not to be believed any more, and until when tickets with it are out.
-        account_of: the account of a service, given namespace and name.
 
     Attributes:
         join_port: the port at which nodes of other machines join; 0 where there is none.
@@ -45,18 +42,17 @@ class Nodes:
         self,
         options: ServerOptions,
         engine: Engine,
-        keys: Keys,
+        identities: Identities,
         clock: Clock,
         sessions: Sessions,
-        *,
-        revoke: Callable[[str, float], None] | None = None,
-        account_of: Callable[[str, str], Account] | None = None,
     ) -> None:
         self._options = options
         self._sessions = sessions
+        self._identities = identities
+        self._revoking: set[asyncio.Task[None]] = set()
         self._listener: TlsListener | None = None
         self._certificate = JoinCertificate(options.home)
-        self.tickets = Tickets(KeySigner(keys), clock, revoke, account_of)
+        self.tickets = Tickets(KeySigner(identities.keys), clock, self._revoke_soon)
         self.join_tokens = JoinTokens(engine, clock, self._certificate.fingerprint, self._deleted)
         self.admission = Admission(self.tickets, self.join_tokens)
         self.join_port = 0
@@ -72,6 +68,7 @@ class Nodes:
         Raises:
             ServiceUnavailable: it is taken.
         """
+        stack.push_async_callback(self._told)
         stack.push_async_callback(self.admission.close)
         options = self._options
         if options.join_port is None:
@@ -96,5 +93,16 @@ class Nodes:
         assert self._listener is not None
         self.admission.on_remote(connection, self._listener)
 
-    def _deleted(self, namespace: str, token: str) -> None:
+    async def _deleted(self, namespace: str, token: str) -> None:
         self.admission.cut_off(namespace, token)
+        await self._identities.policies.revoke((join_mark(namespace, token),))
+
+    def _revoke_soon(self, mark: str) -> None:
+        revoking = asyncio.get_running_loop().create_task(
+            self._identities.policies.revoke((mark,)), name="microlite: tell of a node that has ended"
+        )
+        self._revoking.add(revoking)
+        revoking.add_done_callback(self._revoking.discard)
+
+    async def _told(self) -> None:
+        await asyncio.gather(*self._revoking, return_exceptions=True)

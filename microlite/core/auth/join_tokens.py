@@ -14,7 +14,7 @@ from microlite.core.auth.secret_keys import key_of
 from microlite.core.engine.api import Batch, Delete, Presence, Put
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from microlite.core.clock import Clock
     from microlite.core.engine.api import Append, Engine
@@ -85,7 +85,7 @@ class JoinTokens:
         engine: keeps them, hashed.
         clock: says when one has expired.
         fingerprint: of the certificate at the join port, made where there is none yet.
-        deleted: called with namespace and id of each that was deleted.
+        deleted: called with namespace and id of each that was deleted; returns when its nodes are believed no more.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class JoinTokens:
         engine: Engine,
         clock: Clock,
         fingerprint: Callable[[], str],
-        deleted: Callable[[str, str], None] = lambda _, __: None,
+        deleted: Callable[[str, str], Awaitable[None]],
     ) -> None:
         self._engine = engine
         self._clock = clock
@@ -149,7 +149,7 @@ class JoinTokens:
         if record is None:
             raise errors.NotFound(f"the namespace {namespace!r} has no join token {id!r}")
         await self._engine.commit(Batch(namespace, (Delete(BUCKET, id, expect=record.revision), *beside)))
-        self._deleted(namespace, id)
+        await self._deleted(namespace, id)
 
     async def redeem(self, text: str, service: str) -> Parts:
         """Let a node of a service in. The token can be used again until it expires.

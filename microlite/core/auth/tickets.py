@@ -88,14 +88,14 @@ class Tickets:
         signer: has the key.
         clock: says when a ticket expires.
         account_of: the account of a service, given its namespace and name; without it one with no rights of its own.
-        revoke: is told a mark, and until when tickets with it could still be shown, in seconds since the Unix epoch.
+        revoke: is told a mark that is to be believed no more.
     """
 
     def __init__(
         self,
         signer: Signer,
         clock: Clock,
-        revoke: Callable[[str, float], None] | None = None,
+        revoke: Callable[[str], None] | None = None,
         account_of: Callable[[str, str], Account] | None = None,
     ) -> None:
         self._signer = signer
@@ -231,7 +231,7 @@ class Tickets:
     def revoke(self, mark: str) -> None:
         """Have all that carries a mark be believed no more."""
         if self._revoke is not None:
-            self._revoke(mark, self._clock.now() + LIFETIME)
+            self._revoke(mark)
 
 
 def _plain(namespace: str, service: str) -> Account:

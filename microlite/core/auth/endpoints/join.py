@@ -14,7 +14,7 @@ from microlite.core.library.context import Context
 from microlite.core.rpc.connection import Connection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from microlite.core.audit.audit import Audit
     from microlite.core.auth.join_tokens import JoinTokens
@@ -24,12 +24,16 @@ if TYPE_CHECKING:
 
 
 def join_endpoints(
-    service: Service, tickets: Tickets, tokens: JoinTokens, audit: Audit, token_for: Callable[[Account], str]
+    service: Service,
+    tickets: Tickets,
+    tokens: JoinTokens,
+    audit: Audit,
+    token_for: Callable[[Account, Sequence[str]], str],
 ) -> None:
     """Add what is about nodes: their tickets and join tokens.
 
     Args:
-        token_for: makes a token that stands for an account.
+        token_for: makes a token that stands for an account, and ends with any of these marks.
     """
 
     @service.endpoint(role=Role.SERVICE, name="tickets.create")
@@ -69,7 +73,7 @@ def join_endpoints(
             node=bearer.node,
             generation=bearer.generation,
             account=account,
-            token=token_for(account),
+            token=token_for(account, bearer.marks),
             marks=bearer.marks,
         )
 
