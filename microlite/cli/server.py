@@ -108,6 +108,19 @@ def _check_addresses(_: click.Context, __: click.Parameter, addresses: tuple[str
     type=click.Path(path_type=Path),
     help="Where services with user ids of their own live.  [default: /var/lib/microlite-isolated]",
 )
+@click.option(
+    "--join-port",
+    metavar="N",
+    type=click.IntRange(0, 65535),
+    help="Let nodes of other machines join here, under TLS and by a join token; 0 takes any free port.",
+)
+@click.option(
+    "--join-host",
+    metavar="ADDRESS",
+    default="0.0.0.0",  # noqa: S104 - whoever names a join port wants it reached from elsewhere
+    show_default=True,
+    help="Address of that port.",
+)
 @click.option("--home", type=click.Path(path_type=Path), help="Folder of the platform, as before the command.")
 @click.option("--session", is_flag=True, hidden=True, help="End two seconds after the last session.")
 @click.option("--ready-fd", type=int, hidden=True, help="Descriptor on which to say that it runs, or why not.")
@@ -132,6 +145,8 @@ def server(
     isolate: bool,
     isolate_by: str | None,
     isolate_folder: Path | None,
+    join_port: int | None,
+    join_host: str,
     home: Path | None,
     session: bool,
     ready_fd: int | None,
@@ -165,6 +180,8 @@ def server(
         dashboard=not no_dashboard,
         isolate=isolate_by or ("auto" if isolate else "off"),
         isolated_folder=isolate_folder.expanduser().absolute() if isolate_folder else ISOLATED_FOLDER,
+        join_port=join_port,
+        join_host=join_host,
         session=session,
         ready_fd=ready_fd,
     )

@@ -12,7 +12,8 @@ from microlite.core.assembly.environments import make_environments
 from microlite.core.assembly.identity import assemble_identities
 from microlite.core.assembly.isolation import make_cells
 from microlite.core.assembly.namespaces import make_deletions
-from microlite.core.assembly.sessions import Sessions, identify
+from microlite.core.assembly.nodes import Nodes
+from microlite.core.assembly.sessions import Sessions
 from microlite.core.assembly.state import State
 from microlite.core.auth.admin_token import admin_token
 from microlite.core.auth.authority import Authority
@@ -60,7 +61,6 @@ if TYPE_CHECKING:
     from microlite.core.auth.passwords import Cost
     from microlite.core.context import Account
     from microlite.core.library.service import Service
-    from microlite.core.rpc.connection import Connection
 
 
 class Platform:
@@ -132,6 +132,7 @@ class Platform:
         )
         self.guard = Guard(self.authority, self.router, self.router.send)
         stack.push_async_callback(self.guard.close)
+        self.nodes = Nodes(self.options, self.state.engine, identities, clock, self._sessions)
         self.table = PathTable()
         PathFeed(self.membership, self.table)
         self.links = OneTimeLinks(self.state.engine, clock)
@@ -159,6 +160,7 @@ class Platform:
             logs=self.logs,
             registry=self.registry,
             membership=self.membership,
+            tickets=self.nodes.tickets,
             library=library,
             environ=os.environ,
             patience=self._patience,
@@ -187,11 +189,12 @@ class Platform:
                 "version": __version__,
                 "pid": str(os.getpid()),
             },
-            on_hello=self._on_hello,
+            on_hello=self.nodes.on_hello,
             on_lost=self._sessions.on_lost,
         )
         await listener.start()
         stack.push_async_callback(listener.close)
+        await self.nodes.open(self.guard, stack)
         stack.push_async_callback(self._end_services)
         self.state.scheduler.start(group)
         stack.callback(self.state.scheduler.stop)
@@ -296,6 +299,8 @@ class Platform:
             blobs=state.blobs,
             records=state.records,
             transactions=state.transactions,
+            tickets=self.nodes.tickets,
+            join_tokens=self.nodes.join_tokens,
         )
         for service in built_in_services(parts):
             self._serve(service)
@@ -308,10 +313,6 @@ class Platform:
         description = service.describe()
         self.registry.add_built_in(description)
         self.table.update(BUILT_IN, description)
-
-    def _on_hello(self, connection: Connection) -> None:
-        identify(connection)
-        self._sessions.on_hello(connection)
 
     async def _resolve(self, namespace: str, account: str, kind: str) -> Account | None:
         return await self.identities.accounts.acting(namespace, account, kind)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from microlite.core.auth.endpoints.join import join_endpoints
 from microlite.core.auth.service import auth_service
 from microlite.core.backup.service import backup_service
 from microlite.core.broker.service import broker_service
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
     from microlite.core.audit.audit import Audit
     from microlite.core.auth.identities import Identities
+    from microlite.core.auth.join_tokens import JoinTokens
     from microlite.core.auth.one_time_links import OneTimeLinks
+    from microlite.core.auth.tickets import Tickets
     from microlite.core.backup.making import Source
     from microlite.core.broker.broker import Broker
     from microlite.core.config.configuration import Configuration
@@ -70,6 +73,8 @@ class Parts:
         transactions: Transactions,
         engine: Engine,
         scheduler: Scheduler,
+        tickets: Tickets,
+        join_tokens: JoinTokens,
     ) -> None:
         self.audit = audit
         self.identities = identities
@@ -92,10 +97,18 @@ class Parts:
         self.transactions = transactions
         self.engine = engine
         self.scheduler = scheduler
+        self.tickets = tickets
+        self.join_tokens = join_tokens
+
+
+def _auth(parts: Parts) -> Service:
+    service = auth_service(parts.identities, parts.audit, parts.links, parts.dashboard)
+    join_endpoints(service, parts.tickets, parts.join_tokens, parts.audit, parts.identities.authenticator.token_for)
+    return service
 
 
 CATALOG: Final[tuple[Callable[[Parts], Service], ...]] = (
-    lambda parts: auth_service(parts.identities, parts.audit, parts.links, parts.dashboard),
+    lambda parts: _auth(parts),
     lambda parts: backup_service(parts.backups, parts.audit),
     lambda parts: broker_service(parts.broker, parts.permits, parts.audit),
     lambda parts: config_service(parts.configuration, parts.configuration_views, parts.permits, parts.audit),

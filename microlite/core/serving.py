@@ -98,6 +98,10 @@ class _Announcer:
             print(f"dashboard  {platform.dashboard.url}  (log in with: microlite web)")
         for line in describe_exposure(self._options, platform.runtime.names()):
             print(line)
+        if platform.nodes.join_port:
+            print(
+                f"join port  {self._options.join_host}:{platform.nodes.join_port}  (TLS, for nodes with a join token)"
+            )
         sys.stdout.flush()
 
     def stopping(self) -> None:

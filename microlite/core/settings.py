@@ -54,6 +54,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
         trusted_proxies: addresses of proxies whose `X-Forwarded-…` headers are believed.
         isolate: how services are walled in for which nobody says it: `off`, `auto`, `uid` or `bwrap`.
         isolated_folder: where services with user ids of their own live, on a platform of root.
+        join_port: the port at which nodes of other machines join, under TLS; 0 takes any free one. None opens none.
+        join_host: the address of that port.
         session: whether to end two seconds after the last session.
         ready_fd: a descriptor on which to say `ready`, or why not.
     """
@@ -74,5 +76,7 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     trusted_proxies: tuple[str, ...] = ()
     isolate: str = "off"
     isolated_folder: Path = ISOLATED_FOLDER
+    join_port: int | None = None
+    join_host: str = "0.0.0.0"  # noqa: S104 - whoever names a join port wants it reached from elsewhere
     session: bool = False
     ready_fd: int | None = None

@@ -1,11 +1,9 @@
-"""Who calls over a connection, and which connections keep a platform up that was started for a session."""
+"""Which connections keep a platform up that was started for a session."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Final
-
-from microlite.core.context import DEFAULT_NAMESPACE, PLATFORM_ADMIN, service_account
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,22 +16,6 @@ LINGER: Final = 2.0
 
 FIRST_SESSION: Final = 10.0
 """Seconds in which such a platform waits for its first session."""
-
-
-def identify(connection: Connection) -> None:
-    """Say of a connection that was opened who calls over it.
-
-    The socket lies in a folder that only this user can enter, and the listener has asked the kernel as well.
-    """
-    hello = connection.peer
-    assert hello is not None
-    if hello.role == "node":
-        connection.namespace = hello.properties.get("namespace", DEFAULT_NAMESPACE)
-        connection.node = hello.properties.get("node", "")
-        connection.service = hello.properties.get("service", "")
-        connection.account = service_account(connection.service or "node", connection.namespace)
-    else:
-        connection.account = PLATFORM_ADMIN
 
 
 class Sessions:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from microlite.core.context import DEFAULT_NAMESPACE, USER
+from microlite.core.context import DEFAULT_NAMESPACE, USER, Account
 from microlite.core.policy.rules import Rule
 
 
@@ -132,6 +132,40 @@ class NewJoinToken(JoinToken, frozen=True, kw_only=True):
     """
 
     token: str
+
+
+class Ticket(msgspec.Struct, frozen=True, kw_only=True):
+    """What a node shows to prove which one it is: signed JWTs.
+
+    Attributes:
+        token: to the platform, when it comes back from another machine; to nobody else. Empty where the ticket is for
+            another node.
+        shown: to other nodes.
+        expires: until when both hold, in seconds since the Unix epoch.
+    """
+
+    token: str = ""
+    shown: str
+    expires: float
+
+
+class Peer(msgspec.Struct, frozen=True, kw_only=True):
+    """A node, as another one has to know it that meets it on a direct connection.
+
+    Attributes:
+        namespace, service, node, generation: which one it is.
+        account: who it is where it acts as itself.
+        token: stands for that account with calls that its own lead to; good for ten minutes at least.
+        marks: what stands in `Policy.revoked` when it is to be believed no more.
+    """
+
+    namespace: str
+    service: str
+    node: str
+    generation: int = 0
+    account: Account
+    token: str = ""
+    marks: tuple[str, ...] = ()
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):

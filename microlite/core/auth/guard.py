@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from microlite.core import errors
 from microlite.core.auth.authority import resolved
 from microlite.core.context import DEFAULT_NAMESPACE, NOBODY
-from microlite.core.rpc.frames import INITIAL_CREDIT, ITEM_OVERHEAD
+from microlite.core.rpc.early import Early
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,7 +78,7 @@ class Guard:
         if len(self._waiting) >= MAX_WAITING:
             inbound.fail(errors.TooManyRequests("too many tokens are being looked at; try again"))
             return
-        early = _Early()
+        early = Early()
         inbound.receiver = early
         task = asyncio.get_running_loop().create_task(
             self._authenticate(inbound, early), name="microlite: authenticate"
@@ -86,7 +86,7 @@ class Guard:
         self._waiting.add(task)
         task.add_done_callback(self._waiting.discard)
 
-    async def _authenticate(self, inbound: Inbound, early: _Early) -> None:
+    async def _authenticate(self, inbound: Inbound, early: Early) -> None:
         try:
             await self._authority.tokens.authenticate(inbound.token)
             account = self._known(inbound.token)
@@ -110,47 +110,3 @@ class Guard:
         for task in list(self._waiting):
             task.cancel()
         await asyncio.gather(*self._waiting, return_exceptions=True)
-
-
-class _Early:
-    """Keeps what a caller says after a call whose token is still being looked at. Its credit bounds that."""
-
-    __slots__ = ("_said", "_size", "canceled")
-
-    def __init__(self) -> None:
-        self._said: list[tuple[str, bytes | int]] = []
-        self._size = 0
-        self.canceled = False
-
-    def on_item(self, payload: bytes) -> None:
-        """See `Receiver`."""
-        self._size += len(payload) + ITEM_OVERHEAD
-        if self._size <= 2 * INITIAL_CREDIT:
-            self._said.append(("item", payload))
-        else:
-            self.canceled = True  # it minds no credit
-
-    def on_end(self) -> None:
-        """See `Receiver`."""
-        self._said.append(("end", b""))
-
-    def on_credit(self, size: int) -> None:
-        """See `Receiver`."""
-        self._said.append(("credit", size))
-
-    def on_cancel(self, error: errors.Error) -> None:
-        """See `Receiver`."""
-        self.canceled = True
-
-    def hand_on(self, inbound: Inbound) -> None:
-        """Say it to whoever serves the call now."""
-        receiver = inbound.receiver
-        if receiver is None or inbound.done:
-            return
-        for kind, what in self._said:
-            if kind == "item" and isinstance(what, bytes):
-                receiver.on_item(what)
-            elif kind == "credit" and isinstance(what, int):
-                receiver.on_credit(what)
-            else:
-                receiver.on_end()

@@ -21,8 +21,10 @@ from microlite.core.library.context import Context, Scope
 from microlite.core.library.dispatch import STUBBORN, Dispatcher
 from microlite.core.library.failure import report, user_frames, user_traceback
 from microlite.core.library.log_format import write_to_stderr
+from microlite.core.library.own_ticket import OwnTicket
 from microlite.core.library.peers import Peers
 from microlite.core.library.placement import Placement
+from microlite.core.library.policing import Policing
 from microlite.core.registry.api import Node, Registration
 from microlite.core.rpc.call import UnaryCall
 from microlite.core.rpc.paths import socket_path
@@ -129,10 +131,12 @@ class RunningNode:
         self._draining: asyncio.Task[None] | None = None
         self._finished = asyncio.Event()
         self._listener: Listener | None = None
+        self._policing: Policing | None = None
         self._scope: Scope | None = None
         self._attachments: Attachments | None = None
         self.name = placement.service or service.name
         self.node = placement.node or f"{self.name}-{self._clock.new_id()[-6:]}"
+        self._ticket = OwnTicket(self._clock, placement.ticket, self._on_ticket)
         self._hurry = asyncio.Event()
         self.stopping = asyncio.Event()
         self.registered = asyncio.Event()
@@ -154,17 +158,25 @@ class RunningNode:
         scope.states["config declarations"] = self._service.configuration
         acceptor = self._acceptor = dispatcher if self._front is None else self._front(dispatcher)
         scope.serve = acceptor.accept
+        policing = self._policing = Policing(
+            self.name,
+            namespace=placement.namespace,
+            scopes=self._demanded,
+            clock=self._clock,
+            target=acceptor,
+        )
         listener = self._listener = Listener(
             socket_path(placement.sockets, f"{placement.namespace} {self.node} {placement.generation} {os.getpid()}"),
-            acceptor,
+            policing,
             role="node",
             properties={"node": self.node},
-            on_hello=self._check_peer,
+            on_hello=policing.meet,
+            on_lost=policing.lose,
         )
         started = False
         try:
             await self._connect()
-            if placement.in_process:
+            if placement.in_process or placement.remote:
                 from microlite.core.library.state.config_snapshot import snapshot_of
 
                 # Here nothing can wait for the platform, blocking, as the first look of others does.
@@ -172,7 +184,8 @@ class RunningNode:
             await self._attachments.prepare()
             await self._start_hooks(Context(scope, None))
             started = True
-            await listener.start()
+            if not placement.remote:
+                await listener.start()
             await self._register(listener)
             return await self._until_stopped(listener)
         finally:
@@ -180,6 +193,8 @@ class RunningNode:
                 self._draining.cancel()
                 await asyncio.gather(self._draining, return_exceptions=True)
             await self._attachments.stop(0.0)  # what is asked to finish has done so by now
+            self._ticket.close()
+            await policing.close()
             if self._finished.is_set():
                 await listener.part()
             await listener.close()
@@ -239,7 +254,6 @@ class RunningNode:
         placement = self._placement
         assert self._acceptor is not None
         assert self._scope is not None
-        path = await placement.find_platform()
         properties = {
             "node": self.node,
             "service": self.name,
@@ -248,10 +262,23 @@ class RunningNode:
         }
         if not placement.supervised:
             properties["session"] = self.name
-        connection = await dial(str(path), self._acceptor, role="node", properties=properties)
+        path: Path | None = None
+        if placement.remote:
+            from microlite.core.library.remote import join  # it loads OpenSSL
+
+            connection = await join(placement, self._ticket, self._acceptor, properties)
+        else:
+            path = await placement.find_platform()
+            if placement.ticket:
+                properties["ticket"] = self._ticket.token
+            connection = await dial(str(path), self._acceptor, role="node", properties=properties)
         connection.trusted = True
         connection.on_drain(self._on_drain)
         self._platform = connection
+        assert self._policing is not None
+        self._policing.attach(connection)
+        if not placement.remote:
+            await self._ticket.follow(connection)
         self._peers = Peers(
             connection,
             namespace=placement.namespace,
@@ -259,6 +286,7 @@ class RunningNode:
             clock=self._clock,
             socket=path,
             straight=not placement.isolated,
+            ticket=None if placement.remote else self._ticket,
         )
         self._scope.transport = self._peers
 
@@ -289,7 +317,7 @@ class RunningNode:
             node=Node(
                 id=self.node,
                 generation=placement.generation,
-                address=str(listener.path),
+                address="" if placement.remote else str(listener.path),
                 pid=os.getpid(),
                 started=self._started,
             ),
@@ -385,11 +413,13 @@ class RunningNode:
                 if future is not None:
                     future.cancel()
 
-    def _check_peer(self, connection: Connection) -> None:
-        connection.namespace = self._placement.namespace
-        if connection.peer is not None and connection.peer.properties.get("namespace") != self._placement.namespace:
-            connection.go_away("another namespace")
-            connection.close()
+    def _demanded(self, endpoint: str) -> tuple[str, ...]:
+        found = self._service.endpoints.get(endpoint)
+        return found.description.scopes if found is not None else ()
+
+    def _on_ticket(self, token: str) -> None:
+        if self._listener is not None:
+            self._listener.introduce({"node": self.node, "ticket": token})
 
 
 def _where(error: BaseException) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import msgspec
 
 from microlite.core import errors
+from microlite.core.library.inspecting import inspect_ticket
 from microlite.core.network.api import Route, RouteNode
 from microlite.core.network.router import Router
 from microlite.core.network.table import Link
@@ -21,12 +22,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from microlite.core.clock import Clock
+    from microlite.core.library.own_ticket import OwnTicket
     from microlite.core.rpc.call import Call, Inbound
     from microlite.core.rpc.connection import Connection
 
 AGAIN: Final = 1.0
 """Seconds until a node is tried again that took no connection although the platform names it, and until the routing
 table is asked for again where it was refused. Meanwhile the platform carries the calls."""
+
+VERIFYING: Final = 5.0
+"""Seconds that another node has to say who it is, and the platform to say whether that is so."""
 
 _decode_route = msgspec.msgpack.Decoder(Route).decode
 
@@ -56,6 +61,7 @@ class Peers:
         node: the id of this node, for the other side of direct connections.
         socket: of the platform, for who looks there by a connection of its own.
         straight: whether nodes can be reached straight; else the platform carries every call.
+        ticket: what to show to other nodes; without it each call goes through the platform.
 
     Attributes:
         platform: the transport that goes straight to the platform, for its own services.
@@ -72,6 +78,7 @@ class Peers:
         clock: Clock,
         socket: Path | None = None,
         straight: bool = True,
+        ticket: OwnTicket | None = None,
     ) -> None:
         self._platform = platform
         self._straight = straight
@@ -81,9 +88,11 @@ class Peers:
         self._routes: dict[str, Route] = {}
         self._dialling: dict[Link, asyncio.Task[Connection]] = {}
         self._direct: set[Connection] = set()
+        self._greetings: dict[Connection, asyncio.Future[None]] = {}
         self._again: asyncio.TimerHandle | None = None
         self._watching: asyncio.Task[None] | None = None
         self._closed = False
+        self._ticket = ticket
         self.loop = asyncio.get_running_loop()
         self.send = self._router.send
         self.socket = socket
@@ -107,7 +116,7 @@ class Peers:
         return entry is not None and bool(entry.links)
 
     def _through_platform(self, call: Call) -> None:
-        if self._watching is None and self._straight and not self._closed:
+        if self._watching is None and self._straight and not self._closed and self._ticket is not None:
             self._watching = self.loop.create_task(self._watch(), name="microlite: watch routes")
         call.resend = None
         self._platform.start(call)
@@ -122,14 +131,18 @@ class Peers:
         return task
 
     async def _open(self, link: Link) -> Connection:
+        assert self._ticket is not None
         try:
+            ticket = await self._ticket.shown_to(link.node)
             connection = await dial(
                 link.address,
                 RefuseCalls(),
                 role="peer",
-                properties={"node": self._node, "namespace": self._namespace},
+                properties={"node": self._node, "namespace": self._namespace, "ticket": ticket},
+                on_hello=self._greeted,
                 on_lost=functools.partial(self._on_lost, link),
             )
+            await self._verify(connection, link)
         except errors.Error:
             self._try_again()
             raise
@@ -139,6 +152,38 @@ class Peers:
         connection.repeatable = link.idempotent
         link.connection = connection
         return connection
+
+    def _greeted(self, connection: Connection) -> None:
+        waiting = self._greetings.pop(connection, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
+
+    async def _verify(self, connection: Connection, link: Link) -> None:
+        """Have the platform say whether this is the node that is meant, before anything is asked of it.
+
+        Raises:
+            Error: it is not, or nobody can say.
+        """
+        try:
+            async with asyncio.timeout(VERIFYING):
+                if connection.peer is None:
+                    waiting = self._greetings[connection] = self.loop.create_future()
+                    await asyncio.wait([waiting, connection.closed], return_when=asyncio.FIRST_COMPLETED)
+                hello = connection.peer
+                if hello is None:
+                    raise errors.ServiceUnavailable(f"{link.node} takes no direct connection")
+                identity = await inspect_ticket(self._platform, hello.properties.get("ticket", ""))
+        except TimeoutError:
+            connection.abort()
+            raise errors.ServiceUnavailable(f"{link.node} did not say in time who it is") from None
+        except errors.Error:
+            connection.abort()
+            raise
+        finally:
+            self._greetings.pop(connection, None)
+        if (identity.namespace, identity.node, identity.generation) != (self._namespace, link.node, link.generation):
+            connection.abort()
+            raise errors.Forbidden(f"at the address of {link.node} is another node")
 
     def _on_lost(self, link: Link, connection: Connection) -> None:
         self._direct.discard(connection)

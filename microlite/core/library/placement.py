@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -16,9 +16,22 @@ from microlite.core.context import DEFAULT_NAMESPACE
 from microlite.core.rpc.paths import platform_socket
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, MutableMapping
 
     from microlite.core.rpc import frames
+
+
+TICKET_PLACE: Final = "_microlite_ticket"
+"""The module in which the launcher has put a node's ticket."""
+
+
+class Hidden(str):
+    """A secret: it is nowhere shown by chance."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "[secret]" if self else "''"
 
 
 class Placement(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +41,9 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
         home: the folder of the platform.
         supervised: whether the runtime of a platform has started this process.
         in_process: whether the platform runs in this very process, as in tests.
+        remote: `host:port` of a platform on another machine, at its join port; empty for the one of this machine.
+        ticket: what the runtime has given it to prove which node it is; empty for others.
+        join: the join token for the platform of another machine.
         service: name, version and node override what the code says, where they are not empty.
         metadata: is added to the service's own.
         isolated: whether it is walled in: it reaches the platform only, and nobody else reaches it.
@@ -37,6 +53,9 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     namespace: str = DEFAULT_NAMESPACE
     supervised: bool = False
     in_process: bool = False
+    remote: str = ""
+    ticket: Hidden = Hidden()
+    join: Hidden = Hidden()
     service: str = ""
     version: str = ""
     node: str = ""
@@ -46,19 +65,29 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     isolated: bool = False
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Placement:
+    def from_environment(cls, environment: MutableMapping[str, str]) -> Placement:
         """Read the variables that the runtime sets for its nodes, and that a user may set for others.
+
+        Those that are secrets are taken out: no program that this process starts is to inherit them.
 
         Raises:
             BadRequest: a variable holds something that it cannot.
         """
+        remote = environment.get("MICROLITE_PLATFORM", "")
+        ticket = Hidden(environment.pop("MICROLITE_TICKET", "") or _ticket_of_launcher())
+        join = Hidden(
+            environment.pop("MICROLITE_JOIN_TOKEN", "").strip() or _from_file(environment, needed=bool(remote))
+        )
         home = environment.get("MICROLITE_HOME")
         level = environment.get("MICROLITE_LOG_LEVEL", "info").upper()
         try:
             return cls(
                 home=Path(home).expanduser() if home else default_home(environment),
-                namespace=environment.get("MICROLITE_NAMESPACE") or DEFAULT_NAMESPACE,
-                supervised="MICROLITE_GENERATION" in environment,
+                namespace=environment.get("MICROLITE_NAMESPACE") or _namespace(remote, join),
+                supervised="MICROLITE_GENERATION" in environment and not remote,
+                remote=remote,
+                ticket=ticket,
+                join=join,
                 service=environment.get("MICROLITE_SERVICE", ""),
                 version=environment.get("MICROLITE_VERSION", ""),
                 node=environment.get("MICROLITE_NODE", ""),
@@ -102,6 +131,31 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
         """Tell the person in front of the terminal where the service is now."""
         gateway = platform.properties.get("gateway", "") if platform is not None else ""
         print(f"{service} is running: {gateway}/{service}" if gateway else f"{service} is running", file=sys.stderr)  # noqa: T201
+
+
+def _namespace(remote: str, join: str) -> str:
+    """The namespace where nobody names one: that of the join token, of who joins by one."""
+    if not remote:
+        return DEFAULT_NAMESPACE
+    from microlite.core.library.remote import JoinToken  # few nodes are elsewhere
+
+    return JoinToken.of(join).namespace
+
+
+def _ticket_of_launcher() -> str:
+    module = sys.modules.pop(TICKET_PLACE, None)
+    return str(getattr(module, "value", ""))
+
+
+def _from_file(environment: MutableMapping[str, str], *, needed: bool) -> str:
+    """The join token in the file that `MICROLITE_JOIN_TOKEN_FILE` names."""
+    name = environment.get("MICROLITE_JOIN_TOKEN_FILE", "")
+    if not name or not needed:
+        return ""
+    try:
+        return Path(name).expanduser().read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.BadRequest(f"MICROLITE_JOIN_TOKEN_FILE cannot be read: {error}") from error
 
 
 def default_home(environment: Mapping[str, str] | None = None) -> Path:

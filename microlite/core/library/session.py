@@ -23,8 +23,15 @@ if TYPE_CHECKING:
 PATIENCE: Final = 5.0
 """Seconds that a platform on the same home has to end before another is started, or to take connections itself."""
 
-_NOT_ITS_OWN: Final = ("MICROLITE_GENERATION", "MICROLITE_TOKEN", "MICROLITE_ACCOUNT")
-"""How variables begin that are about who starts it, and not about the platform."""
+NOT_ITS_OWN: Final = (
+    "MICROLITE_ACCOUNT",
+    "MICROLITE_GENERATION",
+    "MICROLITE_JOIN_TOKEN",
+    "MICROLITE_PLATFORM",
+    "MICROLITE_TICKET",
+    "MICROLITE_TOKEN",
+)
+"""How variables begin that are about one node, or about who starts a platform, and not for the platform."""
 
 MAX_LOG = 1024 * 1024
 """Bytes of the platform's own log at which it is begun anew."""
@@ -66,7 +73,7 @@ def _start(home: Path, arguments: Sequence[str], *, session: bool) -> None:
     ours, theirs = os.pipe()
     kind = ["--session"] if session else []
     command = [*_command(), "--home", str(home), "server", *kind, "--ready-fd", str(theirs), *arguments]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(_NOT_ITS_OWN)}
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(NOT_ITS_OWN)}
     said_later = _open_log(home)
     try:
         process = subprocess.Popen(

@@ -11,6 +11,7 @@ from microlite.core.description import Role
 from microlite.core.library.context import Context
 from microlite.core.library.service import Service
 from microlite.core.registry.api import Event, Node, Registration, ServiceRecord
+from microlite.core.registry.proof import check_proven
 from microlite.core.rpc.connection import Connection
 
 if TYPE_CHECKING:
@@ -75,11 +76,9 @@ def registry_service(registry: Registry) -> Service:
         Args:
             registration: the service and the node.
         """
-        if registration.namespace != ctx.namespace:
-            raise errors.Forbidden(
-                f"a node of the namespace {ctx.namespace!r} cannot register in {registration.namespace!r}"
-            )
-        registry.register(registration, _connection(ctx))
+        connection = _connection(ctx)
+        check_proven(registration, connection)
+        registry.register(registration, connection)
 
     @service.endpoint(role=Role.SERVICE)
     async def deregister(ctx: Context, node: str) -> Node:

@@ -36,6 +36,7 @@ class Connection(Outgoing):
         hello: what this side says of itself.
         on_hello: called once with the first frame of the other side.
         on_lost: called once when the connection is gone.
+        limit: bytes of a frame that the other side may send before `welcome`.
     """
 
     __slots__ = (
@@ -43,6 +44,7 @@ class Connection(Outgoing):
         "_decoder",
         "_drained",
         "_feed",
+        "_held",
         "_hello",
         "_inbound",
         "_last_inbound",
@@ -55,8 +57,10 @@ class Connection(Outgoing):
         "_pings",
         "_settled",
         "account",
+        "generation",
         "last_received",
         "latency",
+        "marks",
         "namespace",
         "node",
         "peer",
@@ -72,6 +76,7 @@ class Connection(Outgoing):
         hello: frames.Hello,
         on_hello: Callable[[Connection], None] | None = None,
         on_lost: Callable[[Connection], None] | None = None,
+        limit: int = frames.MAX_FRAME,
     ) -> None:
         super().__init__(1 if dialled else 2)
         self._acceptor = acceptor
@@ -79,8 +84,9 @@ class Connection(Outgoing):
         self._on_hello = on_hello
         self._lost_callbacks = [on_lost] if on_lost is not None else []
         self._parting_callbacks: list[Callable[[Connection], None]] = []
-        self._decoder = frames.FrameDecoder()
+        self._decoder = frames.FrameDecoder(limit)
         self._feed = self._decoder.feed
+        self._held: list[frames.AnyFrame] | None = None  # what came before it was decided whether to listen
         self._leaving = False  # whether calls that arrive are dropped
         self._inbound: dict[int, WireInbound] = {}
         self._last_inbound = 0
@@ -101,6 +107,10 @@ class Connection(Outgoing):
         """The id of the node that the other end is; empty for a client."""
         self.service = ""
         """The service whose node the other end is; empty for a client."""
+        self.generation = 0
+        """The generation of that node."""
+        self.marks: tuple[str, ...] = ()
+        """What ends this connection when it is revoked."""
         self.latency = 0.0
         """Moving average of the seconds from a unary call to its answer; 0 before the first."""
         self.last_received = 0.0
@@ -124,6 +134,11 @@ class Connection(Outgoing):
             await answered
         finally:
             self._pings.pop(number, None)
+
+    def probe(self) -> None:
+        """Have the other side say something, for `last_received`."""
+        if self._connected:
+            self.send(pack(frames.Ping(0)))
 
     async def drain(self, grace: float, *, hurry: bool = False) -> bool:
         """Send no further call, and return when the other side has finished those that run.
@@ -199,6 +214,33 @@ class Connection(Outgoing):
         if callback not in self._parting_callbacks:
             self._parting_callbacks.append(callback)
 
+    def hold(self) -> None:
+        """Read nothing more until `release`, and handle nothing of what has come already; to be called by `on_hello`."""
+        if self._held is None:
+            self._held = []
+            self._feed = self._keep
+            assert self._transport is not None
+            self._transport.pause_reading()
+
+    def release(self) -> None:
+        """Go on after `hold`."""
+        held, self._held = self._held, None
+        if held is None or self._transport is None or self._transport.is_closing():
+            return
+        self._feed = lambda data: held  # noqa: ARG005 - in place of the decoder
+        self.data_received(b"")
+        self._feed = self._decoder.feed
+        self._transport.resume_reading()
+
+    def welcome(self) -> None:
+        """The other side has said who it is, and may send frames of any size."""
+        self._decoder.limit = frames.MAX_FRAME
+
+    def _keep(self, data: bytes) -> list[frames.AnyFrame]:
+        assert self._held is not None
+        self._held += self._decoder.feed(data)
+        return []
+
     def close(self) -> None:
         """Send what waits, then close. Calls without an answer end as unknown."""
         self._open = False
@@ -230,6 +272,8 @@ class Connection(Outgoing):
             arrived = self._feed(data)
             if self.peer is None and arrived:
                 self._on_first(arrived.pop(0))
+                if self._held is not None:
+                    self._held, arrived = arrived, []
             frame: Any  # its type is what is asked first
             for frame in arrived:
                 kind = type(frame)

@@ -209,14 +209,15 @@ class FrameDecoder:
     Holds at most one unfinished frame. `limit` bounds a frame, in bytes.
 
     Attributes:
+        limit: as above; it may be changed between two frames.
         error: why the bytes are not the protocol, once they are not. The decoder gives no frame after that.
     """
 
-    __slots__ = ("_buffer", "_limit", "error")
+    __slots__ = ("_buffer", "error", "limit")
 
     def __init__(self, limit: int = MAX_FRAME) -> None:
         self._buffer = bytearray()
-        self._limit = limit
+        self.limit = limit
         self.error: ProtocolError | None = None
 
     def feed(self, data: bytes) -> list[AnyFrame]:
@@ -227,7 +228,7 @@ class FrameDecoder:
         if self._buffer or self.error is not None:
             data = self._resume(data)
         found: list[AnyFrame] = []
-        add, decode, length_at, limit = found.append, _decode, _length_at, self._limit
+        add, decode, length_at, limit = found.append, _decode, _length_at, self.limit
         start = 0
         size = len(data)
         last = size - 4  # where the length of a frame can begin at the latest
@@ -256,7 +257,7 @@ class FrameDecoder:
             return b""
         buffer = self._buffer
         buffer += data
-        if len(buffer) < 4 or len(buffer) < 4 + int.from_bytes(buffer[:4], "big") <= self._limit + 4:
+        if len(buffer) < 4 or len(buffer) < 4 + int.from_bytes(buffer[:4], "big") <= self.limit + 4:
             return b""
         data = bytes(buffer)
         buffer.clear()

@@ -54,6 +54,7 @@ async def dial(
     *,
     role: str,
     properties: dict[str, str] | None = None,
+    on_hello: Callable[[Connection], None] | None = None,
     on_lost: Callable[[Connection], None] | None = None,
 ) -> Connection:
     """Open a connection. Calls may be started at once; the other side's `Hello` comes when it comes.
@@ -74,7 +75,7 @@ async def dial(
             raise errors.ServiceUnavailable(f"nobody listens at {path}: {error.strerror or error}") from error
         check_listener(dialling, path)
         _, connection = await loop.create_unix_connection(
-            lambda: Connection(acceptor, dialled=True, hello=hello, on_lost=on_lost), sock=dialling
+            lambda: Connection(acceptor, dialled=True, hello=hello, on_hello=on_hello, on_lost=on_lost), sock=dialling
         )
     except BaseException:
         dialling.close()
@@ -141,6 +142,10 @@ class Listener:
     def admits(self, uid: int | None) -> bool:
         """Whether a process of this user may connect."""
         return uid == self._user if self._user else may_call(uid)
+
+    def introduce(self, properties: dict[str, str]) -> None:
+        """Say this of itself to whoever connects from now on."""
+        self._hello = frames.Hello(frames.VERSION, self._hello.role, properties)
 
     def _accepted(self) -> Connection:
         return _AcceptedConnection(self, self._acceptor, self._hello, self._on_hello, self._gone)

@@ -24,6 +24,7 @@ from microlite.core.runtime.variables import read_variables
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from microlite.core.auth.tickets import Tickets
     from microlite.core.clock import Clock
     from microlite.core.network.membership import Membership
     from microlite.core.registry.registry import Registry
@@ -78,6 +79,7 @@ class Machinery:
         logs: Logs,
         registry: Registry,
         membership: Membership,
+        tickets: Tickets,
         library: str | None,
         environ: Mapping[str, str],
         patience: Patience = Patience(),  # noqa: B008 - frozen
@@ -92,6 +94,7 @@ class Machinery:
         self.logs = logs
         self.registry = registry
         self.membership = membership
+        self.tickets = tickets
         self.expectations = Expectations(membership)
         self.debug_ports = DebugPorts()
         self.library = library

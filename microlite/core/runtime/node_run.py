@@ -19,6 +19,7 @@ from microlite.core.runtime.diagnosis import Diagnosis, diagnose, did_not_serve
 from microlite.core.runtime.inspection import variable_of
 from microlite.core.runtime.launch import debugger
 from microlite.core.runtime.launch.api import PRELOAD, Kind, LaunchSpec, Stream
+from microlite.core.runtime.launch.ticket import VARIABLE as TICKET
 from microlite.core.runtime.lines import LineSplitter, strip_ansi
 from microlite.core.runtime.lines import Stream as LogStream
 from microlite.core.runtime.liveness import is_debugged, until_silent
@@ -153,12 +154,14 @@ class NodeRun:
         self.advance(Event.START)
         if self._desired.source.port and await http_program.is_well(self._desired.source.port, ""):
             raise self._failed(_port_taken(self._desired.source.port))
-        cells, spec = self._machinery.cells, self._spec(python, variables)
-        spec = await cells.enter(self._desired, self.id, self.generation, spec, self._log.say)
+        cells = self._machinery.cells
         try:
+            spec = self._spec(python, variables)
+            spec = await cells.enter(self._desired, self.id, self.generation, spec, self._log.say)
             self._process = await self._machinery.launcher.start(spec, self._take_output)
         except BaseException:
             await cells.leave(self._desired, self.id, self.generation)
+            self._end_ticket()
             raise
         self._watching = self._task(self._watch(self._process), "watch")
 
@@ -186,6 +189,7 @@ class NodeRun:
             if source.path:
                 env["PYTHONPATH"] = os.pathsep.join((*source.path, *filter(None, (env.get("PYTHONPATH"),))))
             return LaunchSpec(name=desired.name, kind=Kind.COMMAND, argv=command, cwd=source.folder, env=env)
+        env[TICKET] = self._machinery.tickets.start(desired.namespace, desired.name, self.id, self.generation)
         if desired.asked.debug:
             env |= self._debug_variables()
         else:
@@ -344,6 +348,7 @@ class NodeRun:
 
     async def _watch(self, process: Process) -> None:
         ended = await process.wait()
+        self._end_ticket()
         for stream, splitter in self._splitters.items():
             self._keep(stream, splitter.flush())
         if self._minding is not None:
@@ -357,6 +362,9 @@ class NodeRun:
             self._on_exit(self, NodeFailed(self._reason(story), story))
         elif self.state is State.DRAINING:
             self.advance(Event.EXIT)
+
+    def _end_ticket(self) -> None:
+        self._machinery.tickets.end(self._desired.namespace, self.id, self.generation)
 
     async def _mind(self) -> None:
         """End the node when it falls silent, or goes on running without its connection."""

@@ -8,7 +8,7 @@ import os
 import sys
 from types import ModuleType
 
-from . import child, fresh, user_trace
+from . import child, fresh, ticket, user_trace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class Script:
         last: Sequence[str] = (),
     ) -> None:
         self._path = path
+        ticket.hide()
         self._module = ModuleType("__main__")
         sys.modules["__main__"] = self._module
         sys.argv[:] = [path, *argv]

@@ -1,0 +1,95 @@
+"""Asks the platform whom a token or a ticket stands for: nodes check no signature themselves.
+
+The structs are those of `core/auth/api.py`, which a node does not load.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+import msgspec
+
+from microlite.core import errors
+from microlite.core.context import DEFAULT_NAMESPACE, USER, Account
+from microlite.core.description.codec import encode_msgpack
+from microlite.core.rpc.call import UnaryCall
+
+if TYPE_CHECKING:
+    from microlite.core.rpc.call import Call
+
+PATIENCE: Final = 5.0
+"""Seconds that the platform has to answer."""
+
+
+class Platform(Protocol):
+    """What takes calls to the platform."""
+
+    def start(self, call: Call) -> None:
+        """Send a call."""
+        ...
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom a token stands for."""
+
+    account: str
+    type: str = USER
+    name: str = ""
+    namespace: str = DEFAULT_NAMESPACE
+    scopes: tuple[str, ...] = ()
+    metadata: dict[str, str] = {}
+    expires: float
+    marks: tuple[str, ...] = ()
+
+    def as_account(self) -> Account:
+        """The account itself."""
+        return Account(
+            id=self.account,
+            type=self.type,
+            name=self.name,
+            namespace=self.namespace,
+            scopes=self.scopes,
+            metadata=self.metadata,
+        )
+
+
+class Peer(msgspec.Struct, frozen=True, kw_only=True):
+    """A node that has shown a ticket."""
+
+    namespace: str
+    service: str
+    node: str
+    generation: int = 0
+    account: Account
+    token: str = ""
+    marks: tuple[str, ...] = ()
+
+
+_decode_identity = msgspec.msgpack.Decoder(Identity).decode
+_decode_peer = msgspec.msgpack.Decoder(Peer).decode
+
+
+async def inspect_token(platform: Platform, token: str) -> Identity:
+    """Whom a token of a call stands for.
+
+    Raises:
+        Unauthorized: it is none of the platform's, or holds no more.
+        Error: the platform cannot be asked.
+    """
+    return _decode_identity(await _ask(platform, "inspect", {"token": token}))
+
+
+async def inspect_ticket(platform: Platform, ticket: str) -> Peer:
+    """Which node has shown a ticket here.
+
+    Raises:
+        Unauthorized: it is none of the platform's, holds no more, or was meant for another node.
+        Error: the platform cannot be asked.
+    """
+    if not ticket:
+        raise errors.Unauthorized("no ticket was shown")
+    return _decode_peer(await _ask(platform, "tickets.inspect", {"ticket": ticket}))
+
+
+async def _ask(platform: Platform, endpoint: str, fields: dict[str, str]) -> bytes:
+    return await UnaryCall("auth", endpoint, encode_msgpack(fields), timeout=PATIENCE).run(platform.start)
