@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -10,7 +10,25 @@ if TYPE_CHECKING:
     from microlite.core.auth.one_time_links import OneTimeLinks
     from microlite.core.auth.web_sessions import WebSessions
     from microlite.core.clock import Clock
+    from microlite.core.context import Account
     from microlite.core.rpc.call import Call
+    from microlite.web.dashboard.navigation import Permits
+
+
+class LogIn(Protocol):
+    """Proves who somebody is."""
+
+    async def __call__(self, namespace: str, account: str, secret: str, address: str) -> Account:
+        """The account with this id or name, if that is its secret.
+
+        Args:
+            address: from which it is tried.
+
+        Raises:
+            Unauthorized: it is not, or there is no such account: nobody is told which.
+            TooManyRequests: too many tries have failed; the detail says when the next one is looked at.
+        """
+        ...
 
 
 class DashboardParts:
@@ -19,6 +37,8 @@ class DashboardParts:
     Args:
         send: takes a call, and answers through the call's own methods; never raises.
         links: tells who comes by a one-time link.
+        log_in: proves who somebody is that comes with account and secret.
+        permits: whether an account may call, in a namespace, of a service, an endpoint: the same decision as anywhere.
         sessions: who is logged in.
         admin_token: logs in too, typed by hand.
         clock: for dates and ids.
@@ -30,6 +50,8 @@ class DashboardParts:
         *,
         send: Callable[[Call], None],
         links: OneTimeLinks,
+        log_in: LogIn,
+        permits: Permits,
         sessions: WebSessions,
         admin_token: str,
         clock: Clock,
@@ -37,6 +59,8 @@ class DashboardParts:
     ) -> None:
         self.send = send
         self.links = links
+        self.log_in = log_in
+        self.permits = permits
         self.sessions = sessions
         self.admin_token = admin_token
         self.clock = clock
