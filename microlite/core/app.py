@@ -210,6 +210,7 @@ class Platform:
     def _serve_built_in(self) -> None:
         state = self.state
         parts = Parts(
+            audit=state.audit,
             links=self.links,
             dashboard=self.dashboard_url,
             backups=state.engine,

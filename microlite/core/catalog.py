@@ -19,6 +19,7 @@ from microlite.core.tx.service import tx_service
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from microlite.core.audit.audit import Audit
     from microlite.core.auth.one_time_links import OneTimeLinks
     from microlite.core.backup.making import Source
     from microlite.core.broker.broker import Broker
@@ -43,6 +44,7 @@ class Parts:
     def __init__(
         self,
         *,
+        audit: Audit,
         links: OneTimeLinks,
         dashboard: str,
         backups: Source,
@@ -60,6 +62,7 @@ class Parts:
         engine: Engine,
         scheduler: Scheduler,
     ) -> None:
+        self.audit = audit
         self.links = links
         self.dashboard = dashboard
         self.backups = backups

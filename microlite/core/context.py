@@ -82,11 +82,17 @@ class Origin(msgspec.Struct, frozen=True):
         namespace: of the call.
         service: the service whose node calls; empty for anybody else.
         account: the id of who calls, for histories; empty for nobody.
+        account_namespace: whose account that is.
     """
 
     namespace: str
     service: str = ""
     account: str = ""
+    account_namespace: str = ""
+
+    def within(self, namespace: str) -> Origin:
+        """The same, about another namespace."""
+        return Origin(namespace, self.service, self.account, self.account_namespace)
 
 
 class Failure(msgspec.Struct, frozen=True):

@@ -12,6 +12,9 @@ DATABASE = "microlite.db"
 CONFIG_KEYS = "config.keys"
 """The file in a home with the keys of the configuration's secrets, which are in no backup of the database."""
 
+AUTH_KEYS = "auth.keys"
+"""The file in a home with the keys that sign tokens, which are in no backup of the database."""
+
 DEFAULT_PORT = 8080
 """The gateway's port where nobody names one."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from microlite.core.assembly.configuration import assemble_configuration
+from microlite.core.audit.audit import Audit
 from microlite.core.broker.broker import Broker
 from microlite.core.engine.sqlite import SQLiteEngine
 from microlite.core.events.consumers import Consumers
@@ -52,6 +53,7 @@ class State:
         self._router = router
         self._membership = membership
         self.engine = SQLiteEngine(home / DATABASE, clock)
+        self.audit = Audit(self.engine)
         self.records = Records(self.engine, clock)
         self.blobs = Blobs(self.engine, clock)
         self.events = Events(self.engine, clock)

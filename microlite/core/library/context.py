@@ -122,7 +122,9 @@ class Context(Caller):
     def origin(self) -> Origin:
         """Namespace, calling service and account in one."""
         account = self.account
-        return Origin(self.namespace, self.calling_service, account.id if account is not None else "")
+        if account is None:
+            return Origin(self.namespace, self.calling_service)
+        return Origin(self.namespace, self.calling_service, account.id, account.namespace)
 
     @property
     def metadata(self) -> Mapping[str, str]:
