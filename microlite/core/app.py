@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from microlite import onefile
 from microlite.core.assembly.environments import make_environments
+from microlite.core.assembly.permissions import Permissions, nobody_logs_in
 from microlite.core.assembly.sessions import Sessions, identify
 from microlite.core.assembly.state import State
 from microlite.core.auth.admin_token import admin_token
@@ -169,6 +170,8 @@ class Platform:
         return DashboardParts(
             send=self.router.send,
             links=self.links,
+            log_in=nobody_logs_in,
+            permits=Permissions(self.registry).permits,
             sessions=WebSessions(self.state.engine, self.clock),
             admin_token=self.token,
             clock=self.clock,

@@ -2,51 +2,88 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import aclosing
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 from litestar import Request, Response, get
+from litestar.response import Stream
 
 from microlite.core import errors
-from microlite.core.auth.api import AuditPage
+from microlite.core.auth.api import AuditEntry, AuditPage
 from microlite.web.dashboard.frame import session_of
+from microlite.web.dashboard.live import CALM, live
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncGenerator, Mapping
 
     from litestar.handlers import HTTPRouteHandler
 
+    from microlite.core.auth.web_sessions import WebSession
     from microlite.web.dashboard.frame import Frame
 
 PAGE: Final = 50
 """Entries on one page."""
 
-_FIELDS: Final = ("actor", "action", "resource", "since", "until")
+_FIELDS: Final = ("actor", "action", "resource", "since", "until", "platform")
+
+LIVE: Final = "/access/audit/live"
 
 
 def audit_pages(frame: Frame) -> list[HTTPRouteHandler]:
     """The log, the newest first, and as it grows."""
 
+    async def entries(session: WebSession, filters: Mapping[str, str], before: int = 0) -> AuditPage:
+        page: AuditPage = await frame.calls.ask(
+            session, "auth.audit.list", AuditPage, before=before, limit=PAGE, **_fields(filters)
+        )
+        return page
+
+    async def fragments(session: WebSession, filters: Mapping[str, str]) -> AsyncGenerator[tuple[str, str], None]:
+        """The newest page, at once and whenever something is done."""
+        asked = {name: value for name, value in _fields(filters).items() if name not in ("since", "until")}
+        following = frame.calls.follow(session, "auth.audit.watch", AuditEntry, **asked)
+        async with aclosing(following) as news:
+            coming = asyncio.ensure_future(anext(news, None))
+            try:
+                while True:
+                    page = await entries(session, filters)
+                    yield "entries", frame.render("access/_entries.html", **_shown(session, page, filters))
+                    if await coming is None:
+                        return
+                    await asyncio.sleep(CALM)
+                    coming = asyncio.ensure_future(anext(news, None))
+            finally:
+                coming.cancel()
+                await asyncio.gather(coming, return_exceptions=True)
+
     @get("/access/audit")
     async def index(request: Request[Any, Any, Any]) -> Response[str]:
+        session = session_of(request)
         filters = _filters(request.query_params)
         before = _number(request.query_params.get("before", ""))
-        page = await frame.calls.ask(
-            session_of(request), "auth.audit.list", AuditPage, before=before, limit=PAGE, **_fields(filters)
-        )
+        page = await entries(session, filters, before)
         return frame.page(
             request,
             "access/audit.html",
-            entries=page.entries,
             filters=filters,
-            filtered=any(filters.values()),
-            live="",
+            live="" if before or filters["until"] else _at(filters, path=LIVE),
             first=_at(filters) if before else "",
-            following=_at(filters, page.cursor) if page.cursor else "",
+            following=_at(filters, before=page.cursor) if page.cursor else "",
+            **_shown(session, page, filters),
         )
 
-    return [index]
+    @get(LIVE)
+    async def index_live(request: Request[Any, Any, Any]) -> Stream:
+        return live(frame, request, fragments(session_of(request), _filters(request.query_params)))
+
+    return [index, index_live]
+
+
+def _shown(session: WebSession, page: AuditPage, filters: Mapping[str, str]) -> dict[str, Any]:
+    return {"namespace": session.namespace, "entries": page.entries, "filtered": any(filters.values())}
 
 
 def _filters(query: Mapping[str, str]) -> dict[str, str]:
@@ -55,7 +92,12 @@ def _filters(query: Mapping[str, str]) -> dict[str, str]:
 
 def _fields(filters: Mapping[str, str]) -> dict[str, Any]:
     """The request that filters ask for."""
-    return {**filters, "since": _moment(filters["since"], "from"), "until": _moment(filters["until"], "until")}
+    return {
+        **filters,
+        "since": _moment(filters["since"], "from"),
+        "until": _moment(filters["until"], "until"),
+        "platform": filters["platform"] == "on",
+    }
 
 
 def _moment(text: str, field: str) -> float:
@@ -80,8 +122,8 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _at(filters: Mapping[str, str], before: int = 0) -> str:
+def _at(filters: Mapping[str, str], *, before: int = 0, path: str = "/access/audit") -> str:
     fields: dict[str, Any] = {name: value for name, value in filters.items() if value}
     if before:
         fields["before"] = before
-    return f"/access/audit?{urlencode(fields)}" if fields else "/access/audit"
+    return f"{path}?{urlencode(fields)}" if fields else path

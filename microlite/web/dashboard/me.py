@@ -8,7 +8,7 @@ from litestar import Request, Response, get, post
 
 from microlite.core import errors
 from microlite.core.context import PLATFORM_ADMIN
-from microlite.web.dashboard.acting import done, told
+from microlite.web.dashboard.acting import done
 from microlite.web.dashboard.frame import session_of
 from microlite.web.dashboard.tokens import tokens_of
 
