@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Self
 
 from microlite import onefile
 from microlite.core.assembly.environments import make_environments
-from microlite.core.assembly.permissions import Permissions, nobody_logs_in
 from microlite.core.assembly.sessions import Sessions, identify
 from microlite.core.assembly.state import State
 from microlite.core.auth.admin_token import admin_token
+from microlite.core.auth.authority import Authority
+from microlite.core.auth.guard import Guard
 from microlite.core.auth.one_time_links import OneTimeLinks
+from microlite.core.auth.standing import Standing
 from microlite.core.auth.web_sessions import WebSessions
 from microlite.core.catalog import Parts, built_in_services
 from microlite.core.clock import Clock, SystemClock
@@ -94,6 +96,10 @@ class Platform:
         await self.state.open(stack)
         self.token = admin_token(home)
         self.logs = await stack.enter_async_context(Logs(home / "logs", clock))
+        standing = Standing(self.token)
+        self.authority = Authority(standing, standing, self.registry.built_in, standing)
+        self.guard = Guard(self.authority, self.router, self.router.send)
+        stack.push_async_callback(self.guard.close)
         self.table = PathTable()
         PathFeed(self.membership, self.table)
         self.links = OneTimeLinks(self.state.engine, clock)
@@ -125,7 +131,7 @@ class Platform:
         self._serve_built_in()
         listener = Listener(
             platform_socket(home),
-            self.router,
+            self.guard,
             role="platform",
             properties={
                 "gateway": self.gateway.url,
@@ -168,10 +174,10 @@ class Platform:
 
     def _dashboard_parts(self) -> DashboardParts:
         return DashboardParts(
-            send=self.router.send,
+            send=self.guard.send,
+            authority=self.authority,
             links=self.links,
-            log_in=nobody_logs_in,
-            permits=Permissions(self.registry).permits,
+            log_in=None,
             sessions=WebSessions(self.state.engine, self.clock),
             admin_token=self.token,
             clock=self.clock,
@@ -202,7 +208,7 @@ class Platform:
             table=self.table,
             send=self.router.send,
             programs=Programs(self.router),
-            admin_token=self.token,
+            authority=self.authority,
             clock=self.clock,
             ready=lambda: self._ready,
             answers=KeptAnswers(self.state.engine, self.clock),

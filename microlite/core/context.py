@@ -32,7 +32,7 @@ SERVICE: Final = "service"
 """The two types of accounts."""
 
 
-class Account(msgspec.Struct, frozen=True, kw_only=True):
+class Account(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who makes a call.
 
     Attributes:
@@ -70,6 +70,9 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it may act in a namespace: its own, or any for the accounts of the platform."""
         return self.namespace in (namespace, PLATFORM_NAMESPACE)
 
+
+NOBODY: Final = "-"
+"""In place of a token: whoever makes the call does so for nobody, and not as itself."""
 
 PLATFORM_ADMIN: Final = Account(id="admin", namespace=PLATFORM_NAMESPACE, scopes=(ADMIN_SCOPE,))
 """Who started the platform: the processes of its user at its socket, and who shows the token in `admin.token`."""

@@ -15,6 +15,8 @@ import pytest
 import uvloop
 
 from microlite.core import errors
+from microlite.core.auth.authority import Authority
+from microlite.core.auth.standing import Standing
 from microlite.core.clock import SystemClock
 from microlite.core.description.structs import EndpointDescription, Role, ServiceDescription, Streaming
 from microlite.core.rpc.call import Call, LocalInbound, Receiver
@@ -283,12 +285,13 @@ async def start() -> AsyncIterator[Start]:
         table.update(BUILT_IN, STORE)
         for description in descriptions:
             table.update("default", description)
+        standing = Standing(TOKEN)
         gateway = Gateway(
             GatewayOptions(port=0, **options),
             table=table,
             send=services.send,
             programs=programs or NoPrograms(),
-            admin_token=TOKEN,
+            authority=Authority(standing, standing, {"store": STORE}.get, standing),
             clock=SystemClock(),
         )
         await gateway.start()

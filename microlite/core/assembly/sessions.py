@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from microlite.core.context import DEFAULT_NAMESPACE, Account
+from microlite.core.context import DEFAULT_NAMESPACE, PLATFORM_ADMIN, SERVICE, SERVICE_SCOPE, Account
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,13 +29,15 @@ def identify(connection: Connection) -> None:
     assert hello is not None
     if hello.role == "node":
         connection.namespace = hello.properties.get("namespace", DEFAULT_NAMESPACE)
-        node = hello.properties.get("node", "node")
         connection.service = hello.properties.get("service", "")
         connection.account = Account(
-            id=node, type="service", namespace=connection.namespace, scopes=("service", "admin")
+            id=connection.service or "node",
+            type=SERVICE,
+            namespace=connection.namespace,
+            scopes=(SERVICE_SCOPE,),
         )
     else:
-        connection.account = Account(id="admin", scopes=("admin",))
+        connection.account = PLATFORM_ADMIN
 
 
 class Sessions:

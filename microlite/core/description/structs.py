@@ -73,6 +73,11 @@ class Role(StrEnum):
     PLATFORM = "platform"
     """Who operates the platform."""
 
+    @property
+    def people(self) -> str:
+        """Whom it lets in, in words."""
+        return _PEOPLE[self]
+
     def admits(self, account: Account | None, namespace: str) -> bool:
         """Whether a caller is at least this, in this namespace."""
         if self is Role.PUBLIC:
@@ -84,6 +89,15 @@ class Role(StrEnum):
         if self is Role.PLATFORM:
             return account.is_platform_admin
         return account.is_admin or (self is Role.SERVICE and account.is_service)
+
+
+_PEOPLE: Final = {
+    Role.PUBLIC: "everybody",
+    Role.ACCOUNT: "accounts of the namespace",
+    Role.SERVICE: "services and admins",
+    Role.ADMIN: "admins",
+    Role.PLATFORM: "who operates the platform",
+}
 
 
 class Consume(msgspec.Struct, frozen=True, kw_only=True, tag="consume"):

@@ -47,11 +47,12 @@ class Caller:
         expires: loop time by which each call has to be answered, infinity for none of its own.
         timeout: seconds that each call may take.
         stream_timeout: seconds that each stream may take.
+        token: shows for whom the calls are made; empty for whoever holds the connection.
     """
 
     BRIDGED = True
 
-    __slots__ = ("_expires", "_metadata", "_namespace", "_stream_timeout", "_timeout", "_transport")
+    __slots__ = ("_expires", "_metadata", "_namespace", "_stream_timeout", "_timeout", "_token", "_transport")
 
     def __init__(
         self,
@@ -62,6 +63,7 @@ class Caller:
         expires: float = math.inf,
         timeout: float = DEFAULT_TIMEOUT,
         stream_timeout: float | None = None,
+        token: str = "",
     ) -> None:
         self._transport = transport
         self._namespace = namespace
@@ -69,6 +71,7 @@ class Caller:
         self._expires = expires
         self._timeout = timeout
         self._stream_timeout = stream_timeout
+        self._token = token
 
     async def call(self, target: str, request: object = None, /, **fields: object) -> Any:
         """Call an endpoint and return its answer as plain Python values (dict, list, str, …).
@@ -97,6 +100,7 @@ class Caller:
             namespace=self._namespace,
             timeout=self._timeout,
             metadata=self._outgoing(),
+            token=self._token,
             idempotent=idempotent,
         )
         if self._expires != math.inf:
@@ -130,6 +134,7 @@ class Caller:
             timeout=getattr(self, "_stream_timeout", None),  # a context leaves it unset
             credit=INITIAL_CREDIT,
             metadata=self._outgoing(),
+            token=self._token,
         )
         if self._expires != math.inf:
             self._bound(call)
@@ -169,6 +174,7 @@ class Caller:
             expires=self._expires,
             timeout=self._timeout if timeout is None else timeout,
             stream_timeout=getattr(self, "_stream_timeout", None) if timeout is None else timeout,
+            token=self._token,
         )
 
     @property
@@ -176,28 +182,28 @@ class Caller:
         """Ephemeral messages by topic: `await ctx.broker.publish("prices.eur", price)`."""
         from microlite.core.library.state.broker import Broker  # whoever does not use it does not load it
 
-        return Broker(self)
+        return Broker(self._itself())
 
     @property
     def events(self) -> Events:
         """Durable topics: `await ctx.events.publish("orders.created", order)`; see `Events`."""
         from microlite.core.library.state.events import Events  # loaded by those who use it
 
-        return Events(self)
+        return Events(self._itself())
 
     @property
     def schedules(self) -> Schedules:
         """Calls at their time: `await ctx.schedules.call("orders.expire", {"id": 1}, delay=60)`."""
         from microlite.core.library.state.schedules import Schedules  # few nodes use it
 
-        return Schedules(self)
+        return Schedules(self._itself())
 
     @property
     def store(self) -> Store:
         """The records of the service: `await ctx.store.write("a", value)`; see `Store`."""
         from microlite.core.library.state.store import Store  # loaded by those who use it
 
-        return Store(self)
+        return Store(self._itself())
 
     def transaction(self, id: str = "") -> Transaction:
         """Changes that take place together, or not at all: `async with ctx.transaction() as tx:`; see `Transaction`.
@@ -207,7 +213,7 @@ class Caller:
         """
         from microlite.core.library.state.transaction import Transaction  # as above
 
-        return Transaction(self, id, self._outgoing())
+        return Transaction(self._itself(), id, self._outgoing())
 
     @overload
     async def transact(
@@ -232,14 +238,14 @@ class Caller:
         """
         from microlite.core.library.state.transaction import transact  # as above
 
-        return await transact(self, change, tries, self._outgoing())
+        return await transact(self._itself(), change, tries, self._outgoing())
 
     @property
     def config(self) -> Config:
         """The configuration of the namespace: `ctx.config.get("limits.max", int, default=10)`; see `Config`."""
         from microlite.core.library.state.config import Config  # loaded by those who use it
 
-        return Config(self)
+        return Config(self._itself())
 
     def terms(self) -> tuple[Transport, asyncio.AbstractEventLoop, tuple[object, ...], object]:
         """On what terms calls are made here: transport, loop, and what is the same for callers whose calls may be joined.
@@ -247,7 +253,7 @@ class Caller:
         The last is what the terms name by its identity, so that it has to be kept for as long as they are.
         """
         metadata = self._outgoing()
-        terms = (id(metadata), self._namespace, self._expires, self._timeout)
+        terms = (id(metadata), self._namespace, self._expires, self._timeout, self._token)
         return self._transport, self._transport.loop, terms, metadata
 
     @property
@@ -258,6 +264,10 @@ class Caller:
     def renew(self) -> bool:
         """Use the connection that is there now, where another was lost. False if none will come."""
         return not getattr(self._transport, "lost", False)
+
+    def _itself(self) -> Caller:
+        """Whose calls those are that are about the caller's own state: not of whoever it was called by."""
+        return self
 
     def _outgoing(self) -> dict[str, str] | None:
         return self._metadata

@@ -8,7 +8,17 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from microlite.core import errors
-from microlite.core.context import TRACEPARENT, Origin, Trace, new_traceparent, parse_traceparent
+from microlite.core.context import (
+    NOBODY,
+    SERVICE,
+    SERVICE_SCOPE,
+    TRACEPARENT,
+    Account,
+    Origin,
+    Trace,
+    new_traceparent,
+    parse_traceparent,
+)
 from microlite.core.description.structs import ANSWERED, ASKED, Encoding
 from microlite.core.library.bridge import Bridge, Waits
 from microlite.core.library.caller import Caller
@@ -18,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping
 
     from microlite.core.clock import Clock
-    from microlite.core.context import Account
     from microlite.core.library.attachments import Attachment
     from microlite.core.library.stream import Transport
     from microlite.core.rpc.call import Inbound
@@ -29,7 +38,7 @@ _NO_METADATA: Mapping[str, str] = MappingProxyType({})
 class Scope:
     """What all calls of one node share: its transport, clock and name."""
 
-    __slots__ = ("adopt", "clock", "log", "namespace", "node", "serve", "service", "states", "transport")
+    __slots__ = ("account", "adopt", "clock", "log", "namespace", "node", "serve", "service", "states", "transport")
 
     def __init__(self, service: str, *, node: str, namespace: str, transport: Transport, clock: Clock) -> None:
         self.service = service
@@ -38,6 +47,8 @@ class Scope:
         self.transport = transport
         self.clock = clock
         self.log = logging.getLogger(service)
+        self.account = Account(id=service, type=SERVICE, namespace=namespace, scopes=(SERVICE_SCOPE,))
+        """Who the service is where it acts as itself."""
         self.serve: Callable[[Inbound], None] | None = None
         """Takes calls for this very node; None where there is none."""
         self.adopt: Callable[[Attachment], None] | None = None
@@ -49,11 +60,13 @@ class Scope:
 class Context(Caller):
     """The context of one call: who asks, until when, under which trace; and calls to others.
 
-    Calls made through it carry the caller's metadata, trace and remaining time. It belongs to the handler's call and must
-    not be used after that has ended.
+    Calls made through it carry the caller's identity, metadata, trace and remaining time: what the caller may not do, its
+    calls may not do either. What is about the service's own state (`store`, `config`, `events`, `broker`, `schedules`,
+    `transaction`) it does as itself, and so does `as_service`. It belongs to the handler's call and must not be used after
+    that has ended.
     """
 
-    __slots__ = ("_inbound", "_onward", "_scope", "_trace", "_waits")
+    __slots__ = ("_as_service", "_inbound", "_onward", "_scope", "_trace", "_waits")
 
     def __init__(self, scope: Scope, inbound: Inbound | None) -> None:
         self._scope = scope
@@ -66,7 +79,10 @@ class Context(Caller):
             self._namespace = scope.namespace
             self._metadata = None
             self._expires = math.inf
+            self._token = ""
         else:
+            token = inbound.token
+            self._token = token if token or inbound.account is scope.account else NOBODY
             self._namespace = inbound.namespace or scope.namespace
             self._metadata = inbound.metadata
             self._expires = inbound.expires
@@ -93,8 +109,29 @@ class Context(Caller):
 
     @property
     def account(self) -> Account | None:
-        """Who makes the call, as far as it is known for sure; None for nobody."""
-        return self._inbound.account if self._inbound is not None else None
+        """Who makes the call, as far as it is known for sure; None for nobody.
+
+        In hooks, and where the platform calls by itself (`every`, `consume`, `subscribe`), that is the service.
+        """
+        return self._inbound.account if self._inbound is not None else self._scope.account
+
+    @property
+    def as_service(self) -> Context:
+        """The same, but for whom its calls are made: the service itself, with the rights of the service.
+
+        `await ctx.as_service.call("billing.charge", …)` works for callers who may not call `billing` themselves. Whoever may
+        call this endpoint makes the service do it, so decide here who may.
+        """
+        found: Context | None = getattr(self, "_as_service", None)  # not set with the others: few calls need it
+        if found is None:
+            if self._token == "":
+                return self
+            found = self._as_service = Context(self._scope, self._inbound)
+            found._token = ""
+            found._transport = self._transport
+            found._trace = self.trace
+            found._onward = self._outgoing()
+        return found
 
     @property
     def transport(self) -> Transport:
@@ -189,6 +226,9 @@ class Context(Caller):
     async def sleep(self, seconds: float) -> None:
         """Return after a time, or when the call is given up."""
         await self._scope.clock.sleep(seconds)
+
+    def _itself(self) -> Context:
+        return self.as_service
 
     def _outgoing(self) -> dict[str, str] | None:
         onward = self._onward

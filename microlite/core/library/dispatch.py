@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from microlite.core import errors
 from microlite.core.description.naming import did_you_mean, endpoint_of
-from microlite.core.description.structs import ANSWERED, ASKED, Role, Streaming
+from microlite.core.description.structs import ANSWERED, ASKED, Streaming
 from microlite.core.library.context import Context
 from microlite.core.library.failure import report
 from microlite.core.library.middleware import Invocation
@@ -63,7 +63,7 @@ class Dispatcher:
             endpoint = self._find(inbound)
             if endpoint is None:
                 return
-        if self._checked and not self._allowed(endpoint, inbound):
+        if (self._checked or endpoint.description.scopes) and not self._allowed(endpoint, inbound):
             return
         if inbound.encoding >= len(ASKED):
             error = errors.UnsupportedMediaType(f"encoding {inbound.encoding}: 0 is MessagePack, 1 is JSON")
@@ -177,19 +177,25 @@ class Dispatcher:
             )
         return endpoint
 
-    @staticmethod
-    def _allowed(endpoint: Endpoint, inbound: Inbound) -> bool:
-        role = endpoint.description.role
-        account = inbound.account
-        if role is Role.PUBLIC or (account is not None and (role is Role.ACCOUNT or account.is_admin)):
+    def _allowed(self, endpoint: Endpoint, inbound: Inbound) -> bool:
+        """The last line: what the endpoint itself demands, whatever was decided on the way here."""
+        account, description = inbound.account, endpoint.description
+        namespace = inbound.namespace or self._scope.namespace
+        if account is not None and account.is_platform_admin:
             return True
-        if account is None:
-            error: errors.Error = errors.Unauthorized(
-                f"{inbound.service}.{endpoint.name} needs an account; log in, or send a token"
-            )
+        role = description.role
+        name = f"{inbound.service}.{endpoint.name}"
+        if role.admits(account, namespace):
+            missing = [scope for scope in description.scopes if account is None or scope not in account.scopes]
+            if not missing and (not description.scopes or (account is not None and account.belongs_to(namespace))):
+                return True
+            demand = f"{name} demands the scope {missing[0]!r}" if missing else f"{name} is of another namespace"
         else:
-            error = errors.Forbidden(f"{inbound.service}.{endpoint.name} is for admins, and {account.id} is none")
-        _fail(inbound, error, endpoint)
+            demand = f"{name} is for {role.people}"
+        if account is None:
+            _fail(inbound, errors.Unauthorized(f"{demand}; log in, or send a token"), endpoint)
+        else:
+            _fail(inbound, errors.Forbidden(f"{demand}, and {account.id} may not"), endpoint)
         return False
 
     @property

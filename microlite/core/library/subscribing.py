@@ -210,6 +210,7 @@ class _Reader:
             namespace=context.namespace,
             timeout=None,
             metadata=item.headers,
+            account=context.account,
         )
         delivery.topic, delivery.context, delivery.release = item.topic, context, self._slots.release
         context.serve_here(LocalInbound(delivery, _NEVER))

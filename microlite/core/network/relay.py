@@ -27,6 +27,7 @@ class Relay(Call):
             credit=inbound.credit,
             metadata=inbound.metadata,
             account=inbound.account,
+            token=inbound.token,
         )
         self.expires = inbound.expires
         self._inbound = inbound

@@ -19,7 +19,7 @@ def network_service(membership: Membership) -> Service:
     """Make the service over the routing table of one platform."""
     service = Service("network", doc="Which node takes a call: the routing table.", built_in=True)
 
-    @service.endpoint(role=Role.ADMIN, reads=True)
+    @service.endpoint(role=Role.ACCOUNT, reads=True)
     async def routes(ctx: Context, service: str = "") -> list[Route]:
         """List the routing table of the namespace: for each service the nodes that take its calls.
 
@@ -28,7 +28,7 @@ def network_service(membership: Membership) -> Service:
         """
         return [route for route in membership.routes(ctx.namespace) if service in ("", route.service)]
 
-    @service.endpoint(role=Role.ADMIN, reads=True)
+    @service.endpoint(role=Role.SERVICE, reads=True)
     async def watch(ctx: Context) -> AsyncIterator[Route]:
         """Stream the routing table: first each service as it is now, then each one that changes, always whole."""
         changed: dict[str, Route] = {}

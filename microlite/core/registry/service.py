@@ -24,7 +24,7 @@ def registry_service(registry: Registry) -> Service:
     """Make the service over the registrations of one platform."""
     service = Service("registry", doc="Which services there are, their endpoints and nodes.", built_in=True)
 
-    @service.endpoint(role=Role.ADMIN, reads=True, name="list")
+    @service.endpoint(role=Role.ACCOUNT, reads=True, name="list")
     async def list_(ctx: Context, built_in: bool = False) -> list[ServiceRecord]:
         """List the services of the namespace, one record for each version.
 
@@ -33,7 +33,7 @@ def registry_service(registry: Registry) -> Service:
         """
         return registry.services(ctx.namespace, built_in=built_in)
 
-    @service.endpoint(role=Role.ADMIN, reads=True)
+    @service.endpoint(role=Role.ACCOUNT, reads=True)
     async def get(ctx: Context, service: str) -> list[ServiceRecord]:
         """Describe a service: its endpoints with their schemas, and its nodes.
 
@@ -42,7 +42,7 @@ def registry_service(registry: Registry) -> Service:
         """
         return registry.get(ctx.namespace, service)
 
-    @service.endpoint(role=Role.ADMIN, reads=True)
+    @service.endpoint(role=Role.ACCOUNT, reads=True)
     async def watch(ctx: Context, service: str = "") -> AsyncIterator[Event]:
         """Stream each registration as it comes and goes.
 
@@ -68,7 +68,7 @@ def registry_service(registry: Registry) -> Service:
             stop()
         raise errors.ServiceUnavailable("this watch was read too slowly and missed events; list again, then watch")
 
-    @service.endpoint(role=Role.ADMIN)
+    @service.endpoint(role=Role.SERVICE)
     async def register(ctx: Context, registration: Registration) -> None:
         """Enter the calling node, for as long as its connection holds.
 
@@ -81,7 +81,7 @@ def registry_service(registry: Registry) -> Service:
             )
         registry.register(registration, _connection(ctx))
 
-    @service.endpoint(role=Role.ADMIN)
+    @service.endpoint(role=Role.SERVICE)
     async def deregister(ctx: Context, node: str) -> Node:
         """Take the calling node out before its connection ends.
 

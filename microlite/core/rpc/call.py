@@ -63,6 +63,8 @@ class Call:
 
     Attributes:
         timeout: seconds the call may take from its start; None for no limit.
+        account: who asks, where that is known here: in the platform.
+        token: what says who asks; see `frames.Call`.
         credit: bytes of stream items that the caller takes at first; 0 says that it expects a single reply.
         idempotent: it may be sent again although a first try may have run.
         resend: set by a router: takes a call back that was provably not started, with the reason.
@@ -87,6 +89,7 @@ class Call:
         "started",
         "streamed",
         "timeout",
+        "token",
     )
 
     def __init__(
@@ -101,6 +104,7 @@ class Call:
         credit: int = 0,
         metadata: dict[str, str] | None = None,
         account: Account | None = None,
+        token: str = "",
         idempotent: bool = False,
     ) -> None:
         self.service = service
@@ -112,6 +116,7 @@ class Call:
         self.credit = credit
         self.metadata = metadata
         self.account = account
+        self.token = token
         self.idempotent = idempotent
         self.resend: Callable[[Call, str], None] | None = None
         self.channel: Channel | None = None
@@ -295,6 +300,7 @@ class LocalInbound(Inbound):
         self.metadata = call.metadata
         self.credit = call.credit
         self.account = call.account
+        self.token = call.token
         self.expires = expires
         self.peer = None
         self.receiver = None

@@ -37,7 +37,8 @@ class Inbound:
     Attributes:
         expires: loop time of the deadline, infinity for none.
         credit: bytes of items the caller takes at first; 0 if it wants one reply.
-        account: who asks, as far as the carrier vouches for it.
+        account: who asks, as far as the carrier vouches for it; None for nobody.
+        token: what says so, to be shown with calls that this one leads to; empty where there is none.
         peer: the connection it came on; None within the process.
         receiver: whoever serves the call sets it in order to hear more.
     """
@@ -55,6 +56,7 @@ class Inbound:
         "peer",
         "receiver",
         "service",
+        "token",
     )
 
     service: str
@@ -66,6 +68,7 @@ class Inbound:
     expires: float
     credit: int
     account: Account | None
+    token: str
     peer: object | None
     receiver: Receiver | None
     done: bool

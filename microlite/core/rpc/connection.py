@@ -60,6 +60,7 @@ class Connection(Outgoing):
         "namespace",
         "peer",
         "service",
+        "trusted",
     )
 
     def __init__(
@@ -93,6 +94,8 @@ class Connection(Outgoing):
         """Who is at the other end, as far as the listener knows: it sets this."""
         self.namespace = ""
         """The namespace of the other end; empty means that each call names its own."""
+        self.trusted = False
+        """Whether the other end is the platform, which says of each call who makes it."""
         self.service = ""
         """The service whose node the other end is; empty for a client."""
         self.latency = 0.0

@@ -13,6 +13,8 @@ from typing import Annotated, Final
 
 import msgspec
 
+from microlite.core.context import Account
+
 VERSION: Final = 1
 """The version of the wire that this code speaks; both ends state theirs in `Hello`."""
 
@@ -60,6 +62,10 @@ class Call(Frame, tag=1):
     namespace: str = ""
     """Empty for the namespace of the connection."""
     metadata: dict[str, str] | None = None
+    token: str = ""
+    """Who asks: a signed token, or `-` for nobody. Empty for whoever is at the other end of the connection."""
+    account: Account | None = None
+    """Whom the token stands for: said by the platform to its nodes, and believed of nobody else."""
 
 
 class Reply(Frame, tag=2):

@@ -32,7 +32,11 @@ class WireInbound(Inbound):
         self.namespace = connection.namespace or frame.namespace
         self.metadata = frame.metadata
         self.credit = frame.credit
-        self.account = connection.account
+        self.token = frame.token
+        if connection.trusted:
+            self.account = frame.account
+        else:
+            self.account = None if frame.token else connection.account
         self.receiver = None
         self.done = False
         self.streamed = False

@@ -85,22 +85,22 @@ class Outgoing(outbox.Outbox):
         call_id = self._next_id
         try:
             self._next_id = call_id + 2
-            self.send(
-                pack(
-                    (
-                        CALL,
-                        call_id,
-                        call.service,
-                        call.endpoint,
-                        call.payload,
-                        call.encoding,
-                        left,
-                        call.credit,
-                        call.namespace,
-                        call.metadata,
-                    )
-                )
+            frame = (
+                CALL,
+                call_id,
+                call.service,
+                call.endpoint,
+                call.payload,
+                call.encoding,
+                left,
+                call.credit,
+                call.namespace,
+                call.metadata,
             )
+            if call.token or call.account is not None:
+                self.send(pack((*frame, call.token, call.account)))
+            else:
+                self.send(pack(frame))
         except frames.ProtocolError as error:
             call.on_error(errors.PayloadTooLarge(str(error)))
             return

@@ -82,7 +82,7 @@ class Frame:
         text = self.render(
             template,
             session=session,
-            navigation=pages_for(session, self.parts.permits),
+            navigation=pages_for(session, self.parts.authority),
             home_page=self.home_page(session),
             csrf=csrf_token(secret_of(request)),
             path=request.url.path,
@@ -103,7 +103,7 @@ class Frame:
 
     def home_page(self, session: WebSession) -> str:
         """The path of the page with which somebody begins: the first that the account may read."""
-        return first_page(session, self.parts.permits)
+        return first_page(session, self.parts.authority)
 
 
 def is_logged_in(request: Request[Any, Any, Any]) -> bool:

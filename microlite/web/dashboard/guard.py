@@ -12,7 +12,7 @@ from microlite.web.dashboard.frame import csrf_token
 from microlite.web.dashboard.login import LOGIN, OPEN
 from microlite.web.dashboard.policy import policy
 from microlite.web.dashboard.static import PREFIX
-from microlite.web.gateway.access import Access
+from microlite.web.gateway.access import Hosts
 from microlite.web.gateway.options import GatewayOptions
 from microlite.web.gateway.refusals import MisdirectedRequest
 
@@ -55,7 +55,7 @@ class Guard:
         self._frame = frame
         self._policy = policy().encode()
         options = frame.options
-        self._access = Access(GatewayOptions(host=options.host, allowed_hosts=options.allowed_hosts), "")
+        self._hosts = Hosts(GatewayOptions(host=options.host, allowed_hosts=options.allowed_hosts))
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request (https://asgi.readthedocs.io)."""
@@ -90,7 +90,7 @@ class Guard:
         """
         method, path = scope["method"], scope["path"]
         host = headers.get(b"host")
-        if self._access.check_host(host):
+        if self._hosts.check_host(host):
             raise MisdirectedRequest("programs are served by the gateway, not by the dashboard")
         if method not in _METHODS:
             raise errors.MethodNotAllowed(f"nothing here answers {method}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import math
+import re
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
@@ -98,7 +99,7 @@ def login_pages(frame: Frame) -> list[HTTPRouteHandler]:
             return show_wait(_wait_of(error), account=name, namespace=namespace)
         except errors.Unauthorized:
             return show(403, "No account of this namespace has this secret.", account=name, namespace=namespace)
-        return await enter(request, account, namespace)
+        return await enter(request, account, _home_of(account))
 
     async def by_token(request: Request[Any, Any, Any], token: str) -> Response[str]:
         wait = tries.wait()
@@ -133,8 +134,15 @@ def login_pages(frame: Frame) -> list[HTTPRouteHandler]:
     return [login, login_by_form, login_by_link, logout, alive]
 
 
+def _home_of(account: Account) -> str:
+    """The namespace that an account sees first: its own, which for one of the platform is that of everybody."""
+    return DEFAULT_NAMESPACE if account.is_platform_admin else account.namespace
+
+
 def _wait_of(error: errors.TooManyRequests) -> float:
-    return getattr(error, "retry_after", 60.0)
+    """Seconds until the next try, as the error says them."""
+    found = re.search(r"in (\d+) s", error.detail)
+    return float(found[1]) if found else TRY_WINDOW
 
 
 def _in_words(seconds: float) -> str:

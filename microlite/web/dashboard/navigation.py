@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from microlite.core.context import PLATFORM_NAMESPACE
 from microlite.core.description.naming import parse_target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import TypeAlias
-
+    from microlite.core.auth.authority import Authority
     from microlite.core.auth.web_sessions import WebSession
-    from microlite.core.context import Account
-
-    Permits: TypeAlias = Callable[[Account, str, str, str], bool]
-    """Whether an account may call, in a namespace, of a service, an endpoint."""
 
 
 class Page(NamedTuple):
@@ -79,24 +74,25 @@ OWN_PAGE: Final = "/me"
 """The page of one's own account, which everybody has."""
 
 
-def pages_for(session: WebSession, permits: Permits) -> tuple[tuple[str, tuple[Page, ...]], ...]:
+def pages_for(session: WebSession, authority: Authority) -> tuple[tuple[str, tuple[Page, ...]], ...]:
     """The groups and pages that the account of a session may read in its namespace; no empty group."""
     groups = []
     for word, pages in NAVIGATION:
-        seen = tuple(page for page in pages if _may(session, page, permits))
+        seen = tuple(page for page in pages if not page.needs or may(session, page.needs, authority))
         if seen:
             groups.append((word, seen))
     return tuple(groups)
 
 
-def first_page(session: WebSession, permits: Permits) -> str:
+def first_page(session: WebSession, authority: Authority) -> str:
     """The path of the first page that somebody may read."""
-    groups = pages_for(session, permits)
+    groups = pages_for(session, authority)
     return groups[0][1][0].path if groups else OWN_PAGE
 
 
-def _may(session: WebSession, page: Page, permits: Permits) -> bool:
-    if not page.needs:
-        return True
-    service, endpoint = parse_target(page.needs)
-    return permits(session.account, session.namespace, service, endpoint)
+def may(session: WebSession, target: str, authority: Authority) -> bool:
+    """Whether the account of a session may call a built-in endpoint in its namespace, as far as that is known before."""
+    service, endpoint = parse_target(target)
+    if session.namespace == PLATFORM_NAMESPACE and service != "auth":
+        return False  # it has accounts, and nothing else
+    return authority.allows(session.account, session.namespace, service, endpoint)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from microlite.core.auth.authority import Authority
     from microlite.core.auth.one_time_links import OneTimeLinks
     from microlite.core.auth.web_sessions import WebSessions
     from microlite.core.clock import Clock
     from microlite.core.context import Account
     from microlite.core.rpc.call import Call
-    from microlite.web.dashboard.navigation import Permits
 
 
 class LogIn(Protocol):
@@ -36,9 +36,9 @@ class DashboardParts:
 
     Args:
         send: takes a call, and answers through the call's own methods; never raises.
+        authority: decides who may do what.
         links: tells who comes by a one-time link.
         log_in: proves who somebody is that comes with account and secret.
-        permits: whether an account may call, in a namespace, of a service, an endpoint: the same decision as anywhere.
         sessions: who is logged in.
         admin_token: logs in too, typed by hand.
         clock: for dates and ids.
@@ -49,18 +49,18 @@ class DashboardParts:
         self,
         *,
         send: Callable[[Call], None],
+        authority: Authority,
         links: OneTimeLinks,
-        log_in: LogIn,
-        permits: Permits,
+        log_in: LogIn | None,
         sessions: WebSessions,
         admin_token: str,
         clock: Clock,
         home: str,
     ) -> None:
         self.send = send
+        self.authority = authority
         self.links = links
         self.log_in = log_in
-        self.permits = permits
         self.sessions = sessions
         self.admin_token = admin_token
         self.clock = clock

@@ -123,7 +123,7 @@ def _edge(options: DashboardOptions, parts: DashboardParts) -> Edge:
         max_body=options.max_body,
         max_connections=512,
     )
-    return Edge(bounds, PathTable(), _no_calls, _NoPrograms(), "", parts.clock, lambda: True)
+    return Edge(bounds, PathTable(), _no_calls, _NoPrograms(), parts.authority, parts.clock, lambda: True)
 
 
 def _no_calls(call: Call) -> None:

@@ -1,41 +1,72 @@
-"""Who may ask, and under which name: allowed hosts, the admin's token, namespaces."""
+"""Who asks, under which name and in which namespace, and whether he may."""
 
 from __future__ import annotations
 
-import hmac
+import base64
 import ipaddress
 import re
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from microlite.core import errors
-from microlite.core.context import DEFAULT_NAMESPACE, Account
-from microlite.core.description.structs import Role
+from microlite.core.context import DEFAULT_NAMESPACE, PLATFORM_NAMESPACE
+from microlite.core.description.naming import DEFAULT_ENDPOINT
 from microlite.web.gateway.refusals import MisdirectedRequest
 from microlite.web.gateway.resolver import host_namespace
 
 if TYPE_CHECKING:
+    from microlite.core.auth.authority import Authority
+    from microlite.core.clock import Clock
+    from microlite.core.context import Account
+    from microlite.core.description.structs import ServiceDescription
+    from microlite.web.gateway.fast import PlainRequest
     from microlite.web.gateway.head import Head
     from microlite.web.gateway.options import GatewayOptions
     from microlite.web.gateway.table import Target
 
-ADMIN: Final = Account(id="admin", scopes=("admin",))
-"""Whoever shows the platform's admin token."""
+
+class Caller:
+    """Who asks.
+
+    Attributes:
+        account: whom the token stands for; None for nobody.
+        token: that was shown, if it holds.
+        refusal: why one that was shown does not.
+        until: by the monotonic clock, when it is worth looking again.
+    """
+
+    __slots__ = ("account", "refusal", "token", "until")
+
+    def __init__(self, account: Account | None, token: str, refusal: str = "", until: float = 0.0) -> None:
+        self.account = account
+        self.token = token
+        self.refusal = refusal
+        self.until = until
+
+
+ANYONE: Final = Caller(None, "")
+"""Who shows no token."""
+
+_MAX_STRANGE: Final = 4_096
+"""Tokens that mean nothing to the platform and are remembered, so as not to look at them each time."""
+
+_STRANGE_FOR: Final = 10.0
+"""Seconds for which they are."""
 
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?")
 _ANY: Final = ("", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
 _MAX_HOSTS: Final = 256
 
 
-class Access:
-    """The checks that come before a call.
+class Hosts:
+    """The names under which somebody may ask.
 
     Args:
         options: allowed hosts, and whether they name namespaces.
-        admin_token: what `Authorization: Bearer …` must carry for built-in endpoints; empty opens them to nobody.
     """
 
-    def __init__(self, options: GatewayOptions, admin_token: str) -> None:
-        self._token = admin_token.encode()
+    def __init__(self, options: GatewayOptions) -> None:
         self._exact = {"localhost", "127.0.0.1", "::1"}
         self._exact.update(name.lower() for name in options.allowed_hosts if not name.startswith("*."))
         self._suffixes = tuple(name[1:].lower() for name in options.allowed_hosts if name.startswith("*."))
@@ -75,31 +106,6 @@ class Access:
             self.plain_hosts.add(value)
         return ""
 
-    def is_admin(self, authorization: bytes | None) -> bool:
-        """Whether a header `Authorization` carries the platform's admin token."""
-        if authorization is None or not self._token:
-            return False
-        scheme, _, token = authorization.partition(b" ")
-        return scheme.lower() == b"bearer" and hmac.compare_digest(token.strip(), self._token)
-
-    def authorise(self, target: Target, authorization: bytes | None) -> Account | None:
-        """Who calls, if he may; None for nobody in particular.
-
-        Built-in endpoints need the admin's token whatever their role says, until accounts exist. An `Authorization`
-        that means nothing to the platform is no obstacle to what is open to all.
-
-        Raises:
-            Unauthorized: the endpoint wants an account, and there is no valid token.
-        """
-        account = ADMIN if self.is_admin(authorization) else None
-        role = target.endpoint.role if target.endpoint is not None else Role.PUBLIC
-        if account is None and (target.is_builtin or role is not Role.PUBLIC):
-            raise errors.Unauthorized(
-                "the token is not valid" if authorization else "log in: send Authorization: Bearer with a token",
-                id="gateway",
-            )
-        return account
-
     def home(self, host: bytes | None) -> str:
         """The namespace in which requests to a host ask that name none: the one of its subdomain, if that is set so."""
         if not self._domains or host is None:
@@ -107,19 +113,129 @@ class Access:
         match = _HOST.fullmatch(host.decode("latin-1"))
         return (host_namespace(match[1], self._domains) if match else "") or DEFAULT_NAMESPACE
 
-    def namespace(self, head: Head) -> str:
-        """The namespace in which the request asks.
+
+class Access(Hosts):
+    """The checks that come before a call.
+
+    Args:
+        options: see `Hosts`.
+        authority: knows who asks, and decides.
+        clock: for how long a strange token is remembered.
+    """
+
+    def __init__(self, options: GatewayOptions, authority: Authority, clock: Clock) -> None:
+        super().__init__(options)
+        self._authority = authority
+        self._clock = clock
+        self._strange: dict[str, Caller] = {}
+
+    # -- who asks ------------------------------------------------------------------------------------------------------
+
+    def known(self, authorization: bytes | None) -> Caller | None:
+        """Who asks by this header `Authorization`, as far as that is known already; None where it has to be looked at."""
+        if authorization is None:
+            return ANYONE
+        token = _token(authorization)
+        if not token:
+            return ANYONE
+        account = self._authority.known(token)
+        if account is not None:
+            return Caller(account, token)
+        strange = self._strange.get(token)
+        return strange if strange is not None and strange.until > self._clock.monotonic() else None
+
+    async def identify(self, authorization: bytes | None) -> Caller:
+        """Who asks by this header `Authorization`.
+
+        One that means nothing to the platform is no obstacle to what is open to all: a service may have its own.
+        """
+        caller = self.known(authorization)
+        if caller is not None or authorization is None:
+            return caller or ANYONE
+        token = _token(authorization)
+        try:
+            await self._authority.tokens.authenticate(token)
+        except errors.Unauthorized as error:
+            if len(self._strange) >= _MAX_STRANGE:
+                self._strange.clear()
+            caller = Caller(None, "", error.detail, self._clock.monotonic() + _STRANGE_FOR)
+            self._strange[token] = caller
+            return caller
+        return Caller(self._authority.known(token), token)
+
+    def authorise(self, target: Target, caller: Caller) -> str:
+        """Let a call pass, or say why not.
+
+        Returns:
+            the token that travels with the call; nothing for nobody.
 
         Raises:
-            Forbidden: it names another than its own, and the caller is no admin.
+            Unauthorized: the endpoint wants an account, and there is no valid token.
+            Forbidden: this account may not.
+            NotFound: there is no such namespace.
+            TooManyRequests: the namespace has made as many calls as it may.
+        """
+        endpoint = target.endpoint
+        name, scopes = (endpoint.name, endpoint.scopes) if endpoint is not None else (DEFAULT_ENDPOINT, ())
+        try:
+            self._authority.check(caller.account, target.namespace, target.service, name, scopes)
+        except errors.Unauthorized as error:
+            if caller.refusal:
+                raise errors.Unauthorized(caller.refusal, id=error.id) from None
+            raise
+        return self._authority.travelling(caller.account, caller.token)
+
+    def callable_of(self, account: Account | None, namespace: str, service: ServiceDescription) -> ServiceDescription:
+        """A service with those of its endpoints that somebody may call."""
+        allows, name = self._authority.allows, service.name
+        endpoints = tuple(one for one in service.endpoints if allows(account, namespace, name, one.name, one.scopes))
+        return msgspec.structs.replace(service, endpoints=endpoints)
+
+    def holds(self, request: PlainRequest) -> bool:
+        """Whether a request that was authorised before may be made once more; see `authorise` for what it counts."""
+        if request.shown and self._authority.known(request.shown) is not request.account:
+            return False
+        try:
+            self._authority.admit(request.target.namespace)
+        except errors.Error:
+            return False
+        return True
+
+    def is_admin(self, authorization: bytes | None) -> bool:
+        """Whether a header `Authorization` is that of somebody who operates the platform."""
+        caller = self.known(authorization)
+        return caller is not None and caller.account is not None and caller.account.is_platform_admin
+
+    # -- in which namespace --------------------------------------------------------------------------------------------
+
+    def namespace(self, head: Head, caller: Caller) -> str:
+        """The namespace in which the request asks: that of the account, else the one that is named, else that of the host.
+
+        Raises:
+            Forbidden: another than the account's is named, and it does not operate the platform.
         """
         home = self.home(head.fields.get(b"host"))
-        name = head.text(b"micro-namespace")
-        if not name or name == home:
-            return home
-        if not self.is_admin(head.fields.get(b"authorization")):
-            raise errors.Forbidden(f'the namespace "{name}" is not yours', id="gateway")
-        return name
+        named = head.text(b"micro-namespace") or (home if home != DEFAULT_NAMESPACE else "")
+        account = caller.account
+        if account is None or account.namespace == PLATFORM_NAMESPACE:
+            return named or home
+        if named and named != account.namespace:
+            raise errors.Forbidden(f'the namespace "{named}" is not that of your account', id="gateway")
+        return account.namespace
+
+
+def _token(authorization: bytes) -> str:
+    """The token that a header carries: as `Bearer`, or as the password of `Basic`; nothing where it is neither."""
+    scheme, _, value = authorization.decode("latin-1").partition(" ")
+    scheme = scheme.lower()
+    if scheme == "bearer":
+        return value.strip()
+    if scheme == "basic":
+        try:
+            return base64.b64decode(value.strip(), validate=True).decode("latin-1").partition(":")[2]
+        except ValueError:
+            return ""
+    return ""
 
 
 def _is_address(name: str) -> bool:

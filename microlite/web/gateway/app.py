@@ -34,7 +34,6 @@ from microlite.web.gateway.table import ALL_METHODS, Target, UnknownService, Wro
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
 
-    from microlite.core.context import Account
     from microlite.web.gateway.answers import Headers
     from microlite.web.gateway.cycle import Receive, Send
     from microlite.web.gateway.edge import Edge
@@ -103,6 +102,7 @@ class GatewayApp:
             program = edge.access.check_host(host)
         if edge.active > edge.options.max_requests:
             raise errors.ServiceUnavailable("too many requests are being answered; try again", id="gateway")
+        exchange.caller = await edge.access.identify(fields.get(b"authorization"))
         if program:
             await self._forward_to_origin(exchange, program)
             return
@@ -124,6 +124,7 @@ class GatewayApp:
             return
         exchange.target = target
         if target.is_program:
+            edge.access.authorise(target, exchange.caller)
             await self._forwarder.forward_below_path(exchange, target)
         else:
             await self._call(exchange, target)
@@ -135,7 +136,7 @@ class GatewayApp:
             Error: see `PathTable.resolve` and `Arrivals.wait`.
         """
         edge = self._edge
-        namespace = edge.access.namespace(exchange.head)
+        namespace = edge.access.namespace(exchange.head, exchange.caller)
         while True:
             try:
                 if exchange.wants_websocket:
@@ -167,27 +168,27 @@ class GatewayApp:
         assert target.endpoint is not None  # no program
         edge = self._edge
         edge.origins.check_unasked(exchange.method, exchange.head, has_body=exchange.has_body)
-        account = edge.access.authorise(target, exchange.head.fields.get(b"authorization"))
+        token = edge.access.authorise(target, exchange.caller)
         streaming = target.endpoint.streaming
         if exchange.wants_websocket:
-            await self._call_over_websocket(exchange, target, account)
+            await self._call_over_websocket(exchange, target, token)
         elif streaming.from_client:
-            await self._call_with_source(exchange, target, account)
+            await self._call_with_source(exchange, target, token)
         elif streaming.from_server:
             if exchange.method == "HEAD" and target.endpoint.produces != ANY:
                 await exchange.start(200, self._stream_headers(exchange, target))
                 await exchange.write(b"", more=False)
                 return
-            call = self._stream_call(exchange, target, account, await read_request(exchange, target))
+            call = self._stream_call(exchange, target, token, await read_request(exchange, target))
             async with _Watch(edge, exchange.until_gone(), call):
                 await self._pump(exchange, target, call)
         else:
-            await self._call_unary(exchange, target, account)
+            await self._call_unary(exchange, target, token)
 
-    async def _call_unary(self, exchange: Exchange, target: Target, account: Account | None) -> None:
+    async def _call_unary(self, exchange: Exchange, target: Target, token: str) -> None:
         request = await read_request(exchange, target)
         raw = target.endpoint is not None and bool(target.endpoint.produces)
-        terms = self._terms(exchange, target, account, request, unary=True, raw=raw)
+        terms = self._terms(exchange, target, token, request, unary=True, raw=raw)
         call = UnaryCall(*self._address(target), request.payload, **terms)
         if HEADER in exchange.head.metadata and exchange.method in METHODS and self._idempotency is not None:
             outcome = await self._idempotency.run(exchange, exchange.head.metadata[HEADER], call)
@@ -206,10 +207,10 @@ class GatewayApp:
                     call.cancel()
         await self._reply(exchange, target, reply)
 
-    async def _call_with_source(self, exchange: Exchange, target: Target, account: Account | None) -> None:
+    async def _call_with_source(self, exchange: Exchange, target: Target, token: str) -> None:
         """A call whose stream is the body; its request is what query, path and a form's fields say."""
         source = await open_source(exchange, target)
-        call = self._stream_call(exchange, target, account, source.request, source.metadata)
+        call = self._stream_call(exchange, target, token, source.request, source.metadata)
         async with _Watch(self._edge, source.send(call), call):
             if target.endpoint is not None and target.endpoint.streaming.from_server:
                 await self._pump(exchange, target, call)
@@ -218,7 +219,7 @@ class GatewayApp:
                     pass
                 await self._reply(exchange, target, call.reply)
 
-    async def _call_over_websocket(self, exchange: Exchange, target: Target, account: Account | None) -> None:
+    async def _call_over_websocket(self, exchange: Exchange, target: Target, token: str) -> None:
         """A call whose request is the first message of a WebSocket, merged with query and path as a body is."""
         from microlite.web.gateway.websocket import open_websocket  # late, for what it costs
         from microlite.web.gateway.websocket_call import listen, speak
@@ -226,7 +227,7 @@ class GatewayApp:
         assert target.endpoint is not None  # no program
         streaming = target.endpoint.streaming
         unary = streaming is Streaming.UNARY
-        terms = self._terms(exchange, target, account, read_document(target, exchange.query, b""), unary=unary)
+        terms = self._terms(exchange, target, token, read_document(target, exchange.query, b""), unary=unary)
         credit = INITIAL_CREDIT if streaming.from_server else 0
         call = StreamExchange(*self._address(target), credit=credit, **terms)
         socket = open_websocket(exchange)
@@ -256,12 +257,12 @@ class GatewayApp:
         self,
         exchange: Exchange,
         target: Target,
-        account: Account | None,
+        token: str,
         request: Request,
         metadata: Mapping[str, str] | None = None,
     ) -> StreamExchange:
         assert target.endpoint is not None  # no program
-        terms = self._terms(exchange, target, account, request, unary=False, raw=bool(target.endpoint.produces))
+        terms = self._terms(exchange, target, token, request, unary=False, raw=bool(target.endpoint.produces))
         terms["metadata"].update(metadata or {})
         credit = INITIAL_CREDIT if target.endpoint.streaming.from_server else 0
         call = StreamExchange(*self._address(target), request.payload, credit=credit, **terms)
@@ -295,7 +296,7 @@ class GatewayApp:
         self,
         exchange: Exchange,
         target: Target,
-        account: Account | None,
+        token: str,
         request: Request,
         *,
         unary: bool,
@@ -310,7 +311,8 @@ class GatewayApp:
             "namespace": target.namespace,
             "timeout": exchange.head.timeout(options.call_timeout if unary else None, options.max_timeout),
             "metadata": {**exchange.head.metadata, TRACEPARENT: exchange.traceparent},
-            "account": account,
+            "account": exchange.caller.account,
+            "token": token,
             "idempotent": target.endpoint.idempotent,
         }
 
@@ -333,7 +335,7 @@ class GatewayApp:
     # -- programs ------------------------------------------------------------------------------------------------------
 
     async def _forward_to_origin(self, exchange: Exchange, name: str) -> None:
-        namespace = self._edge.access.namespace(exchange.head)
+        namespace = self._edge.access.namespace(exchange.head, exchange.caller)
         target = self._edge.table.program(namespace, name)
         if target is None:
             await self._await_service(exchange, namespace, UnknownService(name))
@@ -344,6 +346,7 @@ class GatewayApp:
                 id="gateway",
             )
         exchange.target = target
+        self._edge.access.authorise(target, exchange.caller)
         await self._forwarder.forward_to_origin(exchange, target)
 
     # -- pages ---------------------------------------------------------------------------------------------------------
@@ -366,8 +369,16 @@ class GatewayApp:
 
     async def _metrics(self, exchange: Exchange) -> None:
         edge = self._edge
-        if not edge.access.is_admin(exchange.head.fields.get(b"authorization")):
-            raise errors.Unauthorized("send Authorization: Bearer with the admin's token", id="gateway")
+        account = exchange.caller.account
+        if account is None:
+            raise errors.Unauthorized(
+                exchange.caller.refusal or "send Authorization: Bearer with a token of who operates the platform",
+                id="gateway",
+            )
+        if not account.is_platform_admin:
+            raise errors.Forbidden(
+                f"/metrics is for who operates the platform, and {account.id} does not", id="gateway"
+            )
         gauges = (
             ("microlite_http_active_requests", "Requests that are being answered.", float(edge.active)),
             ("microlite_http_streams", "Streams that are open.", float(len(edge.streams) + len(edge.tunnels))),

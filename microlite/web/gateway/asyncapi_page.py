@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from microlite.core import errors
-from microlite.core.context import Account
+from microlite.core.context import PLATFORM_ADMIN
 from microlite.core.rpc.call import UnaryCall
 from microlite.web.asyncapi import document
 from microlite.web.gateway.exchange import NO_CACHE
-from microlite.web.gateway.openapi_page import MAX_KEPT, VARY, asked, own_url, services_for
+from microlite.web.gateway.openapi_page import MAX_KEPT, VARY, asked, own_url, rights, services_for
 
 if TYPE_CHECKING:
     from microlite.web.gateway.edge import Edge
     from microlite.web.gateway.exchange import Exchange
 
-_SELF = Account(id="gateway", scopes=("admin",))
 _encode = msgspec.json.encode
 
 
@@ -31,7 +30,7 @@ class AsyncApiPage:
 
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
-        self._kept: dict[tuple[str, str, tuple[str, ...]], bytes] = {}
+        self._kept: dict[tuple[object, ...], bytes] = {}
         self._version = edge.table.version
         self._making = asyncio.Lock()
 
@@ -41,21 +40,22 @@ class AsyncApiPage:
         Raises:
             BadRequest: the query says something else than `service`.
             ServiceNotFound: there is no service of a name.
-            Unauthorized: one is built in, and the caller is no admin.
+            Unauthorized: nothing of one may be called without an account.
+            Forbidden: nothing of one may be called by this one.
         """
-        access = self._edge.access
-        namespace = access.namespace(exchange.head)
-        is_admin = access.is_admin(exchange.head.fields.get(b"authorization"))
+        account = exchange.caller.account
+        namespace = self._edge.access.namespace(exchange.head, exchange.caller)
+        is_admin = account is not None and account.is_admin and account.belongs_to(namespace)
         names, url = asked(exchange.query), own_url(exchange)
         topics = await self._topics(namespace) if is_admin and not names else {}
         async with self._making:
             if self._version != self._edge.table.version or len(self._kept) >= MAX_KEPT:
                 self._version = self._edge.table.version
                 self._kept.clear()
-            key = (namespace, url, names)
+            key = (namespace, url, rights(account), names)
             body = None if is_admin else self._kept.get(key)
             if body is None:
-                services = services_for(self._edge, namespace, names, is_admin=is_admin)
+                services = services_for(self._edge, namespace, names, account)
                 body = await asyncio.to_thread(
                     lambda: _encode(document(services, gateway=url if url != "/" else "", topics=topics))
                 )
@@ -64,7 +64,7 @@ class AsyncApiPage:
         await exchange.reply(body, headers=[NO_CACHE, VARY])
 
     async def _topics(self, namespace: str) -> dict[str, Any]:
-        call = UnaryCall("events", "topics", namespace=namespace, account=_SELF)
+        call = UnaryCall("events", "topics", namespace=namespace, account=PLATFORM_ADMIN)
         try:
             found = msgspec.msgpack.decode(await call.run(self._edge.send))
         except errors.Error:

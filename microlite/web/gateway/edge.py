@@ -17,6 +17,7 @@ from microlite.web.gateway.workers import Workers
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from microlite.core.auth.authority import Authority
     from microlite.core.clock import Clock
     from microlite.core.rpc.call import Call
     from microlite.web.gateway.options import GatewayOptions
@@ -60,7 +61,7 @@ class Edge:
         table: which path leads where.
         send: takes a call; answers through the call's own methods, now or later, and never raises.
         programs: finds the addresses of HTTP programs.
-        admin_token: opens built-in endpoints.
+        authority: decides who may do what.
         clock: for dates and ids.
         ready: whether the platform takes requests, for `/readyz`.
     """
@@ -71,7 +72,7 @@ class Edge:
         table: PathTable,
         send: Callable[[Call], None],
         programs: Programs,
-        admin_token: str,
+        authority: Authority,
         clock: Clock,
         ready: Callable[[], bool],
     ) -> None:
@@ -81,7 +82,7 @@ class Edge:
         self.programs = programs
         self.clock = clock
         self.ready = ready
-        self.access = Access(options, admin_token)
+        self.access = Access(options, authority, clock)
         self.origins = Origins(options)
         self.answers = Answers(clock.now())
         self.workers = Workers()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from microlite.core import errors
 from microlite.core.description.ranges import Unsatisfiable, read_range
 from microlite.web.gateway import codings, conditional
+from microlite.web.gateway.access import ANYONE
 from microlite.web.gateway.answers import JSON, NO_SNIFF, VARY_CODING, Headers, error_body, error_headers
 from microlite.web.gateway.conditional import is_known, weak
 from microlite.web.gateway.head import Head, next_traceparent
@@ -35,6 +36,7 @@ class Exchange:
         traceparent: of the gateway's span; the answer carries it.
         started: whether the head of the answer was sent.
         status: of the answer, 0 before it.
+        caller: who asks, as soon as that is known.
         target: what the path stands for, as soon as that is known.
         gone: the client has gone away.
         noted: headers that the answer gets, whatever it will be.
@@ -52,6 +54,7 @@ class Exchange:
         self.traceparent = ""
         self.started = False
         self.status = 0
+        self.caller = ANYONE
         self.target: Target | None = None
         self.gone = False
         self.noted: Headers = []

@@ -37,6 +37,9 @@ class PlainRequest:
         version: of the path table that named the target.
         head: the bytes of the head, empty while they are unknown.
         length: of head and body together.
+        account: whom the token of the request stands for; None for nobody.
+        token: what travels with its calls.
+        shown: the token itself; empty where there was none that holds.
         reads: whether the method is one whose answer can be kept and asked for again.
     """
 
@@ -49,9 +52,11 @@ class PlainRequest:
         "method",
         "parent",
         "reads",
+        "shown",
         "size",
         "target",
         "timeout",
+        "token",
         "url",
         "version",
     )
@@ -63,6 +68,8 @@ class PlainRequest:
         method: str,
         url: bytes,
         account: Account | None,
+        token: str,
+        shown: str,
         metadata: dict[str, str],
         timeout: float | None,
         parent: Trace | None,
@@ -75,6 +82,8 @@ class PlainRequest:
         self.reads = method == "GET"
         self.url = url
         self.account = account
+        self.token = token
+        self.shown = shown
         self.metadata = metadata
         self.timeout = timeout
         self.parent = parent
@@ -140,6 +149,7 @@ class FastCall(Call):
             timeout=request.timeout,
             metadata={**request.metadata, "traceparent": traceparent},
             account=request.account,
+            token=request.token,
             idempotent=endpoint.idempotent,
         )
         self.protocol = protocol

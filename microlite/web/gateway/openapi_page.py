@@ -9,11 +9,12 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from microlite.core import errors
-from microlite.core.description.naming import BUILT_IN_SERVICES, normalise
+from microlite.core.description.naming import normalise
 from microlite.web.gateway.exchange import NO_CACHE
 from microlite.web.openapi import document
 
 if TYPE_CHECKING:
+    from microlite.core.context import Account
     from microlite.core.description.structs import ServiceDescription
     from microlite.web.gateway.edge import Edge
     from microlite.web.gateway.exchange import Exchange
@@ -35,7 +36,7 @@ class OpenApiPage:
 
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
-        self._kept: dict[tuple[str, bool, tuple[str, ...]], dict[str, msgspec.Raw]] = {}
+        self._kept: dict[tuple[object, ...], dict[str, msgspec.Raw]] = {}
         self._version = edge.table.version
         self._making = asyncio.Lock()
 
@@ -45,20 +46,19 @@ class OpenApiPage:
         Raises:
             BadRequest: the query says something else than `service`.
             ServiceNotFound: there is no service of a name.
-            Unauthorized: one is built in, and the caller is no admin.
+            Unauthorized: nothing of one may be called without an account.
+            Forbidden: nothing of one may be called by this one.
         """
-        access = self._edge.access
-        namespace = access.namespace(exchange.head)
-        is_admin = access.is_admin(exchange.head.fields.get(b"authorization"))
-        parts = await self._parts(namespace, asked(exchange.query), is_admin=is_admin)
+        namespace = self._edge.access.namespace(exchange.head, exchange.caller)
+        parts = await self._parts(namespace, asked(exchange.query), exchange.caller.account)
         body = _encode(
             {"openapi": parts["openapi"], "info": parts["info"], "servers": [{"url": own_url(exchange)}], **parts}
         )
         await exchange.reply(body, headers=[NO_CACHE, VARY])
 
-    async def _parts(self, namespace: str, names: tuple[str, ...], *, is_admin: bool) -> dict[str, msgspec.Raw]:
+    async def _parts(self, namespace: str, names: tuple[str, ...], account: Account | None) -> dict[str, msgspec.Raw]:
         """The members of a document, encoded."""
-        key = (namespace, is_admin, names)
+        key = (namespace, rights(account), names)
         async with self._making:  # many ask when a service has changed, and one makes it
             if self._version != self._edge.table.version or len(self._kept) >= MAX_KEPT:
                 self._version = self._edge.table.version
@@ -66,31 +66,40 @@ class OpenApiPage:
             parts = self._kept.get(key)
             if parts is None:
                 version = self._version
-                parts = await asyncio.to_thread(_make, services_for(self._edge, namespace, names, is_admin=is_admin))
+                parts = await asyncio.to_thread(_make, services_for(self._edge, namespace, names, account))
                 if version == self._edge.table.version:
                     self._kept[key] = parts
             return parts
 
 
-def services_for(edge: Edge, namespace: str, names: tuple[str, ...], *, is_admin: bool) -> list[ServiceDescription]:
-    """The services that a caller may read about: all, or those of these names.
+def rights(account: Account | None) -> tuple[object, ...]:
+    """On what it depends what somebody may call."""
+    return () if account is None else (account.namespace, account.type, account.scopes)
+
+
+def services_for(
+    edge: Edge, namespace: str, names: tuple[str, ...], account: Account | None
+) -> list[ServiceDescription]:
+    """The services of which a caller may call something, with what he may: all, or those of these names.
 
     Raises:
         ServiceNotFound: there is no service of a name.
-        Unauthorized: one is built in, and the caller is no admin.
+        Unauthorized: nothing of one may be called without an account.
+        Forbidden: nothing of one may be called by this one.
     """
     known = {service.name: service for service in edge.table.services(namespace)}
-    if not names:
-        return [service for name, service in known.items() if is_admin or name not in BUILT_IN_SERVICES]
     for name in names:
-        if name in BUILT_IN_SERVICES and not is_admin:
-            raise errors.Unauthorized(
-                f'"{name}" is a service of the platform: send Authorization: Bearer with the admin\'s token',
-                id="gateway",
-            )
         if name not in known:
             raise errors.ServiceNotFound(f'Service "{name}" not found', id="gateway")
-    return [known[name] for name in names]
+    found = [edge.access.callable_of(account, namespace, known[name]) for name in names or known]
+    for service in found if names else ():
+        if known[service.name].endpoints and not service.endpoints:
+            if account is None:
+                raise errors.Unauthorized(
+                    f'"{service.name}" is not open to all: send Authorization: Bearer with a token', id="gateway"
+                )
+            raise errors.Forbidden(f'nothing of "{service.name}" may be called by {account.id}', id="gateway")
+    return [service for service in found if service.endpoints or not known[service.name].endpoints]
 
 
 def _make(services: list[ServiceDescription]) -> dict[str, msgspec.Raw]:

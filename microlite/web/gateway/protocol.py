@@ -86,6 +86,7 @@ class GatewayProtocol(BoundedConnection):
             and self.edge.active < self.edge.options.max_requests
             and not self.flow.write_paused
             and not self._deaf
+            and self.edge.access.holds(known)
         ):
             self._idle_since = 0.0
             self.cycle = self._running = call = FastCall(self, known, self.loop.time())
@@ -215,7 +216,10 @@ class GatewayProtocol(BoundedConnection):
                 return None
             if "if-none-match" in head.metadata or "idempotency-key" in head.metadata:
                 return None
-            account = edge.access.authorise(target, fields.get(b"authorization"))
+            caller = edge.access.known(fields.get(b"authorization"))
+            if caller is None or (caller.account is not None and not caller.account.belongs_to(DEFAULT_NAMESPACE)):
+                return None
+            token = edge.access.authorise(target, caller)
             timeout = head.timeout(edge.options.call_timeout, edge.options.max_timeout)
         except errors.Error:
             return None  # the application meets it again, and answers it
@@ -228,7 +232,9 @@ class GatewayProtocol(BoundedConnection):
             target,
             method=name,
             url=self.url,
-            account=account,
+            account=caller.account,
+            token=token,
+            shown=caller.token,
             metadata=head.metadata,
             timeout=timeout,
             parent=head.trace(),

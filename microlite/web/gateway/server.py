@@ -12,6 +12,7 @@ from microlite.web.gateway.serving import Serving
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from microlite.core.auth.authority import Authority
     from microlite.core.clock import Clock
     from microlite.core.rpc.call import Call
     from microlite.web.gateway.app import GatewayApp
@@ -30,7 +31,7 @@ class Gateway:
         table: which path leads where; whoever hears of services keeps it up to date.
         send: takes a call, and answers through the call's own methods; never raises.
         programs: finds the addresses of HTTP programs.
-        admin_token: opens built-in endpoints and `/metrics`; empty opens them to nobody.
+        authority: decides who may do what.
         clock: for dates, ids and the regular round over all connections.
         ready: whether the platform takes requests, for `/readyz`.
         answers: those to calls with an `Idempotency-Key`; without them the header says nothing.
@@ -43,12 +44,12 @@ class Gateway:
         table: PathTable,
         send: Callable[[Call], None],
         programs: Programs,
-        admin_token: str,
+        authority: Authority,
         clock: Clock,
         ready: Callable[[], bool] = lambda: True,
         answers: KeptAnswers | None = None,
     ) -> None:
-        self.edge = Edge(options, table, send, programs, admin_token, clock, ready)
+        self.edge = Edge(options, table, send, programs, authority, clock, ready)
         self._answers = answers
         self.port = 0
         """The port that is bound, from `start` on."""
