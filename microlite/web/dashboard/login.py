@@ -55,14 +55,23 @@ class Tries:
         self._failed.append(self._clock.monotonic())
 
 
+async def open_session(frame: Frame, request: Request[Any, Any, Any], account: Account, namespace: str) -> str:
+    """Log an account in. Returns the `Set-Cookie` that gives the browser its session.
+
+    Raises:
+        Unauthorized: the account is not there any more, or kept out.
+    """
+    secret = await frame.parts.sessions.open(account, namespace)
+    return with_secret(_cookies(request), frame.options.cookie, secret, secure=_is_secure(request))
+
+
 def login_pages(frame: Frame) -> list[HTTPRouteHandler]:
     """The pages of logging in and out."""
     tries = Tries(frame.parts.clock)
     cookie = frame.options.cookie
 
     async def enter(request: Request[Any, Any, Any], account: Account, namespace: str) -> Response[str]:
-        secret = await frame.parts.sessions.open(account, namespace)
-        header = with_secret(_cookies(request), cookie, secret, secure=_is_secure(request))
+        header = await open_session(frame, request, account, namespace)
         first = frame.home_page(WebSession(account=account, namespace=namespace, began=0.0, seen=0.0))
         if request.headers.get("sec-fetch-site", "none") == "cross-site":
             # A redirect would still count as another site's doing, and the new cookie would not be sent along.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from litestar import Request, Response, get, post
 
 from microlite.core import errors
-from microlite.core.context import DEFAULT_NAMESPACE
+from microlite.core.context import DEFAULT_NAMESPACE, PLATFORM_NAMESPACE
 from microlite.web.dashboard.acting import told
 from microlite.web.dashboard.frame import HTML, secret_of, session_of
 
@@ -18,12 +19,20 @@ if TYPE_CHECKING:
     from microlite.web.dashboard.frame import Frame
 
 
+class _Named(msgspec.Struct):
+    """What is read here of a namespace."""
+
+    name: str
+    deleting: bool = False
+
+
 def namespace_pages(frame: Frame) -> list[HTTPRouteHandler]:
     """The page that offers the namespaces, and what chooses one."""
 
     async def names(session: WebSession) -> list[str]:
-        found = await frame.calls.ask(session, "namespaces.list", list[dict[str, Any]])
-        return sorted({DEFAULT_NAMESPACE, *(str(one["name"]) for one in found)})
+        asking = msgspec.structs.replace(session, namespace=DEFAULT_NAMESPACE)  # there is one in every platform
+        found = await frame.calls.ask(asking, "namespaces.list", list[_Named])
+        return [*sorted({DEFAULT_NAMESPACE, *(one.name for one in found if not one.deleting)}), PLATFORM_NAMESPACE]
 
     def check(session: WebSession) -> None:
         if not session.account.is_platform_admin:
@@ -33,7 +42,8 @@ def namespace_pages(frame: Frame) -> list[HTTPRouteHandler]:
     async def index(request: Request[Any, Any, Any]) -> Response[str]:
         session = session_of(request)
         check(session)
-        return frame.page(request, "access/namespace.html", names=await names(session))
+        found = await names(session)
+        return frame.page(request, "access/namespace.html", names=found, platform=PLATFORM_NAMESPACE)
 
     @post("/namespace", status_code=200)
     async def choose(request: Request[Any, Any, Any]) -> Response[str]:
@@ -43,6 +53,7 @@ def namespace_pages(frame: Frame) -> list[HTTPRouteHandler]:
         if wanted not in await names(session):
             raise errors.NotFound(f"there is no namespace {wanted!r}; make it with: microlite namespace create NAME")
         await frame.parts.sessions.move(secret_of(request), wanted)
-        return Response("", media_type=HTML, status_code=303, headers={"location": "/"})
+        moved = msgspec.structs.replace(session, namespace=wanted)
+        return Response("", media_type=HTML, status_code=303, headers={"location": frame.home_page(moved)})
 
     return [index, choose]

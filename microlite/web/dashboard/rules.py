@@ -83,21 +83,17 @@ def rule_pages(frame: Frame) -> list[HTTPRouteHandler]:
     @get("/access/explain")
     async def explain(request: Request[Any, Any, Any]) -> Response[str]:
         session, query = session_of(request), request.query_params
-        account, service, endpoint = (query.get(name, "").strip() for name in ("account", "service", "endpoint"))
+        asked = {name: query.get(name, "").strip() for name in ("account", "caller", "type", "service", "endpoint")}
         found, trouble = None, ""
-        if service:
+        if asked["service"]:
             try:
-                found = await frame.calls.ask(
-                    session, "auth.rules.explain", Explanation, account=account, service=service, endpoint=endpoint
-                )
+                found = await frame.calls.ask(session, "auth.rules.explain", Explanation, **_question(asked))
             except (errors.BadRequest, errors.NotFound) as error:
                 trouble = error.detail
         return frame.page(
             request,
             "access/explain.html",
-            account=account,
-            service=service,
-            endpoint=endpoint,
+            asked=asked,
             found=found,
             trouble=trouble,
             accounts=await accounts(session),
@@ -105,6 +101,18 @@ def rule_pages(frame: Frame) -> list[HTTPRouteHandler]:
         )
 
     return [index, endpoints, create, delete, explain]
+
+
+def _question(asked: Mapping[str, str]) -> dict[str, Any]:
+    """What is asked about who calls what.
+
+    Raises:
+        BadRequest: two callers are named.
+    """
+    if asked["account"] and asked["caller"]:
+        raise errors.BadRequest("name an account or a service as the one who calls, not both")
+    resource = {"type": asked["type"] or "service", "name": asked["service"], "endpoint": asked["endpoint"]}
+    return {"resource": resource, "account": asked["account"], "service": asked["caller"]}
 
 
 def _read(form: Mapping[str, str]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from microlite.core.description.timing import seconds
 from microlite.web.dashboard.access_forms import scopes_in, show_once
 from microlite.web.dashboard.acting import done, told
 from microlite.web.dashboard.frame import session_of
+from microlite.web.dashboard.navigation import may
 
 if TYPE_CHECKING:
     from litestar.handlers import HTTPRouteHandler
@@ -40,7 +41,7 @@ def token_pages(frame: Frame) -> list[HTTPRouteHandler]:
             "access/tokens.html",
             tokens=await tokens_of(frame, session, account),
             account=account,
-            may_all=session.account.is_admin,
+            may_all=may(session, "auth.accounts.list", frame.parts.authority),
             here=_list(account),
         )
 
@@ -55,14 +56,15 @@ def token_pages(frame: Frame) -> list[HTTPRouteHandler]:
             name=form.get("name", ""),
             account=account,
             scopes=scopes_in(form.get("scopes", "")),
-            lifetime=seconds(form.get("expires", ""), "expires", least=60.0),
+            expires_in=seconds(form.get("expires", ""), "expires", least=60.0),
         )
         return show_once(frame, request, "tokens", _list(account), f"The token {made.name}", made.token)
 
     @post("/access/tokens/delete", status_code=200)
     async def delete(request: Request[Any, Any, Any]) -> Response[str]:
         form = await told(request)
-        await frame.calls.ask(session_of(request), "auth.tokens.delete", id=form.get("id", ""))
+        fields = {"id": form.get("id", ""), "account": form.get("account", "")}
+        await frame.calls.ask(session_of(request), "auth.tokens.delete", **fields)
         return done(frame, request, _list(form.get("account", "")), "The token is revoked")
 
     return [index, create, delete]
