@@ -16,6 +16,7 @@ from microlite.core.context import DEFAULT_NAMESPACE
 from microlite.core.description.type_words import objects, type_word
 from microlite.version import __version__
 from microlite.web.dashboard import words
+from microlite.web.dashboard.bell import Bell
 from microlite.web.dashboard.calls import Calls
 from microlite.web.dashboard.navigation import first_page, pages_for
 from microlite.web.dashboard.static import StaticFiles
@@ -40,6 +41,7 @@ class Frame:
 
     Attributes:
         stopping: set when the platform ends, so that what is live does too.
+        ends: rings when a log-in may have ended, so that what is live looks whether it was its own.
     """
 
     def __init__(self, options: DashboardOptions, parts: DashboardParts, url: str, gateway: str) -> None:
@@ -50,6 +52,8 @@ class Frame:
         self.calls = Calls(parts.send)
         self.static = StaticFiles(Path(__file__).parent / "static")
         self.stopping = asyncio.Event()
+        self.ends = Bell()
+        parts.on_revoked(lambda _: self.ends.ring())
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(TEMPLATES),
             autoescape=True,

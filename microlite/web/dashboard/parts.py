@@ -39,6 +39,7 @@ class DashboardParts:
         authority: decides who may do what.
         links: tells who comes by a one-time link.
         log_in: proves who somebody is that comes with account and secret.
+        on_revoked: takes what is to be called when accounts or tokens hold no more, with their marks.
         sessions: who is logged in.
         admin_token: logs in too, typed by hand.
         clock: for dates and ids.
@@ -51,7 +52,8 @@ class DashboardParts:
         send: Callable[[Call], None],
         authority: Authority,
         links: OneTimeLinks,
-        log_in: LogIn | None,
+        log_in: LogIn,
+        on_revoked: Callable[[Callable[[tuple[str, ...]], None]], None],
         sessions: WebSessions,
         admin_token: str,
         clock: Clock,
@@ -61,6 +63,7 @@ class DashboardParts:
         self.authority = authority
         self.links = links
         self.log_in = log_in
+        self.on_revoked = on_revoked
         self.sessions = sessions
         self.admin_token = admin_token
         self.clock = clock
