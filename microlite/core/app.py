@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from microlite import onefile
 from microlite.core.assembly.environments import make_environments
+from microlite.core.assembly.identity import assemble_identities
 from microlite.core.assembly.sessions import Sessions, identify
 from microlite.core.assembly.state import State
 from microlite.core.auth.admin_token import admin_token
@@ -16,7 +17,6 @@ from microlite.core.auth.authority import Authority
 from microlite.core.auth.guard import Guard
 from microlite.core.auth.one_time_links import OneTimeLinks
 from microlite.core.auth.standing import Standing
-from microlite.core.auth.web_sessions import WebSessions
 from microlite.core.catalog import Parts, built_in_services
 from microlite.core.clock import Clock, SystemClock
 from microlite.core.context import DEFAULT_NAMESPACE
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from microlite.core.auth.passwords import Cost
     from microlite.core.library.service import Service
     from microlite.core.rpc.connection import Connection
 
@@ -60,12 +61,26 @@ if TYPE_CHECKING:
 class Platform:
     """One platform: everything that `microlite server` runs. Enter it to start, leave it to stop.
 
+    Args:
+        options: its settings.
+        clock: the time; the machine's own without it.
+        patience: how long nodes have for what they do; the usual without it.
+        cost: of the hashes of secrets; the usual without it.
+
     Attributes:
         stopping: set it to let `run_server` end; the platform sets it itself when its sessions are over.
     """
 
-    def __init__(self, options: ServerOptions, clock: Clock | None = None, *, patience: Patience | None = None) -> None:
+    def __init__(
+        self,
+        options: ServerOptions,
+        clock: Clock | None = None,
+        *,
+        patience: Patience | None = None,
+        cost: Cost | None = None,
+    ) -> None:
         self.options = options
+        self._cost = cost
         self._patience = patience or Patience()
         self.clock: Clock = clock or SystemClock()
         self.stopping = asyncio.Event()
@@ -95,9 +110,14 @@ class Platform:
         self.state = State(home, clock, self.registry, self.router, self.membership)
         await self.state.open(stack)
         self.token = admin_token(home)
+        self.identities = assemble_identities(self.state, self.registry, home, clock, self.token, self._cost)
+        stack.callback(self.identities.close)
+        await self.identities.open()
         self.logs = await stack.enter_async_context(Logs(home / "logs", clock))
-        standing = Standing(self.token)
-        self.authority = Authority(standing, standing, self.registry.built_in, standing)
+        identities = self.identities
+        self.authority = Authority(
+            identities.authenticator, identities.rules, self.registry.built_in, Standing(self.token)
+        )
         self.guard = Guard(self.authority, self.router, self.router.send)
         stack.push_async_callback(self.guard.close)
         self.table = PathTable()
@@ -177,9 +197,9 @@ class Platform:
             send=self.guard.send,
             authority=self.authority,
             links=self.links,
-            log_in=self._log_in,
+            log_in=self.identities.log_in.account,
             on_revoked=self.identities.marks.subscribe,
-            sessions=WebSessions(self.state.engine, self.clock),
+            sessions=self.identities.web_sessions,
             admin_token=self.token,
             clock=self.clock,
             home=str(self.options.home),
@@ -221,6 +241,7 @@ class Platform:
         state = self.state
         parts = Parts(
             audit=state.audit,
+            identities=self.identities,
             links=self.links,
             dashboard=self.dashboard_url,
             backups=state.engine,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import re
 from typing import Final
@@ -69,6 +70,12 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def belongs_to(self, namespace: str) -> bool:
         """Whether it may act in a namespace: its own, or any for the accounts of the platform."""
         return self.namespace in (namespace, PLATFORM_NAMESPACE)
+
+
+@functools.lru_cache(maxsize=4096)
+def service_account(service: str, namespace: str) -> Account:
+    """Who a service is where it acts as itself."""
+    return Account(id=service, type=SERVICE, namespace=namespace, scopes=(SERVICE_SCOPE,))
 
 
 NOBODY: Final = "-"

@@ -13,6 +13,7 @@ import msgspec
 
 from microlite.core import errors
 from microlite.core.app import Platform
+from microlite.core.auth.passwords import CHEAP
 from microlite.core.clock import Clock, ManualClock
 from microlite.core.context import DEFAULT_NAMESPACE
 from microlite.core.library.caller import Caller
@@ -55,7 +56,7 @@ async def platform(*, clock: Clock | None = None, dashboard: bool = False) -> As
         async with contextlib.AsyncExitStack() as stack:
             used = clock if clock is not None else ManualClock()
             booted = await stack.enter_async_context(
-                Platform(ServerOptions(home=home, port=0, dashboard=dashboard), used)
+                Platform(ServerOptions(home=home, port=0, dashboard=dashboard), used, cost=CHEAP)
             )
             client = await dial(str(platform_socket(home)), RefuseCalls(), role="client")
             stack.push_async_callback(_close, client)

@@ -61,7 +61,9 @@ TRIES = [
 
 
 @pytest.mark.parametrize(("account", "secret", "namespace"), TRIES)
-async def test_whoever_fails_is_told_nothing_about_accounts(ask: Client, account: str, secret: str, namespace: str) -> None:
+async def test_whoever_fails_is_told_nothing_about_accounts(
+    ask: Client, account: str, secret: str, namespace: str
+) -> None:
     """The same answer, whatever was wrong; what was typed as secret is not in it."""
     form = urlencode({"account": account, "secret": secret, "namespace": namespace})
     said = await ask("POST", "/login", form, Content_Type=FORM)
@@ -104,7 +106,9 @@ async def test_an_admin_sees_the_pages_of_access_of_his_namespace(enter: Enter) 
     assert [word for word in ACCESS if word in found] == ["Accounts", "Tokens", "Rules", "Explain", "Audit log"]
 
 
-@pytest.mark.parametrize("path", ["/access/accounts", "/access/audit", "/access/keys", "/access/account?id=ann", "/namespace"])
+@pytest.mark.parametrize(
+    "path", ["/access/accounts", "/access/audit", "/access/keys", "/access/account?id=ann", "/namespace"]
+)
 async def test_what_an_account_may_not_do_is_refused_with_the_reason(enter: Enter, path: str) -> None:
     browsing = await enter(who=("bob", SECRET))
     answer = await browsing.page.goto(f"{browsing.desk.url}{path}")

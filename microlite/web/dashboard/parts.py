@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 class LogIn(Protocol):
     """Proves who somebody is."""
 
-    async def __call__(self, namespace: str, account: str, secret: str, address: str) -> Account:
+    async def __call__(self, namespace: str, id: str, secret: str, address: str) -> Account:
         """The account with this id or name, if that is its secret.
 
         Args:
+            namespace: whose account.
+            id: or name.
+            secret: of the account.
             address: from which it is tried.
 
         Raises:
