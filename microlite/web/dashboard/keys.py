@@ -26,7 +26,7 @@ def key_pages(frame: Frame) -> list[HTTPRouteHandler]:
     async def joins(session: WebSession) -> list[JoinToken] | None:
         try:
             found: list[JoinToken] = await frame.calls.ask(session, "auth.join-tokens.list", list[JoinToken])
-        except errors.Forbidden:
+        except (errors.Forbidden, errors.NotFound):
             return None
         return found
 

@@ -63,7 +63,7 @@ def token_pages(frame: Frame) -> list[HTTPRouteHandler]:
     @post("/access/tokens/delete", status_code=200)
     async def delete(request: Request[Any, Any, Any]) -> Response[str]:
         form = await told(request)
-        fields = {"id": form.get("id", ""), "account": form.get("account", "")}
+        fields: dict[str, Any] = {"id": form.get("id", ""), "account": form.get("account", "")}
         await frame.calls.ask(session_of(request), "auth.tokens.delete", **fields)
         return done(frame, request, _list(form.get("account", "")), "The token is revoked")
 
