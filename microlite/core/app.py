@@ -232,6 +232,8 @@ class Platform:
             send=self.guard.send,
             authority=self.authority,
             links=self.links,
+            log_in=self.identities.log_in.account,
+            on_revoked=self.identities.marks.subscribe,
             sessions=self.identities.web_sessions,
             admin_token=self.token,
             clock=self.clock,

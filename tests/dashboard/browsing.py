@@ -86,9 +86,22 @@ class Browsing:
         if urlsplit(request.url).netloc not in own:
             self.outside.append(request.url)
 
-    async def log_in(self) -> None:
+    async def log_in(self, account: str = "", secret: str = "", namespace: str = "default") -> None:
+        """By the link of `microlite web`, or as an account."""
+        if account:
+            await self.fill_in(account, secret, namespace)
+            await expect(self.page.locator("#who")).to_be_visible()
+            return
         await self.page.goto(await self.desk.link())
         await expect(self.page).to_have_url(f"{self.desk.url}/")
+
+    async def fill_in(self, account: str, secret: str, namespace: str = "default") -> None:
+        """Try to log in on the page for that."""
+        await self.page.goto(f"{self.desk.url}/login")
+        await self.page.get_by_label("Account").fill(account)
+        await self.page.get_by_label("Secret").fill(secret)
+        await self.page.get_by_label("Namespace").fill(namespace)
+        await self.page.get_by_role("button", name="Log in", exact=True).click()
 
     async def open(self, path: str) -> None:
         await self.page.goto(f"{self.desk.url}{path}")

@@ -72,17 +72,19 @@ async def contexts(chromium: Browser) -> Contexts:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def enter(contexts: Contexts, desk: Desk) -> AsyncIterator[Enter]:
-    """Opens a page that is logged in, with cookies of its own: `await enter(scheme="dark", width=400)`."""
+    """Opens a page that is logged in, with cookies of its own: `await enter(scheme="dark", width=400, who=("ann", "…"))`."""
     entered: list[tuple[Browsing, bool]] = []
 
-    async def enter(scheme: Scheme = "light", width: int = 1280, scripts: bool = True) -> Browsing:
+    async def enter(
+        scheme: Scheme = "light", width: int = 1280, scripts: bool = True, who: tuple[str, ...] = ()
+    ) -> Browsing:
         context = await contexts.take(scripts)
         page = await context.new_page()
         await page.set_viewport_size({"width": width, "height": 860})
         await page.emulate_media(color_scheme=scheme)
         browsing = Browsing(desk, context, page)
         entered.append((browsing, scripts))
-        await browsing.log_in()
+        await browsing.log_in(*who)
         return browsing
 
     yield enter

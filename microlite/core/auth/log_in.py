@@ -88,6 +88,10 @@ class LogIn:
             await self._accounts.rehash(namespace, account, secret)
         return account
 
+    async def account(self, namespace: str, id: str, secret: str, address: str) -> Account:
+        """The account with this id or name, and this secret, as it acts. See `check`."""
+        return (await self.check(namespace, id, secret, address)).account(namespace)
+
     async def by_secret(
         self,
         namespace: str,

@@ -98,6 +98,14 @@ class WebSessions:
         record = await self._engine.get(PLATFORM_NAMESPACE, BUCKET, key_of(secret))
         return record is not None and await self._holds(msgspec.msgpack.decode(record.value, type=WebSession))
 
+    async def move(self, secret: str, namespace: str) -> None:
+        """Let a session show another namespace. One that has ended stays so."""
+        key = key_of(secret)
+        record = await self._engine.get(PLATFORM_NAMESPACE, BUCKET, key)
+        if record is not None:
+            session = msgspec.msgpack.decode(record.value, type=WebSession)
+            await self._keep(key, msgspec.structs.replace(session, namespace=namespace))
+
     async def end(self, secret: str) -> None:
         """Log out. A session that has ended is no error."""
         await self._engine.commit(Batch(PLATFORM_NAMESPACE, (Delete(BUCKET, key_of(secret)),)))

@@ -13,6 +13,9 @@ from microlite.web.dashboard.frame import HTML
 if TYPE_CHECKING:
     from microlite.web.dashboard.frame import Frame
 
+CHANGED = "changed"
+"""The event by which what a page shows is loaded again, where it is not live (`hx-trigger="changed from:body"`)."""
+
 SHORT = 2_000
 """Characters of a value that a list shows."""
 
@@ -28,7 +31,8 @@ def done(frame: Frame, request: Request[Any, Any, Any], path: str, text: str, *,
     if "hx-request" in request.headers:
         if go:
             return Response("", media_type=HTML, headers={"hx-redirect": path})
-        return Response(frame.render("_notice.html", text=text, tone="good"), media_type=HTML)
+        notice = frame.render("_notice.html", text=text, tone="good")
+        return Response(notice, media_type=HTML, headers={"hx-trigger": CHANGED})
     return Response("", media_type=HTML, status_code=303, headers={"location": path})
 
 

@@ -9,19 +9,26 @@ from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException
 
 from microlite.core import errors
+from microlite.web.dashboard.accounts import account_pages
+from microlite.web.dashboard.audit import audit_pages
 from microlite.web.dashboard.blobs import blob_pages
 from microlite.web.dashboard.broker import broker_pages
 from microlite.web.dashboard.config import config_pages
 from microlite.web.dashboard.docs import docs_pages
 from microlite.web.dashboard.events import events_pages
 from microlite.web.dashboard.explorer import explorer_pages
-from microlite.web.dashboard.frame import HTML, Frame
+from microlite.web.dashboard.frame import HTML, Frame, is_logged_in
 from microlite.web.dashboard.guard import Guard
+from microlite.web.dashboard.keys import key_pages
 from microlite.web.dashboard.login import login_pages
 from microlite.web.dashboard.logs import logs_pages
+from microlite.web.dashboard.me import own_pages
+from microlite.web.dashboard.namespace import namespace_pages
+from microlite.web.dashboard.rules import rule_pages
 from microlite.web.dashboard.schedules import schedules_pages
 from microlite.web.dashboard.services import services_pages
 from microlite.web.dashboard.store import store_pages
+from microlite.web.dashboard.tokens import token_pages
 
 if TYPE_CHECKING:
     import asyncio
@@ -45,6 +52,13 @@ PAGES = (
     schedules_pages,
     logs_pages,
     docs_pages,
+    account_pages,
+    token_pages,
+    rule_pages,
+    audit_pages,
+    key_pages,
+    own_pages,
+    namespace_pages,
 )
 """What makes the pages: one function for each module. A page for a further built-in service is one more."""
 
@@ -87,6 +101,10 @@ class DashboardApp:
     def _on_error(self, request: Request[Any, Any, Any], error: errors.Error) -> Response[str]:
         if "hx-request" in request.headers or "text/html" not in request.headers.get("accept", ""):
             return Response(error.detail, media_type="text/plain", status_code=error.code)
+        if isinstance(error, errors.Unauthorized):
+            return Response(self._frame.login_page(), media_type=HTML, status_code=error.code)
+        if isinstance(error, errors.Forbidden) and is_logged_in(request):
+            return self._frame.page(request, "denied.html", status=error.code, error=error)
         text = self._frame.render("error.html", error=error)
         return Response(text, media_type=HTML, status_code=error.code, headers={"cache-control": "no-store"})
 

@@ -12,11 +12,14 @@ import jinja2
 from litestar import Request, Response
 
 from microlite.core.auth.web_sessions import WebSession
+from microlite.core.context import DEFAULT_NAMESPACE
 from microlite.core.description.access_words import access_words
 from microlite.core.description.type_words import objects, type_word
 from microlite.version import __version__
 from microlite.web.dashboard import words
+from microlite.web.dashboard.bell import Bell
 from microlite.web.dashboard.calls import Calls
+from microlite.web.dashboard.navigation import first_page, pages_for
 from microlite.web.dashboard.static import StaticFiles
 
 if TYPE_CHECKING:
@@ -26,20 +29,6 @@ if TYPE_CHECKING:
 TEMPLATES: Final = Path(__file__).resolve().parents[2] / "templates"
 
 HTML: Final = "text/html"
-
-NAVIGATION: Final = (
-    ("Run", (("services", "/", "Services"), ("logs", "/logs", "Logs"))),
-    ("Call", (("explorer", "/explorer", "Explorer"), ("docs", "/docs", "API docs"))),
-    (
-        "State",
-        (("store", "/store", "Records"), ("blobs", "/store/blobs", "Blobs"), ("config", "/config", "Configuration")),
-    ),
-    (
-        "Background",
-        (("events", "/events", "Events"), ("broker", "/broker", "Messages"), ("schedules", "/schedules", "Schedules")),
-    ),
-)
-"""The pages in the navigation, by what they are for: key, path, word. A page says its key, so that it is marked."""
 
 
 class Frame:
@@ -53,6 +42,7 @@ class Frame:
 
     Attributes:
         stopping: set when the platform ends, so that what is live does too.
+        ends: rings when a log-in may have ended, so that what is live looks whether it was its own.
     """
 
     def __init__(self, options: DashboardOptions, parts: DashboardParts, url: str, gateway: str) -> None:
@@ -63,6 +53,8 @@ class Frame:
         self.calls = Calls(parts.send)
         self.static = StaticFiles(Path(__file__).parent / "static")
         self.stopping = asyncio.Event()
+        self.ends = Bell()
+        parts.on_revoked(lambda _: self.ends.ring())
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(TEMPLATES),
             autoescape=True,
@@ -78,7 +70,6 @@ class Frame:
             gateway=gateway,
             home=parts.home,
             static=self.static.url,
-            navigation=NAVIGATION,
             access_words=access_words,
             type_word=type_word,
             objects=objects,
@@ -95,9 +86,35 @@ class Frame:
         """A whole page for somebody who is logged in."""
         session = session_of(request)
         text = self.render(
-            template, session=session, csrf=csrf_token(secret_of(request)), path=request.url.path, **context
+            template,
+            session=session,
+            navigation=pages_for(session, self.parts.authority),
+            home_page=self.home_page(session),
+            csrf=csrf_token(secret_of(request)),
+            path=request.url.path,
+            **context,
         )
         return Response(text, media_type=HTML, status_code=status, headers={"cache-control": "no-store"})
+
+    def login_page(self, error: str = "", *, account: str = "", namespace: str = "", by_token: bool = False) -> str:
+        """The page on which one logs in.
+
+        Args:
+            error: why a try has failed.
+            account, namespace: what was typed; the secret is never written back.
+            by_token: whether the admin's token was tried.
+        """
+        namespace = namespace or DEFAULT_NAMESPACE
+        return self.render("login/login.html", error=error, account=account, namespace=namespace, by_token=by_token)
+
+    def home_page(self, session: WebSession) -> str:
+        """The path of the page with which somebody begins: the first that the account may read."""
+        return first_page(session, self.parts.authority)
+
+
+def is_logged_in(request: Request[Any, Any, Any]) -> bool:
+    """Whether the guard has found a session."""
+    return "microlite.session" in request.scope.get("state", {})
 
 
 def session_of(request: Request[Any, Any, Any]) -> WebSession:

@@ -70,6 +70,8 @@ class Guard:
                 headers = list(message["headers"])
                 if not any(name == b"content-security-policy" for name, _ in headers):
                     headers.append((b"content-security-policy", self._policy))
+                if not any(name == b"cache-control" for name, _ in headers):
+                    headers.append((b"cache-control", b"no-store"))
                 message = {**message, "headers": [*headers, *HEADERS]}
             await send(message)
 
@@ -142,7 +144,7 @@ class Guard:
         if not wants_page or unknown_host:
             body, kind = error.detail.encode(), b"text/plain; charset=utf-8"
         elif isinstance(error, errors.Unauthorized):
-            body, kind = self._frame.render("login/login.html", error="", throttled=False).encode(), _HTML
+            body, kind = self._frame.login_page().encode(), _HTML
         else:
             body, kind = self._frame.render("error.html", error=error).encode(), _HTML
         answer = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), (b"cache-control", b"no-store")]

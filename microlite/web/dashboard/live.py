@@ -77,16 +77,22 @@ async def _holding(
     frame: Frame, secret: str, chunks: AsyncGenerator[bytes, None], ping: bytes
 ) -> AsyncGenerator[bytes, None]:
     stopping = asyncio.create_task(frame.stopping.wait(), name="microlite: dashboard stops")
+    ending = asyncio.create_task(frame.ends.wait(), name="microlite: a log-in ends")
     coming: asyncio.Task[bytes] | None = None
     try:
         yield ping  # the head goes out at once, and the page is connected
         while True:
             if coming is None:
                 coming = asyncio.create_task(_next(chunks), name="microlite: dashboard chunk")
-            await asyncio.wait({coming, stopping}, timeout=frame.options.ping, return_when=asyncio.FIRST_COMPLETED)
+            happening = {coming, stopping, ending}
+            await asyncio.wait(happening, timeout=frame.options.ping, return_when=asyncio.FIRST_COMPLETED)
             if stopping.done():
                 return
-            if coming.done():
+            if ending.done():  # somebody's, perhaps this one: nothing more is sent before that is known
+                ending = asyncio.create_task(frame.ends.wait(), name="microlite: a log-in ends")
+                if not await frame.parts.sessions.lasts(secret):
+                    return
+            elif coming.done():
                 done, coming = coming, None
                 chunk = done.result()
                 if not chunk:
@@ -98,6 +104,7 @@ async def _holding(
                 return
     finally:
         stopping.cancel()
+        ending.cancel()
         if coming is not None:
             coming.cancel()
             await asyncio.gather(coming, return_exceptions=True)

@@ -46,8 +46,42 @@ new MutationObserver((changes) => {
   }
 }).observe(document.getElementById("notices"), { childList: true });
 
+// What a form could not do stands where the form says: in itself, or at a place of the page. Elsewhere it is a notice.
+function troublePlace(form) {
+  const where = form.dataset?.trouble;
+  if (!where) return null;
+  if (where !== "own") return document.querySelector(where);
+  let place = form.querySelector(":scope > .trouble-place");
+  if (!place) {
+    place = document.createElement("div");
+    place.className = "trouble-place";
+    form.prepend(place);
+  }
+  return place;
+}
+
+document.addEventListener("htmx:beforeRequest", (event) => troublePlace(event.detail.elt)?.replaceChildren());
 document.addEventListener("htmx:responseError", (event) => {
-  notify(event.detail.xhr.responseText || "That did not work.", "bad");
+  const text = event.detail.xhr.responseText || "That did not work.";
+  const place = event.detail.xhr.status < 500 ? troublePlace(event.detail.elt) : null;
+  if (!place) {
+    notify(text, "bad");
+    return;
+  }
+  const trouble = document.createElement("p");
+  trouble.className = "trouble";
+  trouble.setAttribute("role", "alert");
+  trouble.textContent = text;
+  place.replaceChildren(trouble);
+  place.scrollIntoView({ block: "nearest" });
+});
+// A form has done what it was filled for: it is empty again, so that no secret stays in it.
+document.addEventListener("htmx:afterRequest", (event) => {
+  const form = event.detail.elt;
+  if (event.detail.successful && form.dataset?.trouble === "own") {
+    if (event.detail.target?.id === "made") form.reset();
+    for (const secret of form.querySelectorAll('input[type="password"]')) secret.value = "";
+  }
 });
 document.addEventListener("htmx:sendError", () => notify("The platform does not answer.", "bad"));
 
