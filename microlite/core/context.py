@@ -95,17 +95,19 @@ class Origin(msgspec.Struct, frozen=True):
         namespace: of the call.
         service: the service whose node calls; empty for anybody else.
         account: the id of who calls, for histories; empty for nobody.
+        node: the id of the node that calls; empty for anybody else.
         account_namespace: whose account that is.
     """
 
     namespace: str
     service: str = ""
     account: str = ""
+    node: str = ""
     account_namespace: str = ""
 
     def within(self, namespace: str) -> Origin:
         """The same, about another namespace."""
-        return Origin(namespace, self.service, self.account, self.account_namespace)
+        return Origin(namespace, self.service, self.account, self.node, self.account_namespace)
 
 
 class Failure(msgspec.Struct, frozen=True):
