@@ -19,6 +19,7 @@ from microlite.web.dashboard.frame import HTML, Frame
 from microlite.web.dashboard.guard import Guard
 from microlite.web.dashboard.login import login_pages
 from microlite.web.dashboard.logs import logs_pages
+from microlite.web.dashboard.namespaces import namespaces_pages
 from microlite.web.dashboard.schedules import schedules_pages
 from microlite.web.dashboard.services import services_pages
 from microlite.web.dashboard.store import store_pages
@@ -45,6 +46,7 @@ PAGES = (
     schedules_pages,
     logs_pages,
     docs_pages,
+    namespaces_pages,
 )
 """What makes the pages: one function for each module. A page for a further built-in service is one more."""
 

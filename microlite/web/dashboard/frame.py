@@ -37,6 +37,7 @@ NAVIGATION: Final = (
         "Background",
         (("events", "/events", "Events"), ("broker", "/broker", "Messages"), ("schedules", "/schedules", "Schedules")),
     ),
+    ("Platform", (("namespaces", "/namespaces", "Namespaces"),)),
 )
 """The pages in the navigation, by what they are for: key, path, word. A page says its key, so that it is marked."""
 
