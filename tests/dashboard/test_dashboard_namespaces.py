@@ -91,4 +91,3 @@ async def test_the_pages_are_in_order(path: str, enter: Enter) -> None:
         browsing = await enter(scheme=scheme, width=width)
         await browsing.open(path)
         assert await browsing.complaints() == []
-        await browsing.page.screenshot(path=f"/tmp/i5s-{scheme}-{path.replace(chr(47), chr(95))}.png", full_page=True)

@@ -34,7 +34,7 @@ LOOK: Final = 2.0
 def namespaces_pages(frame: Frame) -> list[HTTPRouteHandler]:
     """The list, the page of one namespace, and what changes them."""
 
-    async def ask(session: WebSession, endpoint: str, type: Any = None, **fields: Any) -> Any:
+    async def ask(session: WebSession, endpoint: str, type: Any, **fields: Any) -> Any:
         asking = msgspec.structs.replace(session, namespace=DEFAULT_NAMESPACE)  # it is about all of them
         return await frame.calls.ask(asking, f"namespaces.{endpoint}", type, **fields)
 
@@ -89,7 +89,7 @@ def namespaces_pages(frame: Frame) -> list[HTTPRouteHandler]:
 
     @post("/namespaces/{name:str}/update", status_code=200)
     async def update(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[str]:
-        await ask(session_of(request), "update", name=name, **_read(await told(request)))
+        await ask(session_of(request), "update", Namespace, name=name, **_read(await told(request)))
         return done(frame, request, f"/namespaces/{quote(name)}", f"{name} may use that from now on")
 
     @post("/namespaces/{name:str}/delete", status_code=200)
