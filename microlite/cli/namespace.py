@@ -13,9 +13,9 @@ from microlite.cli.link import Link, connect
 from microlite.cli.live_line import LiveLine
 from microlite.cli.options import Options, output_option
 from microlite.cli.output import plain, print_json, print_table
-from microlite.cli.sizes import read_size, write_size
 from microlite.cli.subcommands import Subcommands
 from microlite.core.context import DEFAULT_NAMESPACE
+from microlite.core.sizes import parse_size, write_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,7 +90,7 @@ def list_(options: Options, output: str) -> None:
 @click.argument("name")
 @_limits
 @click.pass_obj
-def create(options: Options, name: str, hosts: tuple[str, ...], **limits: str | None) -> None:
+def create(options: Options, /, name: str, hosts: tuple[str, ...], **limits: str | None) -> None:
     """Create a namespace: a name of lower-case letters, digits and hyphens.
 
     \b
@@ -107,7 +107,7 @@ def create(options: Options, name: str, hosts: tuple[str, ...], **limits: str | 
 @_limits
 @click.option("--no-hosts", is_flag=True, help="No host stands for it any more.")
 @click.pass_obj
-def set_(options: Options, name: str, hosts: tuple[str, ...], no_hosts: bool, **limits: str | None) -> None:
+def set_(options: Options, /, name: str, hosts: tuple[str, ...], no_hosts: bool, **limits: str | None) -> None:
     """Change what a namespace may use, and which hosts stand for it. It holds at once; what is not named stays.
 
     The hosts that are named are all that stand for it from now on.
@@ -209,7 +209,10 @@ def _read_limits(limits: dict[str, str | None]) -> dict[str, Any]:
         if text == "none":
             found[field] = 0
         elif field == "max_bytes":
-            found[field] = read_size(text, option)
+            try:
+                found[field] = parse_size(text)
+            except ValueError as error:
+                raise click.BadParameter(str(error), param_hint=option) from None
         else:
             try:
                 found[field] = float(text) if field == "max_rate" else int(text.replace(",", ""))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 async def over_http(
-    p: RunningPlatform, method: str, path: str, body: Any = None, *, token: bool = True, **headers: str
+    p: RunningPlatform, method: str, path: str, body: Any = None, *, token: bool | str = True, **headers: str
 ) -> tuple[int, Any, Any]:
     """Ask, and return status, decoded body and headers."""
     headers = {name.replace("_", "-"): value for name, value in headers.items()}

@@ -53,7 +53,7 @@ def orders(seen: list[str]) -> Service:
     @service.endpoint
     async def relay(ctx: Context) -> str:
         """Call the other endpoint."""
-        return await ctx.call("orders.where")
+        return str(await ctx.call("orders.where"))
 
     @service.consume("orders.created", group="mailer")
     async def mail(ctx: Context, value: str) -> None:

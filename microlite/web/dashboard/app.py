@@ -23,7 +23,8 @@ from microlite.web.dashboard.keys import key_pages
 from microlite.web.dashboard.login import login_pages
 from microlite.web.dashboard.logs import logs_pages
 from microlite.web.dashboard.me import own_pages
-from microlite.web.dashboard.namespace import namespace_pages
+from microlite.web.dashboard.namespace_switch import namespace_pages
+from microlite.web.dashboard.namespaces import namespaces_pages
 from microlite.web.dashboard.rules import rule_pages
 from microlite.web.dashboard.schedules import schedules_pages
 from microlite.web.dashboard.services import services_pages
@@ -59,6 +60,7 @@ PAGES = (
     key_pages,
     own_pages,
     namespace_pages,
+    namespaces_pages,
 )
 """What makes the pages: one function for each module. A page for a further built-in service is one more."""
 

@@ -67,6 +67,7 @@ NAVIGATION: Final[tuple[tuple[str, tuple[Page, ...]], ...]] = (
             Page("keys", "/access/keys", "Keys", "auth.keys.list"),
         ),
     ),
+    ("Platform", (Page("namespaces", "/namespaces", "Namespaces", "namespaces.list"),)),
 )
 """All pages, by what they are for."""
 
