@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -58,10 +59,12 @@ async def test_what_is_not_given_is_made_up(place: Place) -> None:
 
 async def test_ids_and_names_are_unique_together_in_whatever_letters(place: Place) -> None:
     await create(place, id="ann", name="boss")
-    for given in ({"id": "ann"}, {"id": "ANN"}, {"id": "boss"}, {"id": "Boss"}):
+    ids: list[dict[str, Any]] = [{"id": "ann"}, {"id": "ANN"}, {"id": "boss"}, {"id": "Boss"}]
+    names: list[dict[str, Any]] = [{"id": "bob", "name": "Ann"}, {"id": "bob", "name": "BOSS"}]
+    for given in ids:
         with pytest.raises(errors.BadRequest, match="Account with this ID already exists"):
             await create(place, **given)
-    for given in ({"id": "bob", "name": "Ann"}, {"id": "bob", "name": "BOSS"}):
+    for given in names:
         with pytest.raises(errors.BadRequest, match="Account with this Name already exists"):
             await create(place, **given)
     await create(place, id="bob")
@@ -132,7 +135,7 @@ async def test_nobody_makes_or_changes_accounts_without_operating_the_namespace(
     actor = INTRUDERS[who]
     await place.account("ann", "admin")
     accounts, origin = place.auth.accounts, by(actor or ADMIN)
-    acts = [
+    acts: list[Callable[[], Awaitable[object]]] = [
         lambda: accounts.create(origin, actor, id="eve2", scopes=["admin"]),
         lambda: accounts.create(origin, actor, id="eve2"),
         lambda: accounts.update(origin, actor, "ann", disabled=True),
