@@ -111,7 +111,7 @@ def delete_token(options: Options, id: str, account: str, yes: bool) -> None:
 def list_join_tokens(options: Options, output: str) -> None:
     """List the join tokens of the namespace. Their secrets are shown nowhere."""
     with connect(options) as link:
-        found = list_all(link, "join-tokens.list")
+        found = link.ask("auth", "join-tokens.list")
     if output == "json":
         print_json(found)
         return

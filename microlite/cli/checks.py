@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from microlite.cli.checks_exposure import check_exposure
+from microlite.cli.checks_log_in import check_log_in
 from microlite.cli.checks_machine import (
     check_cache,
     check_files,
@@ -23,6 +24,7 @@ from microlite.cli.checks_platform import check_home, check_platform, check_sock
 from microlite.cli.checks_ports import check_ports
 from microlite.cli.checks_state import check_database, check_leftovers
 from microlite.cli.finding import Finding, broken, ok, warning
+from microlite.cli.options import WITHOUT
 from microlite.onefile.cleaning import survey
 from microlite.onefile.folder import candidates
 
@@ -54,6 +56,7 @@ def run_checks(options: Options, port: int) -> list[Finding]:
         options: the global ones.
         port: on which the gateway is to listen.
     """
+    chosen, options = options, options._replace(account=WITHOUT, token="")  # what is looked at is the admin's
     home = options.home
     checks: tuple[tuple[str, Callable[[], Finding]], ...] = (
         ("python", _python),
@@ -63,6 +66,7 @@ def run_checks(options: Options, port: int) -> list[Finding]:
         ("disk", lambda: _disk(home)),
         ("clock", lambda: _clock(home)),
         ("platform", lambda: check_platform(options)),
+        ("log-in", lambda: check_log_in(chosen)),
         ("ports", lambda: check_ports(options, port)),
         ("exposure", lambda: check_exposure(options)),
         ("sockets", lambda: check_sockets(home)),

@@ -62,9 +62,13 @@ def _meant(home: Path, token: str, account: str | None) -> str:
         return token_namespace(token) or "default"
     if account == WITHOUT or not os.path.lexists(home / "log-ins.json"):
         return "default"
+    from microlite.core import errors
     from microlite.core.log_ins import LogIns
 
-    return LogIns(home).namespace or "default"
+    try:
+        return LogIns(home).namespace or "default"
+    except errors.Error:
+        return "default"  # whoever acts by a log-in says what is wrong with the file
 
 
 class Ports(NamedTuple):

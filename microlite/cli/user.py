@@ -17,6 +17,7 @@ from microlite.cli.moments import write_time
 from microlite.cli.options import Options, output_option
 from microlite.cli.output import plain, print_json, print_table
 from microlite.cli.subcommands import Subcommands
+from microlite.core import errors
 from microlite.core.context import DEFAULT_NAMESPACE, PLATFORM_ADMIN
 from microlite.core.user_config import UserConfig, check_key, is_secret
 
@@ -102,6 +103,12 @@ def set_namespace(options: Options, name: str) -> None:
     """
     from microlite.core.log_ins import LogIns
 
+    try:
+        with connect(options._replace(namespace=name)) as link:
+            link.ask("auth", "rules.list")
+    except (CommandError, errors.Error) as error:
+        if type(error) is errors.NotFound:  # there is no such namespace; all else may be different tomorrow
+            raise
     LogIns(options.home).choose_namespace(name)
 
 

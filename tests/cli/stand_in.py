@@ -13,7 +13,7 @@ from typing import Any, Self
 import msgspec
 
 from microlite.core import errors
-from microlite.core.auth.api import Identity, Token
+from microlite.core.auth.api import Identity, JoinToken, NewJoinToken, Token
 from microlite.core.clock import SystemClock
 from microlite.core.description import ServiceDescription
 from microlite.core.library.context import Context, Scope
@@ -129,6 +129,7 @@ class Ledger:
         ended: the tokens with which somebody has logged out.
         life: seconds that an access token holds.
         renewals: how often tokens were renewed.
+        join_tokens: those that there are.
     """
 
     def __init__(self) -> None:
@@ -137,6 +138,7 @@ class Ledger:
         self.ended: list[str] = []
         self.life = 600.0
         self.renewals = 0
+        self.join_tokens: list[JoinToken] = []
         self._refresh: dict[str, Identity] = {}
         self._made = 0
 
@@ -285,6 +287,20 @@ class StandIn:
         @service.endpoint
         async def logout(ctx: Context, token: str) -> None:
             ledger.ended.append(token)
+
+        @service.endpoint(name="join-tokens.list")
+        async def list_join_tokens(ctx: Context) -> list[JoinToken]:
+            return ledger.join_tokens
+
+        @service.endpoint(name="join-tokens.create")
+        async def create_join_token(ctx: Context, service: str = "", expires_in: float = 0.0) -> NewJoinToken:
+            made = JoinToken(id="j1", service=service, created=1.0, expires=1.0 + expires_in, created_by="admin")
+            ledger.join_tokens.append(made)
+            return NewJoinToken(**msgspec.structs.asdict(made), token="mlj_default~j1~secret")
+
+        @service.endpoint(name="join-tokens.delete")
+        async def delete_join_token(ctx: Context, id: str) -> None:
+            ledger.join_tokens = [one for one in ledger.join_tokens if one.id != id]
 
         return service
 

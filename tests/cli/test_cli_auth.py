@@ -267,17 +267,6 @@ async def test_keys_are_listed_and_rotated_and_nobody_is_logged_out(live: Live) 
     assert (await live("auth", "rotate", "keys")).code == 2
 
 
-async def test_a_join_token_is_made_listed_and_deleted(live: Live) -> None:
-    made = json.loads((await live("auth", "create", "join-token", "--service", "shop", "-o", "json")).out)
-    assert made["service"] == "shop"
-    assert 3500 < made["expires"] - made["created"] < 3700
-    rows = [line.split() for line in (await live("auth", "list", "join-tokens")).out.splitlines()]
-    assert rows[0] == ["ID", "Service", "Expires", "Created", "by"]
-    assert rows[1][:2] == [made["id"], "shop"]
-    assert (await live("auth", "delete", "join-token", made["id"], "--yes")).out == "Join token deleted\n"
-    assert await live.read("auth", "list", "join-tokens") == []
-
-
 async def test_ids_are_completed(live: Live) -> None:
     await create(live)
     await create(live, "bob", BOB)

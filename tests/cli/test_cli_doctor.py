@@ -55,10 +55,34 @@ def test_a_sound_machine_has_nothing_to_mend(microlite: Microlite, port: int) ->
     found = findings(microlite, port, 0)
     assert {finding["verdict"] for finding in found.values()} == {"ok"}
     assert list(found) == [
-        *("python", "home", "cache", "file system", "disk", "clock", "platform", "ports", "exposure", "sockets"),
-        *("leftovers", "database", "open files", "watches", "uvloop", "tools", "isolation"),
+        *("python", "home", "cache", "file system", "disk", "clock", "platform", "log-in", "ports", "exposure"),
+        *("sockets", "leftovers", "database", "open files", "watches", "uvloop", "tools", "isolation"),
     ]
     assert "none runs" in found["platform"]["detail"]
+
+
+def test_a_log_in_that_has_ended_is_found(
+    microlite: Microlite, platform: StandIn, home: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything else is looked at as the admin of the machine, and does not suffer from it."""
+    assert findings(microlite, port, 0)["log-in"]["detail"] == "none: commands act as the admin of this machine"
+    assert microlite("login", "ann", "--secret-stdin", stdin="s3cret-of-ann\n").code == 0
+    assert findings(microlite, port, 0)["log-in"]["detail"] == "ann, in default"
+    platform.ledger.revoke()
+    found = findings(microlite, port, 0)
+    assert found["log-in"] == {
+        "check": "log-in",
+        "verdict": "warning",
+        "detail": "the log-in of ann has ended; log in again with: microlite login ann",
+        "mend": "microlite login ann",
+    }
+    assert found["platform"]["verdict"] == "ok"
+    monkeypatch.setenv("MICROLITE_TOKEN", "forged")
+    assert findings(microlite, port, 0)["log-in"]["mend"] == "unset MICROLITE_TOKEN"
+    monkeypatch.delenv("MICROLITE_TOKEN")
+    (home / "log-ins.json").chmod(0o644)
+    found = findings(microlite, port, 1)
+    assert (found["log-in"]["verdict"], found["log-in"]["mend"]) == ("broken", f"chmod 600 {home}/log-ins.json")
 
 
 def test_text_shows_the_command_below_what_it_mends(microlite: Microlite, home: Path, port: int) -> None:

@@ -233,6 +233,19 @@ def test_a_token_alone_is_a_log_in(microlite: Microlite, platform: StandIn, home
     assert microlite("greeter", "hello").err.startswith("The log-in of ann has ended")
 
 
+def test_a_join_token_is_made_listed_and_deleted(microlite: Microlite, platform: StandIn) -> None:
+    said = microlite("auth", "create", "join-token", "--service", "shop")
+    assert said.out.startswith('Join token created: {"id":"j1","service":"shop",')
+    made = json.loads(microlite("auth", "create", "join-token", "--expiry", "10m", "-o", "json").out)
+    assert (made["token"], made["expires"] - made["created"]) == ("mlj_default~j1~secret", 600)
+    rows = [line.split() for line in microlite("auth", "list", "join-tokens").out.splitlines()]
+    assert rows[0] == ["ID", "Service", "Expires", "Created", "by"]
+    assert [row[:2] for row in rows[1:]] == [["j1", "shop"], ["j1", "*"]]
+    assert microlite("auth", "delete", "join-token", "j1").code == 1
+    assert microlite("auth", "delete", "join-token", "j1", "--yes") == (0, "Join token deleted\n", "")
+    assert microlite("auth", "list", "join-tokens", "-o", "json").out == "[]\n"
+
+
 def test_logging_out_without_a_platform_says_that_the_tokens_still_hold(microlite: Microlite, home: Path) -> None:
     with StandIn(home):
         log_in(microlite)

@@ -75,6 +75,7 @@ def test_at_a_terminal_the_secret_is_asked_for_and_not_shown(till: Live, tmp_pat
 
 
 def test_the_shell_acts_as_who_has_logged_in(ann: Live) -> None:
+    assert "(needs the scope till:sell)" in ann.microlite("shell", "-c", "help(till.sell)").stdout
     done = ann.microlite("shell", "-c", "print(await till.sell(item='tea'))")
     assert (done.returncode, done.stdout, done.stderr) == (0, "ann sold tea\n", "")
     assert ann.microlite("login", "bob", "--secret-stdin", stdin=f"{ANN}\n").returncode == 0

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from microlite.cli.output import plain
+from microlite.core.description.access_words import access_words
 from microlite.core.description.naming import DEFAULT_ENDPOINT, normalise_endpoint
 from microlite.core.description.type_words import type_word
 from microlite.core.errors import Error, Unauthorized
@@ -230,6 +231,8 @@ def _explain_endpoint(endpoint: Endpoint) -> str:
     described = endpoint.described
     lines = [endpoint.signature(), ""]
     lines += [inspect.cleandoc(described.doc), ""] if described.doc else []
+    demands = list(access_words(described.role, described.scopes))
+    lines += [f"({', '.join(demands)})", ""] if demands else []
     for name, schema in endpoint.fields.items():
         about = schema.get("description", "").replace("\n", " ")
         lines.append(f"  {name}: {type_word(schema, described.request)}" + (f"  {about}" if about else ""))
