@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import shutil
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -71,6 +72,7 @@ class Cells:
         self._cells: dict[tuple[str, str], Cell] = {}
         self._gates: dict[Cell, Callable[[], Awaitable[None]]] = {}
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+        self._copying = threading.Lock()
         self._guard: Guard | None = None
 
     @property
@@ -106,8 +108,9 @@ class Cells:
 
     def _remove_all(self) -> None:
         for folder in (self._base, self._settings.home / "isolated"):
-            for cell in folder.glob("*-*"):
-                shutil.rmtree(cell, ignore_errors=True)
+            for pattern in ("cell-*", "library-*", ".library-*"):
+                for left in folder.glob(pattern):
+                    shutil.rmtree(left, ignore_errors=True)
 
     # -- what is asked before a process is started ---------------------------------------------------------------------
 
@@ -229,7 +232,8 @@ class Cells:
                 folder.chmod(0o711)
             uid = ids.allot(settings.folder / "ids", f"{self._mark}\0{desired.namespace}\0{desired.name}")
             library = base / f"library-{hashlib.blake2b(str(library).encode(), digest_size=6).hexdigest()}"
-            copy_library(settings.library, library)
+            with self._copying:
+                copy_library(settings.library, library)
         cell = Cell(
             desired.namespace,
             desired.name,
