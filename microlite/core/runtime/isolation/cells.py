@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from microlite.core.runtime.launch.api import LaunchSpec
 
 _PASSED_ON: Final = ("PATH", "LANG", "LC_", "TZ", "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY")
-"""What an isolated service sees of the platform's own variables, where whoever runs it names none: the beginnings."""
+"""What an isolated service sees of the variables of the platform, or of whoever runs it: their beginnings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +152,7 @@ class Cells:
         return self._make_environments(folder, cell.library)
 
     async def inherited(self, desired: Desired, environ: Mapping[str, str]) -> Mapping[str, str]:
-        """What it sees of the platform's own variables."""
+        """What it sees of the variables of the platform, or of whoever runs it; what is named for it comes besides."""
         if await self.mode_of(desired.asked.isolate) is Isolation.OFF:
             return environ
         return {name: value for name, value in environ.items() if name.startswith(_PASSED_ON)}
