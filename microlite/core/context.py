@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import re
 from typing import Final
@@ -71,6 +72,12 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.namespace in (namespace, PLATFORM_NAMESPACE)
 
 
+@functools.lru_cache(maxsize=4096)
+def service_account(service: str, namespace: str) -> Account:
+    """Who a service is where it acts as itself."""
+    return Account(id=service, type=SERVICE, namespace=namespace, scopes=(SERVICE_SCOPE,))
+
+
 NOBODY: Final = "-"
 """In place of a token: whoever makes the call does so for nobody, and not as itself."""
 
@@ -85,11 +92,13 @@ class Origin(msgspec.Struct, frozen=True):
         namespace: of the call.
         service: the service whose node calls; empty for anybody else.
         account: the id of who calls, for histories; empty for nobody.
+        node: the id of the node that calls; empty for anybody else.
     """
 
     namespace: str
     service: str = ""
     account: str = ""
+    node: str = ""
 
 
 class Failure(msgspec.Struct, frozen=True):

@@ -63,7 +63,7 @@ async def test_a_handler_gets_the_payload_as_its_type(p: RunningPlatform) -> Non
 
 async def test_a_plain_function_gets_the_whole_event_in_a_thread(p: RunningPlatform) -> None:
     seen: list[Any] = []
-    service = Service("audit")
+    service = Service("auditor")
 
     @service.consume("orders", group="audit")
     def note(event: Event[Order]) -> None:

@@ -65,7 +65,7 @@ ECHO = describe(
     EndpointDescription(name="flood", streaming=Streaming.SERVER),
     EndpointDescription(name="sum", streaming=Streaming.CLIENT),
     EndpointDescription(name="chat", streaming=Streaming.BIDIRECTIONAL),
-    EndpointDescription(name="private", role=Role.ADMIN),
+    EndpointDescription(name="private", scopes=("secret",)),
 )
 STORE = describe(
     "store",

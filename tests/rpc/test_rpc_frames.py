@@ -164,7 +164,7 @@ def test_defaults_may_be_left_out_and_unknown_fields_are_passed_over() -> None:
 def test_the_short_cuts_of_the_hot_path_give_the_same_bytes_as_the_frames(
     number: int, text: str, payload: bytes, metadata: dict[str, str] | None
 ) -> None:
-    call = (frames.CALL, number, text, text, payload, 1, number, number, text, metadata)
-    assert pack(call) == pack(frames.Call(number, text, text, payload, 1, number, number, text, metadata))
+    call = (frames.CALL, number, text, text, payload, 1, number, number, text, metadata, text, None)
+    assert pack(call) == pack(frames.Call(number, text, text, payload, 1, number, number, text, metadata, text))
     assert pack((frames.REPLY, number, payload)) == pack(frames.Reply(number, payload))
     assert pack((frames.ITEM, number, payload)) == pack(frames.Item(number, payload))

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from microlite.core import errors
+from microlite.core.context import Account
 from microlite.core.rpc import frames, outgoing
 from tests.rpc.rpc_parts import Service, on_wire, turn
 
@@ -24,6 +25,7 @@ TYPES: dict[Any, str] = {
     bytes: "bytes",
     dict[str, str]: "map",
     dict[str, str] | None: "map or nil",
+    Account | None: "map or nil",
 }
 
 

@@ -109,4 +109,4 @@ async def test_what_is_planned_without_an_account_has_no_rights(platform: Runnin
     )
     await booted.state.engine.commit(Batch("default", plan))
     run = await platform.call("schedules.run", name="x", wait=True)
-    assert (run["outcome"], run["error"]) == ("failed", "runtime.status is for admins, and eve is none")
+    assert (run["outcome"], run["error"]) == ("failed", "runtime.status is for admins, and eve may not")

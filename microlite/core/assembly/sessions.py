@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from microlite.core.context import DEFAULT_NAMESPACE, PLATFORM_ADMIN, SERVICE, SERVICE_SCOPE, Account
+from microlite.core.context import DEFAULT_NAMESPACE, PLATFORM_ADMIN, service_account
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,13 +29,9 @@ def identify(connection: Connection) -> None:
     assert hello is not None
     if hello.role == "node":
         connection.namespace = hello.properties.get("namespace", DEFAULT_NAMESPACE)
+        connection.node = hello.properties.get("node", "")
         connection.service = hello.properties.get("service", "")
-        connection.account = Account(
-            id=connection.service or "node",
-            type=SERVICE,
-            namespace=connection.namespace,
-            scopes=(SERVICE_SCOPE,),
-        )
+        connection.account = service_account(connection.service or "node", connection.namespace)
     else:
         connection.account = PLATFORM_ADMIN
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from microlite.core import errors
+from microlite.core.context import service_account
 from microlite.core.description.structs import Encoding
 from microlite.core.events.api import Event, Outcome
 from microlite.core.rpc.call import Call
@@ -100,6 +101,7 @@ class Push(Call):
             namespace=leader.namespace,
             timeout=None,  # the leader minds the time: it can be extended
             metadata=metadata,
+            account=service_account(target.service, leader.namespace),
         )
         self._pusher = pusher
         self._number = number
@@ -154,8 +156,8 @@ class Push(Call):
             leader.fail(number, outcome.error, node, delay=outcome.retry_after, dead=outcome.dead)
 
     def _node(self) -> str:
-        account = getattr(self.channel, "account", None)
-        return account.id if account is not None else ""
+        node: str = getattr(self.channel, "node", "")
+        return node
 
 
 def _payload(target: Target, leader: Leader, handed: Handed, delivery_id: str) -> bytes:

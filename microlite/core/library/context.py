@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 from microlite.core import errors
 from microlite.core.context import (
     NOBODY,
-    SERVICE,
-    SERVICE_SCOPE,
     TRACEPARENT,
     Account,
     Origin,
     Trace,
     new_traceparent,
     parse_traceparent,
+    service_account,
 )
 from microlite.core.description.structs import ANSWERED, ASKED, Encoding
 from microlite.core.library.bridge import Bridge, Waits
@@ -47,7 +46,7 @@ class Scope:
         self.transport = transport
         self.clock = clock
         self.log = logging.getLogger(service)
-        self.account = Account(id=service, type=SERVICE, namespace=namespace, scopes=(SERVICE_SCOPE,))
+        self.account = service_account(service, namespace)
         """Who the service is where it acts as itself."""
         self.serve: Callable[[Inbound], None] | None = None
         """Takes calls for this very node; None where there is none."""
@@ -82,7 +81,7 @@ class Context(Caller):
             self._token = ""
         else:
             token = inbound.token
-            self._token = token if token or inbound.account is scope.account else NOBODY
+            self._token = token if token or inbound.account == scope.account else NOBODY
             self._namespace = inbound.namespace or scope.namespace
             self._metadata = inbound.metadata
             self._expires = inbound.expires
@@ -158,8 +157,9 @@ class Context(Caller):
     @property
     def origin(self) -> Origin:
         """Namespace, calling service and account in one."""
-        account = self.account
-        return Origin(self.namespace, self.calling_service, account.id if account is not None else "")
+        account, peer = self.account, self.peer
+        who = account.id if account is not None else ""
+        return Origin(self._namespace, getattr(peer, "service", ""), who, getattr(peer, "node", ""))
 
     @property
     def metadata(self) -> Mapping[str, str]:

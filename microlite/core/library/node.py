@@ -249,6 +249,7 @@ class RunningNode:
         if not placement.supervised:
             properties["session"] = self.name
         connection = await dial(str(path), self._acceptor, role="node", properties=properties)
+        connection.trusted = True
         connection.on_drain(self._on_drain)
         self._platform = connection
         self._peers = Peers(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from microlite.core import errors
-from microlite.core.context import Account
+from microlite.core.context import service_account
 from microlite.core.description.structs import Every
 from microlite.core.engine.api import Delete, Presence, Put
 from microlite.core.schedules.api import Source
@@ -58,7 +58,7 @@ def reconcile(
         fields = {field: getattr(every, field) for field in _DECLARED}
         stored, revision = present.get(name, (None, None))
         if stored is None:
-            account = Account(id=description.name, type="service", namespace=namespace, scopes=("service", "admin"))
+            account = service_account(description.name, namespace)
             fresh = Stored(
                 name=name,
                 service=description.name,
