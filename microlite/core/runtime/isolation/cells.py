@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import shutil
@@ -111,6 +112,8 @@ class Cells:
             for pattern in ("cell-*", "library-*", ".library-*"):
                 for left in folder.glob(pattern):
                     shutil.rmtree(left, ignore_errors=True)
+            with contextlib.suppress(OSError):  # not there, or not empty
+                folder.rmdir()
 
     # -- what is asked before a process is started ---------------------------------------------------------------------
 
