@@ -88,6 +88,7 @@ VARIABLES: Final = (
     ("MICROLITE_SERVICE", "platform", "The name under which a node registers.", "as the code says"),
     ("MICROLITE_VERSION", "platform", "The version under which it registers.", "as the code says"),
     ("MICROLITE_METADATA", "platform", "A JSON object that is added to the service's metadata.", ""),
+    ("MICROLITE_ISOLATED", "platform", "How the node is isolated: `uid` or `bwrap`; present only where it is.", ""),
     ("MICROLITE_NODE", "platform", "The id of the node.", ""),
     (
         "MICROLITE_GENERATION",

@@ -12,6 +12,7 @@ import pytest
 
 from microlite.cli.status import status_lines
 from microlite.core.runtime.api import NodeStatus, ServiceStatus
+from microlite.core.runtime.isolation.modes import Isolation
 from microlite.core.runtime.lines import Stream
 from microlite.core.runtime.states import State
 from tests.cli.conftest import Microlite
@@ -45,6 +46,38 @@ def test_status_shows_each_service_on_a_line(microlite: Microlite, platform: Sta
     assert first.split()[6].startswith("1h1m4")
     assert first.split()[7:] == ["3", "n/a"]
     assert second.split() == ["orders", "latest", "n/a", "stopping", "0", "n/a", "n/a", "0", "it", "broke"]
+
+
+def test_status_says_how_a_service_is_isolated(microlite: Microlite, platform: StandIn) -> None:
+    platform.statuses = [
+        ServiceStatus(name="orders", version="1.0.0", state=State.RUNNING, isolation=Isolation.BWRAP),
+        ServiceStatus(name="stock", version="1.0.0", state=State.RUNNING),
+    ]
+    _, first, second = microlite("status").out.splitlines()
+    assert "running, isolated (bwrap)" in first
+    assert "isolated" not in second
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        ((), ""),
+        (("--isolate",), "auto"),
+        (("--isolate-by", "uid"), "uid"),
+        (("--isolate", "--isolate-by", "bwrap"), "bwrap"),
+    ],
+)
+def test_run_asks_for_the_walls_that_are_named(
+    microlite: Microlite, platform: StandIn, tmp_path: Path, words: tuple[str, ...], asked: str
+) -> None:
+    platform.outcome = [running("orders")]
+    assert microlite("run", str(tmp_path), "--detach", "--name", "orders", "--command", "serve it", *words) == (
+        0,
+        "",
+        "",
+    )
+    _, fields = platform.asked.pop()
+    assert fields["request"].isolate == asked
 
 
 def test_status_fits_into_a_terminal_of_80_columns() -> None:

@@ -13,6 +13,7 @@ from microlite.core.events import api as events
 from microlite.core.events import leaders, tallies
 from microlite.core.library import line
 from microlite.core.rpc import frames, outbox, outgoing
+from microlite.core.runtime.isolation import availability, copying
 from microlite.core.schedules import api as schedules
 from microlite.core.store import api as store
 from microlite.core.store import blob_api, places
@@ -33,6 +34,8 @@ def kib(size: int) -> str:
         ("value of a record", kib(engine.MAX_VALUE_BYTES)),
         ("name of a database; of a table", f"{places.MAX_DATABASE}; {places.MAX_TABLE} characters"),
         ("records of one page", f"{store.MAX_LIMIT:,}, and {kib(engine.MAX_PAGE_BYTES)}"),
+        ("a project that is copied for a user id", f"{copying.MOST_FILES:,} files, and {copying.MOST_BYTES >> 30} GiB"),
+        ("user ids of a machine", f"{availability.IDS:,}"),
         ("uploads at a time", f"{blob_api.MAX_UPLOADS}"),
         ("metadata of a blob", kib(blob_api.MAX_METADATA_BYTES)),
         ("one value of the configuration", kib(tree.MAX_LEAF_BYTES)),

@@ -122,6 +122,14 @@ class Server:
         assert said == b"ready", said
         self.caller = await self._stack.enter_async_context(connect(self.home))
 
+    @contextlib.asynccontextmanager
+    async def until_left(self) -> AsyncIterator[None]:
+        """For one that was started by hand."""
+        try:
+            yield
+        finally:
+            await self.__aexit__()
+
     async def leave(self) -> None:
         await self._stack.aclose()
 

@@ -121,9 +121,10 @@ async def test_it_reaches_no_file_socket_or_process_of_anybody_else(server: Serv
             request = {"sources": [str(victim.parent)]}
             (status,) = await other.call("runtime.run", request=request)
         assert status["state"] == "running", status
-        await server.run("hostile")
+        await server.run("hostile", environment={**os.environ, "SECRET_OF_THE_USER": "hush"}, env={"GIVEN": "this"})
         own = await server.call("hostile.own")
-        assert "SECRET_OF_THE_PLATFORM" not in own["env"]
+        assert "SECRET" not in own["env"]
+        assert "GIVEN" in own["env"]
         files = [path for path in server.home.rglob("*") if path.is_file() and "isolated" not in path.parts]
         assert {"microlite.db", "admin.token", "config.keys"} <= {path.name for path in files}
         copies = [path for path in server.folder.rglob("main.py") if path.parent != hostile.parent]

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
+import textwrap
 import urllib.request
 from typing import Any
 
+import pytest
+
+from microlite import errors
 from tests.isolation.conftest import PATIENCE, Server
+from tests.runtime_e2e.test_runtime_requirements_e2e import wheel
 
 ECHO = """
     import os, subprocess, sys, time
@@ -121,6 +127,43 @@ async def test_a_program_serves_http(server: Server) -> None:
         await server.call("runtime.kill", services=["front"])
 
 
+async def test_it_has_packages_of_its_own_as_wheels_only(server: Server) -> None:
+    """What would have to be built is refused: that would run its code outside of the walls."""
+    server.write("echo/main.py", "import tiny\n" + textwrap.dedent(echo(0)).replace("return 0", "return tiny.VERSION"))
+    server.write("echo/requirements.txt", f"{wheel(server.services, '3.0')}\n")
+    server.write("built/main.py", echo(1, "built"))
+    server.write("built/requirements.txt", f"{server.services}/source\n")
+    marker = server.services / "built-it"
+    server.write("source/setup.py", f"open({str(marker)!r}, 'w')\nimport setuptools\nsetuptools.setup(name='source')")
+    async with server:
+        await server.run("echo")
+        assert await server.call("echo.number") == 3
+        request = {"sources": [str(server.services / "built")]}
+        (status,) = await server.call("runtime.run", request=request)
+        assert "as wheels only" in status["error"], status
+        assert not marker.exists()
+
+
+async def test_what_the_platform_demands_cannot_be_turned_off(server: Server) -> None:
+    server.write("echo/main.py", echo(1))
+    async with server:
+        with pytest.raises(errors.Forbidden, match="isolates every service"):
+            await server.run("echo", isolate="off")
+        assert await server.call("runtime.status") == []
+
+
+async def test_a_platform_that_does_not_isolate_does_so_for_whom_it_is_asked(server: Server) -> None:
+    server.write("echo/main.py", echo(1))
+    server.write("second/main.py", echo(2, "second"))
+    await server.start("--isolate-by", "off")
+    async with server.until_left():
+        first = await server.run("echo", isolate=server.way.mode)
+        second = await server.run("second")
+        assert (first["isolation"], second["isolation"]) == (server.way.mode, "off")
+        assert await server.call("echo.through", service="second") == 2
+        assert await server.call("second.through", service="echo") == 1
+
+
 async def test_what_killed_it_is_told(server: Server) -> None:
     server.write("echo/main.py", echo(1))
     async with server:
@@ -142,7 +185,7 @@ async def test_kill_ends_what_has_left_its_group_too(server: Server) -> None:
         await server.call("echo.daemon")
         await server.call("runtime.kill", services=["echo"])
         await _until(lambda: len(server.processes()) <= before + (server.way.mode == "uid"))  # its guard
-        await _until(lambda: not list(server.folder.rglob("cell-*")))
+        await _until(lambda: not list(server.folder.glob("*/*/cell-*")))
 
 
 async def test_nothing_outlives_a_platform_that_is_killed(server: Server) -> None:
@@ -158,10 +201,13 @@ async def test_nothing_outlives_a_platform_that_is_killed(server: Server) -> Non
         await _until(lambda: not server.processes())
         await server.leave()
         await server.start()
-        async with asyncio.timeout(PATIENCE):
-            async for statuses in server.caller.stream("runtime.watch"):
-                if [status["state"] for status in statuses] == ["running", "running"]:
-                    break
+        statuses: list[Any] = []
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                async for statuses in server.caller.stream("runtime.watch"):
+                    if [status["state"] for status in statuses] == ["running", "running"]:
+                        break
+        assert [status["state"] for status in statuses] == ["running", "running"], [one["error"] for one in statuses]
         assert {status["isolation"] for status in statuses} == {server.way.mode}
 
 

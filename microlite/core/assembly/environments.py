@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from microlite import onefile
@@ -48,10 +49,19 @@ def make_isolated_environments(folder: Path, library: Path, clock: Clock) -> Env
         library: as for `make_environments`, where the service can read it.
         clock: as for `make_environments`.
     """
-    installer = Installer(pip=_pip_command(), uv=shutil.which("uv") or "", environ=dict(os.environ), only_wheels=True)
+    installer = Installer(pip=_pip_command(), uv="", environ=dict(os.environ), wheels_by=_pip_folder())
     return Environments(
         folder, library=library, version=__version__, needs=LIBRARY_NEEDS, installer=installer, clock=clock
     )
+
+
+def _pip_folder() -> str:
+    """Where the same pip lies. Empty would mean to build: where there is no pip, a folder that is not there."""
+    bundle = onefile.extraction()
+    if bundle is not None:
+        return str(bundle / "site-packages" / "pip")
+    spec = find_spec("pip")
+    return spec.submodule_search_locations[0] if spec is not None and spec.submodule_search_locations else "/no-pip"
 
 
 def _pip_command() -> list[str]:

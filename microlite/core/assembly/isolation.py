@@ -70,6 +70,9 @@ def identify_isolated(cell: Cell, registry: Registry, connection: Connection) ->
     are no admins in a cell: a client from there, a script or an HTTP program, is the service too. A node that says of itself
     that it is another than those that the platform has started there is shown the door.
     """
+    connection.namespace, connection.service = cell.namespace, cell.service
+    connection.account = Account(id=cell.service, type=SERVICE, namespace=cell.namespace, scopes=(SERVICE_SCOPE,))
+    registry.confine(connection, cell.check)
     hello = connection.peer
     assert hello is not None
     node = hello.properties.get("node", "")
@@ -84,7 +87,3 @@ def identify_isolated(cell: Cell, registry: Registry, connection: Connection) ->
             *(cell.service, cell.namespace, hello.role[:64], " ".join(said)[:128], node[:128]),
         )
         connection.abort()
-        return
-    connection.namespace, connection.service = cell.namespace, cell.service
-    connection.account = Account(id=cell.service, type=SERVICE, namespace=cell.namespace, scopes=(SERVICE_SCOPE,))
-    registry.confine(connection, cell.check)

@@ -7,8 +7,8 @@ import contextlib
 import os
 import re
 import signal
-import sys
 from collections import deque
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from microlite.core import errors
@@ -16,7 +16,6 @@ from microlite.core.runtime.lines import LineSplitter, strip_ansi
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from microlite.core.runtime.requirements import Requirements
 
@@ -24,6 +23,8 @@ _LAST_LINES: Final = 20
 _LONGEST_LINE: Final = 4096
 _REQUIREMENTS: Final = "requirements.txt"
 _CONSTRAINTS: Final = "constraints.txt"
+
+_NO_BUILD: Final = str(Path(__file__).with_name("no_build.py"))
 
 _NOT_INHERITED: Final = frozenset(
     {
@@ -63,8 +64,8 @@ class Installer:
         uv: the path of uv, or empty to do without.
         environ: what the programs inherit, proxies and package indexes among it.
         timeout: an installation that takes longer, in seconds, has failed.
-        only_wheels: whether to install nothing that has to be built, since building runs its code, nor to run anything
-            in the environment once something is in it.
+        wheels_by: the folder of a pip of that age, which installs wheels and nothing that has to be built, since building
+            runs its code. It is used in place of `pip` and `uv`. Empty to install all.
     """
 
     def __init__(
@@ -74,9 +75,9 @@ class Installer:
         uv: str,
         environ: Mapping[str, str],
         timeout: float = 1800.0,
-        only_wheels: bool = False,
+        wheels_by: str = "",
     ) -> None:
-        self._only_wheels = only_wheels
+        self._wheels_by = wheels_by
         self._pip = tuple(pip)
         self._uv = uv
         self._timeout = timeout
@@ -101,11 +102,8 @@ class Installer:
         await self._step(self._make(folder, python), requirements, progress, lock)
         await asyncio.to_thread(_write, folder, requirements)
         await self._step(self._fill(folder, requirements), requirements, progress, lock)
-        if (
-            self._only_wheels
-        ):  # by our own Python, which only reads them; what is no Python of this version stays as it is
-            compilation = (sys.executable, "-I", "-S", "-m", "compileall", "-q", str(folder / "lib"))
-            await self._run(compilation, requirements.folder, lambda _: None, lock)
+        if self._wheels_by:
+            await asyncio.to_thread(_open_to_all, folder)
 
     async def _step(
         self, command: tuple[str, ...], requirements: Requirements, progress: Callable[[str], object], lock: int
@@ -130,7 +128,7 @@ class Installer:
         if code:
             how = f"code {code}" if code > 0 else f"signal {-code}"
             said = _telling(lines) or "it said nothing"
-            hint = "; an isolated service gets packages as wheels only" if self._only_wheels else ""
+            hint = "; an isolated service gets packages as wheels only" if self._wheels_by else ""
             raise InstallationFailed(f"{where}: the installation ended with {how}: {said}{hint}", lines)
 
     def _make(self, folder: Path, python: str) -> tuple[str, ...]:
@@ -141,15 +139,15 @@ class Installer:
     def _fill(self, folder: Path, requirements: Requirements) -> tuple[str, ...]:
         inside = str(folder / "bin" / "python")
         install: tuple[str, ...]
-        if self._uv:
+        if self._wheels_by:
+            install = (inside, "-I", _NO_BUILD, self._wheels_by, "install", "--progress-bar", "off")
+            install = (*install, "--only-binary", ":all:", "--no-cache-dir")
+        elif self._uv:
             # Compiled here, as pip does: nodes run without writing bytecode, and would compile at each start.
-            compiled = () if self._only_wheels else ("--compile-bytecode",)
-            install = (self._uv, "pip", "install", "--python", inside, *compiled, "--no-progress")
+            install = (self._uv, "pip", "install", "--python", inside, "--compile-bytecode", "--no-progress")
         else:
             install = (*self._pip, "--python", inside, "install", "--progress-bar", "off")
         constraints = ("-c", str(folder / _CONSTRAINTS)) if requirements.constraints else ()
-        if self._only_wheels:
-            install = (*install, "--only-binary", ":all:")
         return (*install, "-r", str(folder / _REQUIREMENTS), *constraints)
 
     async def _run(self, command: tuple[str, ...], cwd: str, report: Callable[[str], None], lock: int) -> int:
@@ -162,7 +160,6 @@ class Installer:
             stderr=asyncio.subprocess.STDOUT,
             pass_fds=(lock,),
             start_new_session=True,
-            umask=0o022 if self._only_wheels else -1,
         )
         assert process.stdout is not None, "it was asked for"
         splitter = LineSplitter(_LONGEST_LINE)
@@ -191,6 +188,17 @@ def _write(folder: Path, requirements: Requirements) -> None:
     """Put the requirements into the environment: for the installer, and for whoever wonders later."""
     for name, lines in ((_REQUIREMENTS, requirements.lines), (_CONSTRAINTS, requirements.constraints)):
         (folder / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def _open_to_all(folder: Path) -> None:
+    """Let every user read an environment, who may be the one that runs it. Who reaches it, the folders above decide."""
+    for place, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = os.path.join(place, name)  # noqa: PTH118 - texts, thousands of them
+            if not os.path.islink(path):  # noqa: PTH114 - see above
+                mode = os.stat(path).st_mode  # noqa: PTH116 - see above
+                os.chmod(path, mode | 0o444 | (0o111 if mode & 0o100 else 0))  # noqa: PTH101 - see above
+    folder.chmod(0o755)
 
 
 def _telling(lines: Sequence[str]) -> str:

@@ -124,7 +124,7 @@ class Machinery:
         if source.commit and not await asyncio.to_thread(Path(source.folder).is_dir):
             await self._fetch_again(source, progress)
         variables = await asyncio.to_thread(_from_files, source)
-        variables |= asked.environment or await self.cells.inherited(desired, self._environ)
+        variables |= await self.cells.inherited(desired, asked.environment or self._environ)
         if source.command:
             variables["HOST"] = http_program.HOST  # a shell may have another one, which means the machine
         variables |= {**source.env, **asked.env}

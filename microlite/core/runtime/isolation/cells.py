@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import shutil
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from microlite.core.runtime.launch.api import LaunchSpec
 
 _PASSED_ON: Final = ("PATH", "LANG", "LC_", "TZ", "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY")
-"""What an isolated service sees of the platform's own variables, where whoever runs it names none: the beginnings."""
+"""What an isolated service sees of the variables of the platform, or of whoever runs it: their beginnings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +73,7 @@ class Cells:
         self._cells: dict[tuple[str, str], Cell] = {}
         self._gates: dict[Cell, Callable[[], Awaitable[None]]] = {}
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+        self._copying = threading.Lock()
         self._guard: Guard | None = None
 
     @property
@@ -106,8 +109,11 @@ class Cells:
 
     def _remove_all(self) -> None:
         for folder in (self._base, self._settings.home / "isolated"):
-            for cell in folder.glob("*-*"):
-                shutil.rmtree(cell, ignore_errors=True)
+            for pattern in ("cell-*", "library-*", ".library-*"):
+                for left in folder.glob(pattern):
+                    shutil.rmtree(left, ignore_errors=True)
+            with contextlib.suppress(OSError):  # not there, or not empty
+                folder.rmdir()
 
     # -- what is asked before a process is started ---------------------------------------------------------------------
 
@@ -149,7 +155,7 @@ class Cells:
         return self._make_environments(folder, cell.library)
 
     async def inherited(self, desired: Desired, environ: Mapping[str, str]) -> Mapping[str, str]:
-        """What it sees of the platform's own variables."""
+        """What it sees of the variables of the platform, or of whoever runs it; what is named for it comes besides."""
         if await self.mode_of(desired.asked.isolate) is Isolation.OFF:
             return environ
         return {name: value for name, value in environ.items() if name.startswith(_PASSED_ON)}
@@ -229,7 +235,8 @@ class Cells:
                 folder.chmod(0o711)
             uid = ids.allot(settings.folder / "ids", f"{self._mark}\0{desired.namespace}\0{desired.name}")
             library = base / f"library-{hashlib.blake2b(str(library).encode(), digest_size=6).hexdigest()}"
-            copy_library(settings.library, library)
+            with self._copying:
+                copy_library(settings.library, library)
         cell = Cell(
             desired.namespace,
             desired.name,

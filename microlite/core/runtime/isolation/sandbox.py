@@ -83,6 +83,8 @@ class View:
                 words += [*self._parents(link, made, folders), "--symlink", target, link]
         for path in self._write:
             words += [*self._parents(path, made, folders), "--bind", path, path]
+        for path in ("/", self._hidden) if self._hidden in made else ("/",):
+            words += ["--remount-ro", path]
         return [*words, "--chdir", cwd]
 
     def _bind(self, path: str, made: dict[str, str], folders: set[str]) -> list[str]:
