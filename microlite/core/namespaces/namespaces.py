@@ -48,7 +48,6 @@ class Namespaces:
         self._known: dict[str, Namespace] = {}
         self._free: set[str] = set()  # those that take calls, any number of them
         self._buckets: dict[str, TokenBucket] = {}
-        self._listeners: list[Callable[[str], object]] = []
         self.hosts = HostNames()
 
     async def open(self, before: Iterable[str] = ()) -> None:
@@ -203,13 +202,6 @@ class Namespaces:
         await self._keep(namespace, origin, "update")
         return namespace
 
-    def on_gone(self, listener: Callable[[str], object]) -> None:
-        """Call `listener` with each namespace that is deleted: when that begins, and when nothing of it is left.
-
-        Whoever remembers accounts, tokens or rules of it must forget them: one of the same name may come later.
-        """
-        self._listeners.append(listener)
-
     async def condemn(self, origin: Origin, name: str) -> None:
         """From now on it takes no calls; whoever removes what is in it says `forget` when that is done.
 
@@ -222,17 +214,11 @@ class Namespaces:
         namespace = self.get(name)
         if not namespace.deleting:
             await self._keep(msgspec.structs.replace(namespace, deleting=True, hosts=()), origin, "delete")
-            self._tell_gone(name)
 
     async def forget(self, name: str) -> None:
         """Nothing of it is left: the name is free again."""
         await self._commit(Delete(BUCKET, name))
         self._known.pop(name, None)
-        self._tell_gone(name)
-
-    def _tell_gone(self, name: str) -> None:
-        for listener in self._listeners:
-            listener(name)
 
     def _free_hosts(self, name: str, hosts: list[str]) -> tuple[str, ...]:
         found = check_hosts(hosts)
