@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from microlite import onefile
 from microlite.core.assembly.environments import make_environments
+from microlite.core.assembly.identity import assemble_identities
 from microlite.core.assembly.namespaces import make_deletions
 from microlite.core.assembly.sessions import Sessions, identify
 from microlite.core.assembly.state import State
@@ -16,8 +17,6 @@ from microlite.core.auth.admin_token import admin_token
 from microlite.core.auth.authority import Authority
 from microlite.core.auth.guard import Guard
 from microlite.core.auth.one_time_links import OneTimeLinks
-from microlite.core.auth.standing import Standing
-from microlite.core.auth.web_sessions import WebSessions
 from microlite.core.catalog import Parts, built_in_services
 from microlite.core.clock import Clock, SystemClock
 from microlite.core.context import DEFAULT_NAMESPACE
@@ -54,6 +53,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from microlite.core.auth.passwords import Cost
     from microlite.core.library.service import Service
     from microlite.core.rpc.connection import Connection
 
@@ -61,12 +61,26 @@ if TYPE_CHECKING:
 class Platform:
     """One platform: everything that `microlite server` runs. Enter it to start, leave it to stop.
 
+    Args:
+        options: its settings.
+        clock: the time; the machine's own without it.
+        patience: how long nodes have for what they do; the usual without it.
+        cost: of the hashes of secrets; the usual without it.
+
     Attributes:
         stopping: set it to let `run_server` end; the platform sets it itself when its sessions are over.
     """
 
-    def __init__(self, options: ServerOptions, clock: Clock | None = None, *, patience: Patience | None = None) -> None:
+    def __init__(
+        self,
+        options: ServerOptions,
+        clock: Clock | None = None,
+        *,
+        patience: Patience | None = None,
+        cost: Cost | None = None,
+    ) -> None:
         self.options = options
+        self._cost = cost
         self._patience = patience or Patience()
         self.clock: Clock = clock or SystemClock()
         self.stopping = asyncio.Event()
@@ -96,9 +110,14 @@ class Platform:
         self.state = State(home, clock, self.registry, self.router, self.membership)
         await self.state.open(stack)
         self.token = admin_token(home)
+        self.identities = assemble_identities(self.state, self.registry, home, clock, self.token, self._cost)
+        stack.callback(self.identities.close)
+        await self.identities.open()
         self.logs = await stack.enter_async_context(Logs(home / "logs", clock))
-        standing = Standing(self.token)
-        self.authority = Authority(standing, standing, self.registry.built_in, self.state.namespaces)
+        identities = self.identities
+        self.authority = Authority(
+            identities.authenticator, identities.rules, self.registry.built_in, self.state.namespaces
+        )
         self.guard = Guard(self.authority, self.router, self.router.send)
         stack.push_async_callback(self.guard.close)
         self.table = PathTable()
@@ -136,6 +155,7 @@ class Platform:
             self.registry,
             self.runtime,
             self.logs,
+            self.identities,
             self.answers.forget_namespace,
             self.table.forget,
             clock,
@@ -191,7 +211,7 @@ class Platform:
             send=self.guard.send,
             authority=self.authority,
             links=self.links,
-            sessions=WebSessions(self.state.engine, self.clock),
+            sessions=self.identities.web_sessions,
             admin_token=self.token,
             clock=self.clock,
             home=str(self.options.home),
@@ -226,6 +246,7 @@ class Platform:
             ready=lambda: self._ready,
             answers=self.answers,
             tenants=self.state.namespaces,
+            keys=self.identities.keys.document,
         )
         await gateway.start()
         return gateway
@@ -234,6 +255,7 @@ class Platform:
         state = self.state
         parts = Parts(
             audit=state.audit,
+            identities=self.identities,
             links=self.links,
             dashboard=self.dashboard_url,
             backups=state.engine,

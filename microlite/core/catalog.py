@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from microlite.core.audit.audit import Audit
+    from microlite.core.auth.identities import Identities
     from microlite.core.auth.one_time_links import OneTimeLinks
     from microlite.core.backup.making import Source
     from microlite.core.broker.broker import Broker
@@ -48,6 +49,7 @@ class Parts:
         self,
         *,
         audit: Audit,
+        identities: Identities,
         links: OneTimeLinks,
         dashboard: str,
         backups: Source,
@@ -68,6 +70,7 @@ class Parts:
         scheduler: Scheduler,
     ) -> None:
         self.audit = audit
+        self.identities = identities
         self.links = links
         self.dashboard = dashboard
         self.backups = backups
@@ -89,7 +92,7 @@ class Parts:
 
 
 CATALOG: Final[tuple[Callable[[Parts], Service], ...]] = (
-    lambda parts: auth_service(parts.links, parts.dashboard),
+    lambda parts: auth_service(parts.identities, parts.audit, parts.links, parts.dashboard),
     lambda parts: backup_service(parts.backups),
     lambda parts: broker_service(parts.broker),
     lambda parts: config_service(parts.configuration, parts.configuration_views),

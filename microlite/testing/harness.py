@@ -13,6 +13,7 @@ import msgspec
 
 from microlite.core import errors
 from microlite.core.app import Platform
+from microlite.core.auth.passwords import CHEAP
 from microlite.core.clock import Clock, ManualClock
 from microlite.core.context import DEFAULT_NAMESPACE, PLATFORM_NAMESPACE, Origin
 from microlite.core.library.caller import Caller
@@ -60,7 +61,7 @@ async def platform(
         async with contextlib.AsyncExitStack() as stack:
             used = clock if clock is not None else ManualClock()
             booted = await stack.enter_async_context(
-                Platform(ServerOptions(home=home, port=0, dashboard=dashboard), used)
+                Platform(ServerOptions(home=home, port=0, dashboard=dashboard), used, cost=CHEAP)
             )
             for namespace in namespaces:
                 await booted.state.namespaces.create(_SELF, namespace)

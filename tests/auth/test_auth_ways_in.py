@@ -5,17 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from microlite.core import errors
+from microlite.core.auth.accounts import Accounts
 from microlite.core.auth.one_time_links import LIFETIME, Invitation, OneTimeLinks
+from microlite.core.auth.records import StoredAccount
 from microlite.core.auth.web_sessions import IDLE, LONGEST, WebSessions
 from microlite.core.clock import ManualClock
 from microlite.core.context import Account
 from microlite.core.engine.sqlite import SQLiteEngine
 from microlite.testing import platform
 
+
+class _Everybody:
+    async def find(self, namespace: str, id: str) -> StoredAccount:
+        return StoredAccount(id=id, scopes=("admin",), stamp="1")
+
+
+EVERYBODY = cast("Accounts", _Everybody())
 ANN = Account(id="ann", scopes=("admin",))
 INVITATION = Invitation(account=ANN, namespace="shop")
 
@@ -56,7 +66,7 @@ async def test_a_link_is_too_old_after_a_minute(engine: SQLiteEngine, clock: Man
 
 
 async def test_a_session_is_found_by_its_secret_until_it_ends(engine: SQLiteEngine, clock: ManualClock) -> None:
-    sessions = WebSessions(engine, clock)
+    sessions = WebSessions(engine, clock, EVERYBODY)
     secret = await sessions.open(ANN, "shop")
     found = await sessions.find(secret)
     assert found is not None
@@ -68,7 +78,7 @@ async def test_a_session_is_found_by_its_secret_until_it_ends(engine: SQLiteEngi
 
 
 async def test_an_unused_session_ends_and_a_used_one_goes_on(engine: SQLiteEngine, clock: ManualClock) -> None:
-    sessions = WebSessions(engine, clock)
+    sessions = WebSessions(engine, clock, EVERYBODY)
     used, unused, watched = [await sessions.open(ANN) for _ in range(3)]
     clock.advance(IDLE / 2)
     assert await sessions.find(used) is not None
@@ -81,7 +91,7 @@ async def test_an_unused_session_ends_and_a_used_one_goes_on(engine: SQLiteEngin
 
 async def test_a_session_ends_in_the_end(engine: SQLiteEngine, clock: ManualClock) -> None:
     """However much it is used."""
-    sessions = WebSessions(engine, clock)
+    sessions = WebSessions(engine, clock, EVERYBODY)
     secret = await sessions.open(ANN)
     for _ in range(int(LONGEST / (IDLE / 2)) - 1):
         clock.advance(IDLE / 2)
@@ -92,15 +102,18 @@ async def test_a_session_ends_in_the_end(engine: SQLiteEngine, clock: ManualCloc
 
 async def test_a_session_outlives_the_platform(tmp_path: Path, clock: ManualClock) -> None:
     async with SQLiteEngine(tmp_path / "again.db", clock) as engine:
-        secret = await WebSessions(engine, clock).open(ANN)
+        secret = await WebSessions(engine, clock, EVERYBODY).open(ANN)
     async with SQLiteEngine(tmp_path / "again.db", clock) as engine:
-        assert await WebSessions(engine, clock).find(secret) is not None
+        assert await WebSessions(engine, clock, EVERYBODY).find(secret) is not None
 
 
 async def test_the_database_holds_no_secret(tmp_path: Path, clock: ManualClock) -> None:
     """Who reads the file gets into nothing."""
     async with SQLiteEngine(tmp_path / "open.db", clock) as engine:
-        secrets = [await WebSessions(engine, clock).open(ANN), (await OneTimeLinks(engine, clock).issue(INVITATION))[0]]
+        secrets = [
+            await WebSessions(engine, clock, EVERYBODY).open(ANN),
+            (await OneTimeLinks(engine, clock).issue(INVITATION))[0],
+        ]
     written = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     assert b"ann" in written
     for secret in secrets:

@@ -41,8 +41,8 @@ class Tokens(Protocol):
         """
         ...
 
-    def token_for(self, account: Account) -> str:
-        """A token that stands for this account for a while, to travel with what its calls lead to."""
+    def token_for(self, account: Account, token: str = "") -> str:
+        """A token that stands for this account for a while, in place of what it has shown, to travel with its calls."""
         ...
 
 
@@ -139,7 +139,7 @@ class Authority:
         """The token that goes on with a call: the caller's own, if any node can have it looked at, else one in its place."""
         if account is None:
             return ""
-        return token if token.startswith(_SIGNED) else self.tokens.token_for(account)
+        return token if token.startswith(_SIGNED) else self.tokens.token_for(account, token)
 
     def admit(self, namespace: str) -> None:
         """Count one more call that is known to be allowed; see `check`.

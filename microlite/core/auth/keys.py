@@ -35,7 +35,7 @@ _SIZE: Final = 32
 
 
 class _Kept(msgspec.Struct, frozen=True):
-    """One key, as it is written down: its private part in base 64, and until when it is needed; 0 for as long as it signs."""
+    """One key, as it is written: its private part in base 64, and until when it is needed; 0 for as long as it signs."""
 
     private: str
     created: float
@@ -113,7 +113,7 @@ class Keys:
             self._write(_Ring(kid, {**keys, kid: made}, ring.refresh))
         return Key(id=kid, created=made.created, signs=True)
 
-    def list(self) -> list[Key]:
+    def shown(self) -> list[Key]:
         """All keys that prove tokens, the one that signs first."""
         ring, now = self._load(), self._clock.now()
         found = [
@@ -125,7 +125,7 @@ class Keys:
 
     def document(self) -> dict[str, Any]:
         """The public keys as a JWK set (RFC 7517): what somebody else needs in order to prove a token."""
-        return {"keys": [self._jwk(key.id) for key in self.list()]}
+        return {"keys": [self._jwk(key.id) for key in self.shown()]}
 
     def _jwk(self, kid: str) -> dict[str, str]:
         public = self.prover(kid)

@@ -77,11 +77,9 @@ class Passwords:
             TooManyRequests: too many wait already.
         """
         if len(secret.encode("utf-8", "surrogatepass")) > LONGEST:
-            secret, hash = "", None
-        if hash is None:
-            await self._run(self._verify, await self._hash_of_nobody(), secret)
-            return False
-        return await self._run(self._verify, hash, secret)
+            return await self.verify(None, "")
+        claimed = hash or await self._hash_of_nobody()
+        return await self._run(self._verify, claimed, secret) and bool(hash)
 
     def is_outdated(self, hash: str) -> bool:
         """Whether it was made at another cost than new ones are."""

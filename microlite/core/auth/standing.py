@@ -30,7 +30,7 @@ class Standing:
             raise errors.Unauthorized("the token is not valid")
         return Identity(account="admin", namespace=PLATFORM_NAMESPACE, scopes=("admin",), expires=1e12)
 
-    def token_for(self, account: Account) -> str:
+    def token_for(self, account: Account, token: str = "") -> str:
         """See `Tokens`."""
         return ""
 
