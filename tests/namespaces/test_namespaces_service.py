@@ -177,8 +177,8 @@ async def test_what_only_removes_works_whatever_is_used_up() -> None:
         shop = p.options(namespace="shop")
         for path in ("a", "b"):
             await shop.call("config.set", path=path, value="x" * 100)
-        for id in ("s", "t"):
-            await shop.call("schedules.add", schedule={"target": "echo.say", "every": 60.0, "id": id})
+        for name in ("s", "t"):
+            await shop.call("schedules.add", schedule={"target": "echo.say", "every": 60.0, "id": name})
         await shop.call("events.publish", topic="t", payload=1)
         await shop.store.blobs.write("blob", b"x" * 1000)
         (event,) = await shop.call("events.pull", topic="t", group="g")
