@@ -173,6 +173,7 @@ class Platform:
             self.registry,
             self.runtime,
             self.logs,
+            self.identities,
             self.answers.forget_namespace,
             self.table.forget,
             clock,

@@ -12,6 +12,7 @@ from microlite.core.engine import api as engine
 from microlite.core.events import api as events
 from microlite.core.events import leaders, tallies
 from microlite.core.library import line
+from microlite.core.namespaces import names, namespaces
 from microlite.core.rpc import frames, outbox, outgoing
 from microlite.core.runtime.isolation import availability, copying
 from microlite.core.schedules import api as schedules
@@ -30,6 +31,8 @@ def kib(size: int) -> str:
 @pytest.mark.parametrize(
     ("what", "most"),
     [
+        ("namespaces", f"{namespaces.MOST:,}"),
+        ("hosts of a namespace", f"{names.MAX_HOSTS}"),
         ("key of a record", f"{engine.MAX_KEY_BYTES} bytes"),
         ("value of a record", kib(engine.MAX_VALUE_BYTES)),
         ("name of a database; of a table", f"{places.MAX_DATABASE}; {places.MAX_TABLE} characters"),

@@ -33,6 +33,7 @@ PAGES = (
     "docs/howto/run-at-times.md",
     "docs/howto/run-from-git.md",
     "docs/howto/run-several-services.md",
+    "docs/howto/separate-tenants.md",
     "docs/howto/start-a-new-service.md",
     "docs/howto/stream.md",
     "docs/howto/test-a-service.md",

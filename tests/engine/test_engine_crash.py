@@ -35,6 +35,16 @@ def run_and_kill(database: Path, first: int, after: int) -> dict[int, tuple[int,
     return acknowledged
 
 
+def assert_counted(database: Path) -> None:
+    """What the namespace is said to hold is what is there."""
+    connection = apsw.Connection(str(database))
+    there = connection.execute(
+        "SELECT count(*), sum(length(value)) + (SELECT sum(length(value)) FROM entries) FROM records"
+    ).get
+    assert connection.execute("SELECT records, bytes FROM usage WHERE namespace = 'default'").get == there
+    connection.close()
+
+
 async def test_every_acknowledged_write_is_there_after_a_kill_and_none_is_half_there(tmp_path: Path) -> None:
     database = tmp_path / "engine.db"
     last_revision = first = 0
@@ -63,6 +73,7 @@ async def test_every_acknowledged_write_is_there_after_a_kill_and_none_is_half_t
             lasts = [await engine.stream_state("default", name) for name in await engine.streams("default")]
             assert state.count == state.last == sum(one.count for one in lasts) - state.count
             last_revision = page.revision
+        assert_counted(database)
         first += 1_000_000
     connection = apsw.Connection(str(database))
     assert connection.execute("PRAGMA integrity_check").get == "ok"

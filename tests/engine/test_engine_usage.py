@@ -179,6 +179,27 @@ async def test_a_namespace_takes_no_commits_while_it_is_dropped_and_all_after(op
         assert engine.usage("shop") == Usage(1, 2)
 
 
+async def test_who_follows_a_dropped_namespace_sees_nothing_of_a_later_one(open_engine: OpenEngine) -> None:
+    """Watches, tails and subscriptions end, when what they had was read; those in other namespaces go on."""
+    async with open_engine() as engine:
+        await engine.commit(Batch("shop", (Put("b", "x", b"1"), Append("s", b"1"))))
+        watch, other = engine.watch("shop", "b"), engine.watch("other", "b")
+        tail, subscription = engine.tail("shop", "s"), engine.subscribe("shop", "t")
+        async with watch, other, tail, subscription:
+            waiting = [asyncio.ensure_future(anext(subscription)), asyncio.ensure_future(tail.moved(1))]
+            await asyncio.sleep(0)
+            await engine.drop_namespace("shop")
+            for one in waiting:
+                with pytest.raises(errors.ServiceUnavailable, match="deleted"):
+                    await one
+            await engine.commit(Batch("shop", (Put("b", "y", b"2"),)))
+            assert getattr(await anext(watch), "key", "") == "x"
+            with pytest.raises(errors.ServiceUnavailable, match="deleted"):
+                await anext(watch)
+            await engine.commit(Batch("other", (Put("b", "z", b"3"),)))
+            assert getattr(await anext(other), "key", "") == "z"
+
+
 async def test_a_drop_that_was_cut_off_can_be_called_again(open_engine: OpenEngine) -> None:
     """The engine closes in between: what is left is counted right, and goes at the second call."""
     async with open_engine() as engine:

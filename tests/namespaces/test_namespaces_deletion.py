@@ -179,3 +179,54 @@ async def test_each_act_is_in_the_audit_log() -> None:
         text = b" ".join(entry.value for entry in entries)
         for word in (b"namespaces.create", b"namespaces.update", b"namespaces.delete", b"namespace:shop", b"admin"):
             assert word in text
+
+
+async def test_accounts_tokens_and_rules_go_with_it() -> None:
+    """A token of before opens nothing in a namespace that comes later under the same name, nor does its account's secret."""
+    async with platform() as p:
+        await p.serve(shop(), namespace="shop", node="orders-1")
+        caller = p.options(namespace="shop")
+        made = await caller.call("auth.accounts.create", id="ann", scopes=["admin"])
+        token = await caller.call("auth.token", id="ann", secret=made["secret"])
+        bearer = {"Authorization": f"Bearer {token['access_token']}"}
+        status, body, _ = await over_http(p, "POST", "/orders/say", {}, token=False, **bearer)
+        assert (status, body) == (200, "shop")
+        deny = {"type": "service", "name": "orders", "endpoint": "say"}
+        await caller.call("auth.rules.create", id="closed", resource=deny, access="denied", priority=10)
+        await delete(p, "shop")
+        status, _, _ = await over_http(p, "GET", "/store/list", token=False, **bearer)
+        assert status in (401, 404)
+        await p.call("namespaces.create", name="shop")
+        await p.serve(shop(), namespace="shop", node="orders-1")
+        assert (await over_http(p, "GET", "/store/list", token=False, **bearer))[0] == 401
+        with pytest.raises(errors.Unauthorized):
+            await caller.call("auth.token", id="ann", secret=made["secret"])
+        with pytest.raises(errors.Unauthorized):
+            await caller.call("auth.token", refresh_token=token["refresh_token"])
+        assert "closed" not in str(await caller.call("auth.rules.list"))
+        assert "ann" not in str(await caller.call("auth.accounts.list"))
+        status, body, _ = await over_http(p, "POST", "/orders/say", {}, token=False, Micro_Namespace="shop")
+        assert (status, body) == (200, "shop")
+
+
+async def test_an_admin_of_a_namespace_is_not_one_of_the_platform() -> None:
+    """He may neither see, make, change nor delete namespaces, nor look into another one."""
+    async with platform(namespaces=("shop", "blue")) as p:
+        caller = p.options(namespace="shop")
+        made = await caller.call("auth.accounts.create", id="ann", scopes=["admin"])
+        token = await caller.call("auth.token", id="ann", secret=made["secret"])
+        bearer = {"Authorization": f"Bearer {token['access_token']}"}
+        for path, body in (
+            ("/namespaces/list", {}),
+            ("/namespaces/usage", {"name": "shop"}),
+            ("/namespaces/create", {"name": "own"}),
+            ("/namespaces/update", {"name": "shop", "max_bytes": 0}),
+            ("/namespaces/delete", {"name": "blue", "confirm": "blue"}),
+        ):
+            assert (await over_http(p, "POST", path, body, token=False, **bearer))[0] == 403, path
+            assert (await over_http(p, "POST", path, body, token=False))[0] in (401, 403), path
+        assert (await over_http(p, "GET", "/store/list", token=False, **bearer))[0] == 200
+        for other in ("blue", "microlite.platform"):
+            headers = {**bearer, "Micro_Namespace": other}
+            assert (await over_http(p, "GET", "/store/list", token=False, **headers))[0] == 403
+        assert len(await p.call("namespaces.list")) == 3

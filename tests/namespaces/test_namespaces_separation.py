@@ -294,3 +294,29 @@ async def test_a_quota_that_is_used_up_is_507_over_http(both: Both) -> None:
     status, body, _ = await over_http(both.p, "POST", "/store/write", {"key": "k", "value": "long"}, Host=HOSTS[ONE])
     assert status == 507
     assert "microlite namespace set one --max-bytes" in body["detail"]
+
+
+async def test_each_call_counts_once_whichever_way_it_takes() -> None:
+    """The parser's own way, the application's, and the wire: as many get through as the burst allows."""
+    async with platform() as p:  # its clock stands still, so that nothing is refilled
+        await p.serve(orders([]))
+        await p.serve(orders([]), namespace=ONE)
+        for namespace, headers in (
+            ("default", {}),
+            ("default", {"Accept-Encoding": "gzip"}),
+            (ONE, {"Micro_Namespace": ONE}),
+        ):
+            await p.call("namespaces.update", name=namespace, max_rate=0.0, burst=0)
+            await p.call("namespaces.update", name=namespace, max_rate=1.0, burst=6)
+            answers = [(await over_http(p, "POST", "/orders/where", {}, token=False, **headers))[0] for _ in range(9)]
+            assert answers == [200] * 6 + [429] * 3
+            p.advance(60)
+            refused = next(one for one in await p.call("namespaces.usage") if one["name"] == namespace)["refused"]
+            assert refused in (3, 6)
+            await p.call("namespaces.update", name=namespace, max_rate=0.0, burst=0)
+        await p.call("namespaces.update", name=ONE, max_rate=1.0, burst=4)
+        caller = p.options(namespace=ONE)
+        for _ in range(4):
+            await caller.call("orders.where")
+        with pytest.raises(errors.TooManyRequests):
+            await caller.call("orders.where")

@@ -169,3 +169,34 @@ async def test_nodes_beyond_the_limit_are_refused() -> None:
         with pytest.raises(errors.TooManyRequests, match="may have 1 node, and this would make it 2"):
             await p.serve(echo(), namespace="shop", node="two")
         await p.serve(echo(), node="three")
+
+
+async def test_what_only_removes_works_whatever_is_used_up() -> None:
+    """Settings, schedules, blobs, events that are acknowledged, and transactions of such."""
+    async with platform(namespaces=("shop",)) as p:
+        shop = p.options(namespace="shop")
+        for path in ("a", "b"):
+            await shop.call("config.set", path=path, value="x" * 100)
+        for name in ("s", "t"):
+            await shop.call("schedules.add", schedule={"target": "echo.say", "every": 60.0, "id": name})
+        await shop.call("events.publish", topic="t", payload=1)
+        await shop.store.blobs.write("blob", b"x" * 1000)
+        (event,) = await shop.call("events.pull", topic="t", group="g")
+        await p.call("namespaces.update", name="shop", max_bytes=1, max_records=1)
+        for target, fields in (
+            ("config.set", {"path": "c", "value": 1}),
+            ("tx.call", {"operations": [{"op": "config.set", "path": "c", "value": 1}]}),
+        ):
+            with pytest.raises(errors.InsufficientStorage):
+                await shop.call(target, **fields)
+        with pytest.raises(errors.InsufficientStorage):
+            await shop.store.blobs.write("more", b"x" * 1000)
+        assert await shop.store.blobs.read_bytes("blob") == b"x" * 1000
+        await shop.store.blobs.delete("blob")
+        await shop.call("config.unset", path="a")
+        await shop.call("schedules.cancel", id="s")
+        await shop.call("events.ack", deliveries=[event["delivery"]])
+        removing = [{"op": "config.unset", "path": "b"}, {"op": "schedules.cancel", "id": "t"}]
+        await shop.call("tx.call", operations=removing)
+        assert await shop.call("config.get") == {}
+        assert await shop.call("schedules.list") == []

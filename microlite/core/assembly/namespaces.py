@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from microlite.core.assembly.state import State
+    from microlite.core.auth.identities import Identities
     from microlite.core.clock import Clock
     from microlite.core.engine.api import Engine, Record
     from microlite.core.namespaces.namespaces import Namespaces
@@ -40,6 +41,7 @@ def make_deletions(
     registry: Registry,
     runtime: Runtime,
     logs: Logs,
+    identities: Identities,
     forget_answers: Callable[[str], Awaitable[object]],
     forget_counts: Callable[[str], object],
     clock: Clock,
@@ -71,6 +73,9 @@ def make_deletions(
         Step("log-ins", end_sessions),
         Step("kept answers", forget_answers),
         Step("logs", logs.forget),
+        Step("records, blobs and events", state.engine.drop_namespace),
+        # Last, since who asks by a token is looked up in the records as long as they are there.
+        Step("accounts, tokens and rules", identities.forget_namespace),
     )
     return Deletions(state.namespaces, state.engine, clock, steps)
 

@@ -21,7 +21,7 @@ from microlite.core.config.records import (
     decode_kept,
 )
 from microlite.core.config.tree import nest, overlay, within
-from microlite.core.engine.api import Batch
+from microlite.core.engine.api import Batch, Put
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -180,8 +180,10 @@ class Configuration:
                 made: Draft = await draft()
                 operations = made.operations()
                 if operations:
+                    # What only removes settings is never refused, although its history grows.
+                    sets = any(isinstance(one, Put) and one.bucket == LEAVES and one.key != HEAD for one in operations)
                     try:
-                        await self.engine.commit(Batch(namespace, operations, within_quota=True))
+                        await self.engine.commit(Batch(namespace, operations, within_quota=sets))
                     except errors.Conflict:
                         if attempt + 1 < TRIES:
                             continue

@@ -561,7 +561,8 @@ class Engine(StreamVerbs, PubSubVerbs, Protocol):
         """Remove all records and streams of a namespace, and return when they are off the disk.
 
         It happens in slices between the writes of others; meanwhile commits to the namespace are refused, and `usage` tells
-        what is left. Watches see each key expire. Streams that come later go on behind the positions of those that were.
+        what is left. Watches see each key expire, then they end, as tails and subscriptions in it do, with
+        `errors.ServiceUnavailable`. Streams that come later go on behind the positions of those that were.
         Where the engine closes before it is done, call it again.
         """
         ...

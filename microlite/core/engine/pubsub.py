@@ -76,6 +76,11 @@ class PubSub:
             raise errors.BadRequest(f"between 1 and {MAX_WAITING:,} messages can wait for a subscriber, not {limit}")
         return QueueSubscription(self, namespace, words, queue=queue, limit=limit, overflow=overflow)
 
+    def end(self, namespace: str) -> None:
+        """End the subscriptions in a namespace that is gone."""
+        for subscription in [one for one in self._subscriptions if one.namespace == namespace]:
+            subscription.end(errors.ServiceUnavailable(f'the namespace "{namespace}" was deleted'))
+
     def close(self) -> None:
         """End all subscriptions: their readers get `errors.ServiceUnavailable`."""
         self._closed = True

@@ -216,4 +216,4 @@ SELECT json_group_array(json_array(id, bucket, key, size)) FROM (
 
 -- name: is_swept
 -- Whether no entry of a namespace is on the disk that nobody reads any more.
-SELECT NOT EXISTS (SELECT 1 FROM streams WHERE swept < first AND namespace = ?1)
+SELECT count(*) = 0 FROM streams WHERE swept < first AND namespace = ?1

@@ -356,7 +356,7 @@ class SQLiteEngine:
             for expired in settled.upkeep.expired:
                 self._hub.expire(settled.upkeep.revision, expired)
             if settled.upkeep.dropped:
-                self._dropping.pop(settled.upkeep.dropped).set_result(None)
+                self._end_dropping(settled.upkeep.dropped)
         self._timetable.update(settled)
 
     def _tell_tails(self, batch: Batch, appended: Mapping[str, float], positions: tuple[int, ...]) -> None:
@@ -370,6 +370,12 @@ class SQLiteEngine:
                     if append.stream == stream
                 ]
                 self._tails.publish(namespace, stream, entries)
+
+    def _end_dropping(self, namespace: str) -> None:
+        """Nothing of a namespace is left: who still follows it must not see what comes under its name later."""
+        for followed in (self._hub, self._tails, self._pubsub):
+            followed.end(namespace)
+        self._dropping.pop(namespace).set_result(None)
 
     def _check_open(self) -> None:
         if not self._opened:

@@ -54,6 +54,13 @@ class Tails:
         for follower in tuple(self._followers.get((namespace, stream), ())):
             follower.advance(entries)
 
+    def end(self, namespace: str) -> None:
+        """End the waiting for streams of a namespace that is gone."""
+        for place in [place for place in self._followers if place[0] == namespace]:
+            for follower in self._followers.pop(place):
+                follower.over = True
+                follower.wake()
+
     def close(self) -> None:
         """End all waiting, with `errors.ServiceUnavailable`."""
         self.closed = True
@@ -74,6 +81,8 @@ class Follower:
         on_entries: Callable[[int, Sequence[Entry]], None] | None = None,
     ) -> None:
         self.place = (namespace, stream)
+        self.over = False
+        """Whether nothing will follow, as its namespace is gone."""
         self._on_entries = on_entries
         self._tails = tails
         self._last = 0
@@ -104,6 +113,8 @@ class Follower:
         while self._last <= after:
             if self._tails.closed:
                 raise errors.ServiceUnavailable("the engine is closing: read on behind your last position later")
+            if self.over:
+                raise errors.ServiceUnavailable(f'the namespace "{self.place[0]}" was deleted')
             if not self._entered:
                 raise errors.ServiceUnavailable("nobody follows this stream any more")
             waiter = asyncio.get_running_loop().create_future()

@@ -82,6 +82,13 @@ class Hub:
             for key in expired.keys:
                 watcher.offer(Change(ChangeKind.EXPIRE, key, revision))
 
+    def end(self, namespace: str) -> None:
+        """End the watches of a namespace that is gone, when they have handed out what they have."""
+        for place in [place for place in self._watchers if place[0] == namespace]:
+            for watcher in self._watchers.pop(place):
+                watcher.over = True
+                watcher.wake()
+
     def close(self) -> None:
         """End all watches: their readers get `errors.ServiceUnavailable`."""
         self.closed = True
@@ -104,6 +111,8 @@ class Watcher:
 
     def __init__(self, hub: Hub, namespace: str, bucket: str, prefix: str, from_revision: int | None) -> None:
         self.place = (namespace, bucket)
+        self.over = False
+        """Whether nothing will follow, as its namespace is gone."""
         self._hub = hub
         self.revision = 0
         """See `api.Watch`."""
@@ -167,6 +176,8 @@ class Watcher:
             elif self._queue:
                 self._queue_bytes -= len(self._queue[0].value)
                 return self._hand_out(self._queue)
+            elif self.over:
+                raise errors.ServiceUnavailable(f'the namespace "{self.place[0]}" was deleted')
             else:
                 await self._wait()
         raise StopAsyncIteration

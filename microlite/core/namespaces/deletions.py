@@ -41,16 +41,16 @@ class Deletions:
 
     Args:
         namespaces: knows which are to go.
-        engine: holds what is in them; what it holds goes last.
+        engine: knows how much is left in them.
         clock: for what is tried again.
-        steps: all that goes before, in order: what could still write comes first.
+        steps: all that goes, in order: what could still write comes first.
     """
 
     def __init__(self, namespaces: Namespaces, engine: Engine, clock: Clock, steps: Sequence[Step]) -> None:
         self._namespaces = namespaces
         self._engine = engine
         self._clock = clock
-        self._steps = (*steps, Step("records, blobs and events", engine.drop_namespace))
+        self._steps = tuple(steps)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._doing: dict[str, str] = {}
 

@@ -40,7 +40,7 @@ def schedules_service(scheduler: Scheduler, engine: Engine) -> Service:
             if not operations:
                 return False
             with contextlib.suppress(errors.Conflict):
-                await engine.commit(Batch(ctx.namespace, operations, within_quota=True))
+                await engine.commit(Batch(ctx.namespace, operations, within_quota=isinstance(wanted, Add)))
                 return True
         raise errors.Conflict(f"{wanted.id!r} is changed by others all the time; try again")
 

@@ -262,7 +262,7 @@ class Blobs(BlobReads):
             if not plan:
                 return
             try:
-                await self._commit(origin.namespace, plan)
+                await self._commit(origin.namespace, plan, within_quota=False)
             except errors.Conflict:
                 continue
             return
@@ -300,9 +300,9 @@ class Blobs(BlobReads):
             operations += retire(decode_content(named.value).id, self._clock.now(), named.expires_at)
         return tuple(operations)
 
-    async def _commit(self, namespace: str, operations: tuple[Operation, ...]) -> int:
+    async def _commit(self, namespace: str, operations: tuple[Operation, ...], *, within_quota: bool = True) -> int:
         async with self._turn:
-            return (await self._engine.commit(Batch(namespace, operations))).revision
+            return (await self._engine.commit(Batch(namespace, operations, within_quota))).revision
 
     def _expiry(self, ttl: float | None, expires_at: float | None) -> float | None:
         """The time at which a blob expires.

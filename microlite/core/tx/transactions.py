@@ -43,6 +43,16 @@ class _Kept(msgspec.Struct, frozen=True, array_like=True):
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(_Kept).decode
 
+_REMOVING: Final = (
+    api.StoreDelete,
+    api.StoreExpect,
+    api.BlobDelete,
+    api.EventsAck,
+    api.ConfigUnset,
+    api.SchedulesCancel,
+)
+"""What takes place also where a namespace holds as much as it may."""
+
 
 class Transactions:
     """The transactions of one platform.
@@ -101,7 +111,8 @@ class Transactions:
         origin, plan = asker.origin, None
         try:
             plan = await make_plan(self._planners, self._gate, asker, parts)
-            committed = await self._commit(origin, plan, id, keep)
+            adds = not all(isinstance(part, _REMOVING) for part in parts)
+            committed = await self._commit(origin, plan, id, keep, within_quota=adds)
         except errors.Error as error:
             # One that was sent again fails here, at the latest since its outcome is there already.
             kept = await self._find(origin, id)
@@ -138,7 +149,7 @@ class Transactions:
         kept = _decode(record.value)
         return api.Outcome(revision=record.revision, published=kept.published, id=id, repeated=True)
 
-    async def _commit(self, origin: Origin, plan: Plan, id: str, keep: float) -> Committed:
+    async def _commit(self, origin: Origin, plan: Plan, id: str, keep: float, *, within_quota: bool) -> Committed:
         operations = plan.operations
         if id:
             value = _encode(_Kept(plan.published))
@@ -149,7 +160,7 @@ class Transactions:
                 f"operations: what they come to in the engine are {len(operations)} changes, and one commit has at most "
                 f"{MAX_BATCH_OPERATIONS}: make two transactions of it"
             )
-        return await self._engine.commit(Batch(origin.namespace, operations, within_quota=True))
+        return await self._engine.commit(Batch(origin.namespace, operations, within_quota=within_quota))
 
 
 def _key(origin: Origin, id: str) -> str:
