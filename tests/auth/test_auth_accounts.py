@@ -358,6 +358,28 @@ async def test_too_many_attempts_for_an_account_are_refused_until_some_time_has_
     await attempt(SECRET)
 
 
+async def test_attempts_by_name_and_by_id_are_those_of_one_account(place: Place) -> None:
+    await create(place, id="ann", name="Ann Lee", secret=SECRET)
+    for number in range(PER_ACCOUNT):
+        with pytest.raises(errors.Unauthorized):
+            await place.auth.log_in.by_secret("shop", ("ann", "ANN", "Ann Lee")[number % 3], "wrong secret")
+    with pytest.raises(errors.TooManyRequests):
+        await place.auth.log_in.by_secret("shop", "ann lee", SECRET)
+
+
+async def test_the_tokens_of_a_namespace_end_with_it(place: Place) -> None:
+    await place.account("ann")
+    await create(place, PLATFORM_ADMIN, "other", id="bob", secret=SECRET)
+    ann, bob = [await place.auth.log_in.by_secret(*who, SECRET) for who in (("shop", "ann"), ("other", "bob"))]
+    for token in (ann, bob):
+        await place.auth.authenticator.authenticate(token.access_token)
+    await place.auth.forget_namespace("shop")
+    assert place.auth.authenticator.known(ann.access_token) is None
+    with pytest.raises(errors.Unauthorized):
+        await place.auth.authenticator.authenticate(ann.access_token)
+    assert place.auth.authenticator.known(bob.access_token) is not None
+
+
 async def test_too_many_attempts_from_an_address_are_refused(place: Place) -> None:
     await place.account("ann")
     for number in range(PER_ADDRESS):
