@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from microlite.core.assembly.configuration import assemble_configuration
 from microlite.core.audit.audit import Audit
+from microlite.core.audit.retention import Keep, Retention
 from microlite.core.broker.broker import Broker
 from microlite.core.engine.sqlite import SQLiteEngine
 from microlite.core.events.consumers import Consumers
@@ -81,7 +82,7 @@ class State:
         await stack.enter_async_context(self.engine)
         await stack.enter_async_context(self.blobs)
         await stack.enter_async_context(self.events)
-        consumers = Consumers(self.events, self._membership, self._router.send)
+        consumers = Consumers(self.events, self._membership, self._router.send, self.permits)
         self.events.run_beside(consumers.run(), "deliver events")
 
     async def complete(
@@ -97,6 +98,10 @@ class State:
         self.configuration, self.configuration_views = await assemble_configuration(
             self.engine, self.audit, self._registry, self._clock, options, environ, watcher, runtime, group, stack
         )
+        keep = Keep(age=options.audit_days * 86_400.0, size=options.audit_size << 20)
+        retention = Retention(self.engine, self._clock, self.audit, keep)
+        task = group.create_task(retention.run(), name="microlite: look after the audit log")
+        stack.callback(task.cancel)
         reach = Reach(self._membership, self._router, self._registry)
         self.scheduler = Scheduler(
             self.engine, self._clock, reach, Authority(self.permits, reach.endpoint, self.resolve), self.audit
