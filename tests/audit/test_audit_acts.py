@@ -47,7 +47,7 @@ async def run(p: RunningPlatform, folder: Path) -> None:
 async def session(p: RunningPlatform, folder: Path) -> None:
     async with p.stream("runtime.session", request={"sources": [project(folder)], "watch": False}) as happenings:
         async for happening in happenings:
-            if happening["topic"] == "running":
+            if happening["topic"] != "progress":
                 return
 
 
