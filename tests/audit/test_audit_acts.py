@@ -289,3 +289,24 @@ async def test_the_log_is_followed(p: RunningPlatform) -> None:
         for number in range(3):
             await p.call("config.set", path="a", value=number)
             assert (await anext(news))["action"] == "config.set"
+
+
+async def test_log_ins_are_written_down_and_failures_do_not_flood(p: RunningPlatform) -> None:
+    """Who has logged in, who has failed, who was not let try; and no secret of anybody."""
+    made = await p.call("auth.accounts.create", id="ann")
+    await p.call("auth.token", id="ann", secret=made["secret"])
+    for number in range(60):
+        with pytest.raises((errors.Unauthorized, errors.TooManyRequests)):
+            await p.call("auth.token", id=f"eve{number // 30}", secret="seeded-guess")
+    [entry] = (await p.call("auth.audit.list", action="auth.log-in"))["entries"]
+    assert (entry["actor"], entry["action"], entry["resource"]) == ("ann", "auth.log-in", "account:ann")
+    failed = (await p.call("auth.audit.list", action="auth.log-in", platform=True, limit=500))["entries"]
+    assert {one["action"] for one in failed} == {"auth.log-in-failed", "auth.log-in-throttled"}
+    assert len(failed) == 20
+    p.advance(60)
+    with pytest.raises(errors.Unauthorized):
+        await p.call("auth.token", id="eve0", secret="seeded-guess")
+    newest = (await p.call("auth.audit.list", platform=True))["entries"][0]
+    assert (newest["resource"], newest["detail"]["more_before"]) == ("account:default/eve0", "40")
+    assert made["secret"] not in str([entry, *failed])
+    assert "seeded-guess" not in str(failed)
