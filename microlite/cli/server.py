@@ -94,6 +94,22 @@ def _check_addresses(_: click.Context, __: click.Parameter, addresses: tuple[str
 )
 @click.option("--access-log", is_flag=True, help="Write a line for each answer to stderr.")
 @click.option(
+    "--audit-days",
+    metavar="N",
+    type=click.IntRange(1, 36_500),
+    default=365,
+    show_default=True,
+    help="Keep the audit log of each namespace for so many days.",
+)
+@click.option(
+    "--audit-size",
+    metavar="MIB",
+    type=click.IntRange(1, 1 << 20),
+    default=64,
+    show_default=True,
+    help="Let it have so many MiB; beyond, its oldest entries go.",
+)
+@click.option(
     "--dashboard-port",
     metavar="N",
     type=click.IntRange(0, 65535),
@@ -140,6 +156,8 @@ def server(
     tls_key: Path | None,
     insecure_http: bool,
     access_log: bool,
+    audit_days: int,
+    audit_size: int,
     dashboard_port: int | None,
     no_dashboard: bool,
     isolate: bool,
@@ -176,6 +194,8 @@ def server(
         tls_key=tls_key,
         insecure_http=insecure_http,
         access_log=access_log,
+        audit_days=audit_days,
+        audit_size=audit_size,
         dashboard_port=dashboard_port,
         dashboard=not no_dashboard,
         isolate=isolate_by or ("auto" if isolate else "off"),

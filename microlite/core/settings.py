@@ -56,6 +56,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
         isolated_folder: where services with user ids of their own live, on a platform of root.
         join_port: the port at which nodes of other machines join, under TLS; 0 takes any free one. None opens none.
         join_host: the address of that port.
+        audit_days: for how many days the audit log of each namespace is kept.
+        audit_size: how many MiB it may have; beyond, the oldest entries go.
         session: whether to end two seconds after the last session.
         ready_fd: a descriptor on which to say `ready`, or why not.
     """
@@ -78,5 +80,7 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     isolated_folder: Path = ISOLATED_FOLDER
     join_port: int | None = None
     join_host: str = "0.0.0.0"  # noqa: S104 - whoever names a join port wants it reached from elsewhere
+    audit_days: int = 365
+    audit_size: int = 64
     session: bool = False
     ready_fd: int | None = None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from microlite.core.assembly.configuration import assemble_configuration
 from microlite.core.assembly.namespaces import open_namespaces
 from microlite.core.audit.audit import Audit
+from microlite.core.audit.retention import Keep, Retention
 from microlite.core.broker.broker import Broker
 from microlite.core.engine.sqlite import SQLiteEngine
 from microlite.core.events.consumers import Consumers
@@ -86,7 +87,7 @@ class State:
         await open_namespaces(self.namespaces, self.engine)
         await stack.enter_async_context(self.blobs)
         await stack.enter_async_context(self.events)
-        consumers = Consumers(self.events, self.membership, self._router.send)
+        consumers = Consumers(self.events, self.membership, self._router.send, self.permits)
         self.events.run_beside(consumers.run(), "deliver events")
 
     async def complete(
@@ -102,6 +103,10 @@ class State:
         self.configuration, self.configuration_views = await assemble_configuration(
             self.engine, self.audit, self._registry, self._clock, options, environ, watcher, runtime, group, stack
         )
+        keep = Keep(age=options.audit_days * 86_400.0, size=options.audit_size << 20)
+        retention = Retention(self.engine, self._clock, self.audit, keep)
+        task = group.create_task(retention.run(), name="microlite: look after the audit log")
+        stack.callback(task.cancel)
         reach = Reach(self.membership, self._router, self._registry)
         self.scheduler = Scheduler(
             self.engine, self._clock, reach, Authority(self.permits, reach.endpoint, self.resolve), self.audit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from microlite.core.audit.log_ins import LogInAudit
 from microlite.core.auth.accounts import Accounts
 from microlite.core.auth.api import Explanation
 from microlite.core.auth.authenticator import Authenticator
@@ -86,6 +87,7 @@ class Identities:
             self.tokens,
             self.throttle,
             self.policies.revoke,
+            LogInAudit(audit, clock),
         )
         self.authenticator = Authenticator(
             engine, self.tokens, self.accounts, log_ins, self.personal, self.marks, admin_token, clock
