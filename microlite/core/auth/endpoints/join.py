@@ -14,26 +14,20 @@ from microlite.core.library.context import Context
 from microlite.core.rpc.connection import Connection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from microlite.core.audit.audit import Audit
+    from microlite.core.auth.identities import Identities
     from microlite.core.auth.join_tokens import JoinTokens
     from microlite.core.auth.tickets import Tickets
-    from microlite.core.context import Account
     from microlite.core.library.service import Service
 
 
 def join_endpoints(
-    service: Service,
-    tickets: Tickets,
-    tokens: JoinTokens,
-    audit: Audit,
-    token_for: Callable[[Account, Sequence[str]], str],
+    service: Service, tickets: Tickets, tokens: JoinTokens, audit: Audit, identities: Identities
 ) -> None:
     """Add what is about nodes: their tickets and join tokens.
 
     Args:
-        token_for: makes a token that stands for an account, and ends with any of these marks.
+        identities: make a token that stands for a node's service.
     """
 
     @service.endpoint(role=Role.SERVICE, name="tickets.create")
@@ -73,7 +67,7 @@ def join_endpoints(
             node=bearer.node,
             generation=bearer.generation,
             account=account,
-            token=token_for(account, bearer.marks),
+            token=identities.authenticator.token_for(account, bearer.marks),
             marks=bearer.marks,
         )
 
