@@ -13,7 +13,7 @@ import pytest
 from microlite.core import errors
 from microlite.core.auth.keys import Keys
 from microlite.core.auth.ticket_signer import KeySigner
-from microlite.core.auth.tickets import LIFETIME, Bearer, Tickets, node_mark
+from microlite.core.auth.tickets import LIFETIME, Bearer, Tickets, Use, node_mark
 from microlite.core.clock import ManualClock
 
 ORDERS = Bearer(namespace="default", service="orders", node="orders-1")
@@ -54,14 +54,22 @@ def test_what_is_shown_to_others_proves_nothing_to_the_platform(issuer: Issuer) 
 
 def test_what_is_shown_to_the_platform_proves_nothing_to_others(issuer: Issuer) -> None:
     with pytest.raises(errors.Unauthorized, match="another use"):
-        issuer.tickets.meet(issuer.tickets.issue(ORDERS).token, "stock-1")
+        issuer.tickets.meet(issuer.tickets.issue(ORDERS).token, "stock-1", Use.CALLER)
 
 
 def test_a_ticket_for_one_node_cannot_be_shown_on_by_it(issuer: Issuer) -> None:
     shown = issuer.tickets.issue(ORDERS, "stock-1").shown
-    assert issuer.tickets.meet(shown, "stock-1") == ORDERS
+    assert issuer.tickets.meet(shown, "stock-1", Use.CALLER) == ORDERS
     with pytest.raises(errors.Unauthorized, match="for stock-1 to see, and was shown to billing-1"):
-        issuer.tickets.meet(shown, "billing-1")
+        issuer.tickets.meet(shown, "billing-1", Use.CALLER)
+
+
+def test_who_is_called_and_who_calls_cannot_show_each_others_tickets(issuer: Issuer) -> None:
+    ticket = issuer.tickets.issue(ORDERS)
+    assert issuer.tickets.meet(ticket.shown, "stock-1", Use.CALLEE) == ORDERS
+    for token, use in ((ticket.shown, Use.CALLER), (issuer.tickets.issue(ORDERS, "stock-1").shown, Use.CALLEE)):
+        with pytest.raises(errors.Unauthorized, match="another use"):
+            issuer.tickets.meet(token, "stock-1", use)
 
 
 def test_the_ticket_of_a_started_node_ends_with_its_process(issuer: Issuer) -> None:

@@ -224,7 +224,7 @@ class Policing:
                 raise errors.Forbidden("only nodes call each other directly; call through the platform")
             ticket = hello.properties.get("ticket", "")
             async with asyncio.timeout(VERIFYING):
-                peer = await inspect_ticket(self._platform, ticket)
+                peer = await inspect_ticket(self._platform, ticket, called=True)
                 await self._ready.wait()
             if peer.namespace != self._namespace or not self._revoked.isdisjoint(peer.marks):
                 raise errors.Forbidden("this node may not call here")
@@ -252,7 +252,7 @@ class Policing:
     async def _renew(self, connection: Connection, ticket: str) -> None:
         assert self._platform is not None
         try:
-            peer = await inspect_ticket(self._platform, ticket)
+            peer = await inspect_ticket(self._platform, ticket, called=True)
         except errors.ServiceUnavailable:
             pass  # it ends with the connection to the platform, or is asked again
         except errors.Error as error:

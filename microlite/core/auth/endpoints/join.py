@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from microlite.core import errors
 from microlite.core.auth.api import JoinToken, NewJoinToken, Peer, Ticket
 from microlite.core.auth.join_tokens import DEFAULT_LIFETIME
-from microlite.core.auth.tickets import Bearer
+from microlite.core.auth.tickets import Bearer, Use
 from microlite.core.description import Role
 from microlite.core.description.naming import check_service_name
 from microlite.core.library.context import Context
@@ -50,14 +50,15 @@ def join_endpoints(
         return tickets.issue(bearer, to)
 
     @service.endpoint(role=Role.SERVICE, name="tickets.inspect")
-    async def inspect_ticket(ctx: Context, ticket: str) -> Peer:
+    async def inspect_ticket(ctx: Context, ticket: str, called: bool) -> Peer:
         """Say which node has shown a ticket to the calling node.
 
         Args:
             ticket: as it was shown.
+            called: whether the calling node was called by whoever has shown it; else it was shown by whom it calls.
         """
         connection = _node(ctx)
-        bearer = tickets.meet(ticket, connection.node)
+        bearer = tickets.meet(ticket, connection.node, Use.CALLER if called else Use.CALLEE)
         if bearer.namespace != connection.namespace:
             raise errors.Forbidden("nodes of different namespaces do not meet")
         account = tickets.account_of(bearer.namespace, bearer.service)
