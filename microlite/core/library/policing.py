@@ -236,10 +236,7 @@ class Policing:
             if connection.closed.done():
                 return
             connection.namespace = peer.namespace
-            connection.service = peer.service
-            connection.node = peer.node
-            connection.generation = peer.generation
-            connection.marks = peer.marks
+            # Its service is not noted: a call that comes through the platform does not say it either.
             connection.account = peer.account
             self._peers[connection] = _Who(peer.account, peer.token, 0.0, peer.marks)
             self._clock.call_later(FRESH, lambda: self._refresh(connection, ticket))
