@@ -14,6 +14,9 @@ from microlite.core import errors
 TRACEPARENT: Final = "traceparent"
 """The metadata key of the trace (https://www.w3.org/TR/trace-context/)."""
 
+CLIENT_ADDRESS: Final = "x-microlite-client"
+"""The metadata key in which the gateway tells built-in services the address of its client. It means nothing elsewhere."""
+
 DEFAULT_NAMESPACE: Final = "default"
 
 PLATFORM_NAMESPACE: Final = "microlite.platform"
