@@ -106,6 +106,25 @@ async def test_the_scopes_of_an_endpoint_are_demanded_on_the_direct_way(platform
     assert hops.of("inner.guarded") == before
 
 
+async def test_a_service_has_the_scopes_of_the_account_of_its_name(
+    platform: RunningPlatform, outer: Service, inner: Service
+) -> None:
+    await platform.call("auth.accounts.create", id="outer", type="service", scopes=["secret:read"])
+    hops = Hops(platform)
+    await platform.serve(inner)
+    await platform.serve(outer)
+    assert await platform.call("outer.ask", target="inner.guarded", itself=True) == "the secret"
+    await until_direct(platform, hops)
+    before = hops.of("inner.guarded")
+    assert await platform.call("outer.ask", target="inner.guarded", itself=True) == "the secret"
+    assert hops.of("inner.guarded") == before
+    await platform.call("auth.accounts.update", id="outer", scopes=[])
+    for _ in range(3):
+        with pytest.raises(errors.Forbidden, match="secret:read"):
+            await platform.call("outer.ask", target="inner.guarded", itself=True)
+        await until_direct(platform, hops)
+
+
 async def address_of(platform: RunningPlatform, service: str) -> str:
     found = [route for route in await platform.call("network.routes") if route["service"] == service]
     return str(found[0]["nodes"][0]["address"])

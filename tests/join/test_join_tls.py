@@ -155,7 +155,7 @@ async def _refused(site: Site, token: str, **options: Any) -> str:
 
 
 async def test_an_expired_token_lets_nobody_in_and_those_stay_who_came_by_it(site: Site, tmp_path: Path) -> None:
-    token = (await site.token(lifetime=0.4))["token"]
+    token = (await site.token(expires_in=0.4))["token"]
     await site.join(far(), token)
     await asyncio.sleep(0.45)  # the clock of a join token is that of the platform, which here is the real one
     assert "expired" in await _refused(site, token, node="far-2")
@@ -337,7 +337,7 @@ async def _until_joined(site: Site, token: str) -> None:
 
 async def test_a_node_comes_back_after_a_restart_of_the_platform_by_its_ticket(tmp_path: Path) -> None:
     async with site_on(tmp_path / "home") as site:
-        token = (await site.token(lifetime=0.3))["token"]
+        token = (await site.token(expires_in=0.3))["token"]
         served = await site.join(far(), token)
         site.served.clear()
         port = site.port

@@ -223,6 +223,13 @@ class Tickets:
         """Whether a node is."""
         return bearer in self._connected
 
+    def account_now(self, bearer: Bearer) -> tuple[Account, tuple[str, ...]]:
+        """Who a node is where it acts as itself, and the marks of that; as its connection says, where it has one."""
+        for connection in self._connected.get(bearer, ()):
+            if connection.account is not None:
+                return connection.account, connection.marks
+        return self.account_of(bearer.namespace, bearer.service), bearer.marks
+
     def _lost(self, bearer: Bearer, connection: Connection) -> None:
         held = self._connected.get(bearer, set())
         held.discard(connection)

@@ -117,7 +117,7 @@ class Policing:
         """See `Acceptor`."""
         token = inbound.token
         if not token:
-            who = self._peers.get(inbound.peer)  # type: ignore[arg-type]  # an accepted connection, always
+            who = self._peers.get(inbound.peer)  # type: ignore[call-overload]  # an accepted connection, always
             if who is None:
                 inbound.refuse("it is not known any more who calls")
                 return

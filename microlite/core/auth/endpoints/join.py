@@ -61,15 +61,15 @@ def join_endpoints(
         bearer = tickets.meet(ticket, connection.node, Use.CALLER if called else Use.CALLEE)
         if bearer.namespace != connection.namespace:
             raise errors.Forbidden("nodes of different namespaces do not meet")
-        account = tickets.account_of(bearer.namespace, bearer.service)
+        account, marks = tickets.account_now(bearer)
         return Peer(
             namespace=bearer.namespace,
             service=bearer.service,
             node=bearer.node,
             generation=bearer.generation,
             account=account,
-            token=identities.authenticator.token_for(account, bearer.marks),
-            marks=bearer.marks,
+            token=identities.authenticator.token_for(account),
+            marks=marks,
         )
 
     @service.endpoint(role=Role.ADMIN, reads=True, name="join-tokens.list")
@@ -78,21 +78,23 @@ def join_endpoints(
         return await tokens.tokens(ctx.namespace)
 
     @service.endpoint(role=Role.ADMIN, name="join-tokens.create")
-    async def create(ctx: Context, service: str = "", lifetime: float = DEFAULT_LIFETIME) -> NewJoinToken:
+    async def create(ctx: Context, service: str = "", expires_in: float = DEFAULT_LIFETIME) -> NewJoinToken:
         """Make a token by which nodes of this namespace can join from other machines.
 
         Args:
             service: the only service whose nodes it lets in; without it those of all.
-            lifetime: seconds for which nodes can join by it, a day without it. Nodes that have joined stay.
+            expires_in: seconds for which nodes can join by it, a day without it. Nodes that have joined stay.
         """
         name = check_service_name(service, versioned=True) if service else ""
         act = "auth.join-tokens.create"
         return await tokens.create(
             ctx.namespace,
             service=name,
-            lifetime=lifetime,
+            lifetime=expires_in,
             by=ctx.origin.account,
-            beside=lambda made: (audit.entry(ctx.origin, act, f"join-token:{made}", service=name, lifetime=lifetime),),
+            beside=lambda made: (
+                audit.entry(ctx.origin, act, f"join-token:{made}", service=name, expires_in=expires_in),
+            ),
         )
 
     @service.endpoint(role=Role.ADMIN, name="join-tokens.delete")
