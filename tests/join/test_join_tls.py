@@ -16,7 +16,7 @@ from microlite import Context, Service
 from microlite.core import errors
 from microlite.core.app import Platform
 from microlite.core.auth.join_certificate import JoinCertificate
-from microlite.core.clock import SystemClock
+from microlite.core.clock import ManualClock
 from microlite.core.library.peers import RefuseCalls
 from microlite.core.library.placement import Hidden
 from microlite.core.rpc import frames, liveness, tls
@@ -52,16 +52,16 @@ class Site:
             remote=f"127.0.0.1:{self.port}",
             join=Hidden(token),
         )
-        served = Served(service, placement, SystemClock(), lambda target: target)
+        served = Served(service, placement, self.booted.clock, lambda target: target)
         self.served.append(served)
         await served.start()
         return served
 
 
 @contextlib.asynccontextmanager
-async def site_on(home: Path, port: int = 0) -> AsyncIterator[Site]:
+async def site_on(home: Path, port: int = 0, clock: ManualClock | None = None) -> AsyncIterator[Site]:
     options = ServerOptions(home=home, port=0, dashboard=False, join_port=port, join_host="127.0.0.1")
-    async with Platform(options, SystemClock()) as booted:
+    async with Platform(options, clock or ManualClock()) as booted:
         client = await dial(str(platform_socket(home)), RefuseCalls(), role="client")
         running = RunningPlatform(booted, client)
         site = Site(booted, running)
@@ -155,9 +155,9 @@ async def _refused(site: Site, token: str, **options: Any) -> str:
 
 
 async def test_an_expired_token_lets_nobody_in_and_those_stay_who_came_by_it(site: Site, tmp_path: Path) -> None:
-    token = (await site.token(expires_in=0.4))["token"]
+    token = (await site.token(expires_in=60))["token"]
     await site.join(far(), token)
-    await asyncio.sleep(0.45)  # the clock of a join token is that of the platform, which here is the real one
+    site.running.advance(61)
     assert "expired" in await _refused(site, token, node="far-2")
     assert await site.call("far.hello", name="Ann") == "Hello Ann"
 
@@ -336,14 +336,15 @@ async def _until_joined(site: Site, token: str) -> None:
 
 
 async def test_a_node_comes_back_after_a_restart_of_the_platform_by_its_ticket(tmp_path: Path) -> None:
-    async with site_on(tmp_path / "home") as site:
-        token = (await site.token(expires_in=0.3))["token"]
+    clock = ManualClock()
+    async with site_on(tmp_path / "home", clock=clock) as site:
+        token = (await site.token(expires_in=60))["token"]
         served = await site.join(far(), token)
         site.served.clear()
         port = site.port
-        await asyncio.sleep(0.35)  # the join token has expired: only the ticket lets it in again
+        clock.advance(61)  # the join token has expired: only the ticket lets it in again
     try:
-        async with site_on(tmp_path / "home", port) as again, asyncio.timeout(20):
+        async with site_on(tmp_path / "home", port, clock) as again, asyncio.timeout(20):
             while True:
                 try:
                     assert await again.call("far.hello", name="Ann") == "Hello Ann"
