@@ -89,6 +89,20 @@ VARIABLES: Final = (
     ("MICROLITE_VERSION", "platform", "The version under which it registers.", "as the code says"),
     ("MICROLITE_METADATA", "platform", "A JSON object that is added to the service's metadata.", ""),
     ("MICROLITE_ISOLATED", "platform", "How the node is isolated: `uid` or `bwrap`; present only where it is.", ""),
+    (
+        "MICROLITE_PLATFORM",
+        "user",
+        "`host:port` of a platform on another machine, at its join port, for a node that is to join it.",
+        "the platform of this machine",
+    ),
+    ("MICROLITE_JOIN_TOKEN", "user", "The join token for that. The library takes it out of the environment.", ""),
+    ("MICROLITE_JOIN_TOKEN_FILE", "user", "A file that holds the join token, in its place.", ""),
+    (
+        "MICROLITE_TICKET",
+        "platform",
+        "By what the node proves which one it is. Taken out of the environment before any line of the service runs.",
+        "",
+    ),
     ("MICROLITE_NODE", "platform", "The id of the node.", ""),
     (
         "MICROLITE_GENERATION",

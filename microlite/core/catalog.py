@@ -103,7 +103,7 @@ class Parts:
 
 def _auth(parts: Parts) -> Service:
     service = auth_service(parts.identities, parts.audit, parts.links, parts.dashboard)
-    join_endpoints(service, parts.tickets, parts.join_tokens, parts.audit, parts.identities.authenticator.token_for)
+    join_endpoints(service, parts.tickets, parts.join_tokens, parts.audit, parts.identities)
     return service
 
 

@@ -18,6 +18,7 @@ from microlite.core.clock import Clock, ManualClock
 from microlite.core.context import DEFAULT_NAMESPACE, PLATFORM_NAMESPACE, Origin
 from microlite.core.library.caller import Caller
 from microlite.core.library.peers import RefuseCalls
+from microlite.core.library.placement import Hidden
 from microlite.core.rpc.paths import platform_socket
 from microlite.core.rpc.sockets import dial
 from microlite.core.settings import ServerOptions
@@ -155,7 +156,7 @@ class RunningPlatform:
         fresh: list[Served] = []
         try:
             for old in replaced:
-                placement = msgspec.structs.replace(old.placement, generation=old.generation + 1)
+                placement = self._next(old)
                 fresh.append(await self._start(replacement or old.service, placement))
         except BaseException:
             for new in fresh:
@@ -249,6 +250,12 @@ class RunningPlatform:
             gone += self._booted.membership.activate([lease for lease in found if lease is not None], [])
         return gone
 
+    def _next(self, old: Served) -> InProcess:
+        """The place of the next generation of a node, with a ticket as the runtime gives it."""
+        placement, generation = old.placement, old.generation + 1
+        ticket = self._booted.nodes.tickets.start(placement.namespace, old.name, old.node, generation)
+        return msgspec.structs.replace(placement, generation=generation, ticket=Hidden(ticket))
+
     async def _drain(self, old: Served, link: Link | None) -> None:
         try:
             if link is not None:
@@ -256,6 +263,7 @@ class RunningPlatform:
                 await old.ended()
         finally:
             await old.cancel()
+            self._booted.nodes.tickets.end(old.placement.namespace, old.node, old.generation)
 
     async def _break_connections(self, service: str) -> None:
         nodes = self._nodes(service)

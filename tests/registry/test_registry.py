@@ -12,9 +12,13 @@ from microlite import Service
 from microlite.core import errors
 from microlite.core.clock import ManualClock
 from microlite.core.description.structs import ServiceDescription
+from microlite.core.library.caller import Caller
+from microlite.core.library.peers import Peers, RefuseCalls
 from microlite.core.registry import service as registry_module
 from microlite.core.registry.api import Action, Event, Node, Registration
 from microlite.core.registry.registry import Lease, Registry
+from microlite.core.rpc.paths import platform_socket
+from microlite.core.rpc.sockets import dial
 
 if TYPE_CHECKING:
     from microlite.core.rpc.connection import Connection
@@ -212,11 +216,52 @@ async def test_a_node_takes_itself_out_and_nobody_else(platform: RunningPlatform
     await platform.serve(Service("shop"))
     with pytest.raises(errors.NotFound, match="shop-1"):
         await platform.call("registry.deregister", node="shop-1")
-    node = {"service": {"name": "mine", "version": "1", "endpoints": []}, "node": {"id": "mine-1"}}
-    await platform.call("registry.register", registration=node)
+    described = {"name": "mine", "version": "1", "endpoints": []}
+    registration = {"service": described, "node": {"id": "mine-1"}}
+    connection = await dial(
+        str(platform_socket(platform.home)),
+        RefuseCalls(),
+        role="node",
+        properties={"service": "mine", "node": "mine-1"},
+    )
+    node = Caller(Peers(connection, namespace="default", node="mine-1", clock=platform.clock).platform)
+    await node.call("registry.register", registration=registration)
     assert len(await platform.call("registry.get", service="mine")) == 1
-    await platform.call("registry.deregister", node="mine-1")
+    await node.call("registry.deregister", node="mine-1")
     with pytest.raises(errors.ServiceNotFound):
         await platform.call("registry.get", service="mine")
-    with pytest.raises(errors.Forbidden, match="blue"):
-        await platform.call("registry.register", registration={**node, "namespace": "blue"})
+    connection.close()
+    await connection.closed
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"namespace": "blue"}, "the namespace 'default', and cannot register 'blue'"),
+        ({"service": {"name": "other", "version": "1", "endpoints": []}}, "the service 'mine', and cannot"),
+        ({"node": {"id": "shop-1"}}, "the node 'mine-1', and cannot register 'shop-1'"),
+        ({"node": {"id": "mine-1", "generation": 7}}, "generation 0, and cannot register 7"),
+        ({"node": {"id": "mine-1", "protocol": "http", "address": "http://127.0.0.1:1"}}, "reached over the wire"),
+    ],
+)
+async def test_a_node_registers_as_what_it_was_proven_to_be(
+    platform: RunningPlatform, change: dict[str, Any], said: str
+) -> None:
+    connection = await dial(
+        str(platform_socket(platform.home)),
+        RefuseCalls(),
+        role="node",
+        properties={"service": "mine", "node": "mine-1"},
+    )
+    node = Caller(Peers(connection, namespace="default", node="mine-1", clock=platform.clock).platform)
+    described = {"name": "mine", "version": "1", "endpoints": []}
+    with pytest.raises(errors.Forbidden, match=said):
+        await node.call("registry.register", registration={"service": described, "node": {"id": "mine-1"}, **change})
+    connection.close()
+    await connection.closed
+
+
+async def test_a_client_registers_nothing(platform: RunningPlatform) -> None:
+    described = {"name": "mine", "version": "1", "endpoints": []}
+    with pytest.raises(errors.Forbidden, match="only a node"):
+        await platform.call("registry.register", registration={"service": described, "node": {"id": "mine-1"}})

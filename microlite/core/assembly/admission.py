@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from microlite.core import errors
 from microlite.core.auth.tickets import Bearer, join_mark
@@ -11,6 +11,8 @@ from microlite.core.context import DEFAULT_NAMESPACE, PLATFORM_ADMIN
 from microlite.core.description.naming import check_service_name
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
     from microlite.core.auth.join_tokens import JoinTokens
     from microlite.core.auth.tickets import Tickets
     from microlite.core.rpc.connection import Connection
@@ -29,10 +31,12 @@ class Admission:
     Args:
         tickets: prove nodes.
         tokens: prove nodes that come from another machine for the first time.
+        endow: gives the connection of a node the account of its service.
     """
 
-    def __init__(self, tickets: Tickets, tokens: JoinTokens) -> None:
+    def __init__(self, tickets: Tickets, tokens: JoinTokens, endow: Callable[[Connection], Awaitable[None]]) -> None:
         self._tickets = tickets
+        self._endow = endow
         self._tokens = tokens
         self._joined: dict[str, set[Connection]] = {}
         self._looking: set[asyncio.Task[None]] = set()
@@ -66,16 +70,53 @@ class Admission:
             turn_away(connection, error)
             return False
         self._know(connection, bearer)
+        self._begin_endowing(connection)
         return True
+
+    def on_confined(self, connection: Connection, namespace: str, service: str) -> bool:
+        """Somebody has said hello at a socket that only the processes of one service reach: there are no admins there.
+
+        A node shows its ticket, as all that the platform has started; anybody else is the service.
+
+        Returns:
+            Whether it may stay. Who may not was told why.
+        """
+        hello = connection.peer
+        assert hello is not None
+        if hello.role == "client":
+            connection.namespace, connection.service = namespace, service
+            connection.account = self._tickets.account_of(namespace, service)
+            return True
+        try:
+            bearer = self._tickets.prove(hello.properties.get("ticket", ""))
+            if hello.role != "node" or (bearer.namespace, bearer.service) != (namespace, service):
+                raise errors.Forbidden(f"only nodes of {service!r} connect here")
+        except errors.Error as error:
+            turn_away(connection, error)
+            return False
+        self._know(connection, bearer)
+        self._begin_endowing(connection)
+        return True
+
+    def _begin_endowing(self, connection: Connection) -> None:
+        connection.hold()
+        self._begin(self._endow_held(connection), "look for the account of a service")
+
+    async def _endow_held(self, connection: Connection) -> None:
+        await self._endow(connection)
+        connection.release()
+
+    def _begin(self, work: Coroutine[Any, Any, None], what: str) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=f"microlite: {what}")
+        self._looking.add(task)
+        task.add_done_callback(self._looking.discard)
 
     # -- other machines ------------------------------------------------------------------------------------------------
 
     def on_remote(self, connection: Connection, listener: TlsListener) -> None:
         """Somebody has said hello at the join port. Nothing more is read until it is known who that is."""
         connection.hold()
-        task = connection.loop.create_task(self._look_at(connection, listener), name="microlite: let a node in")
-        self._looking.add(task)
-        task.add_done_callback(self._looking.discard)
+        self._begin(self._look_at(connection, listener), "let a node in")
 
     async def _look_at(self, connection: Connection, listener: TlsListener) -> None:
         hello = connection.peer
@@ -90,6 +131,9 @@ class Admission:
         if connection.closed.done():
             return
         self._know(connection, bearer)
+        await self._endow(connection)
+        if connection.closed.done():
+            return
         mark = join_mark(bearer.namespace, bearer.join)
         self._joined.setdefault(mark, set()).add(connection)
         connection.add_lost_callback(lambda lost: self._forget(mark, lost))

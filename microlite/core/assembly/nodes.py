@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from microlite.core.assembly.admission import Admission
+from microlite.core.assembly.admission import Admission, turn_away
+from microlite.core.assembly.service_accounts import ServiceAccounts
 from microlite.core.auth.join_certificate import JoinCertificate
 from microlite.core.auth.join_tokens import JoinTokens
 from microlite.core.auth.ticket_signer import KeySigner
@@ -52,9 +53,10 @@ class Nodes:
         self._revoking: set[asyncio.Task[None]] = set()
         self._listener: TlsListener | None = None
         self._certificate = JoinCertificate(options.home)
+        self._accounts = ServiceAccounts(identities.accounts, identities.marks, turn_away)
         self.tickets = Tickets(KeySigner(identities.keys), clock, self._revoke_soon)
         self.join_tokens = JoinTokens(engine, clock, self._certificate.fingerprint, self._deleted)
-        self.admission = Admission(self.tickets, self.join_tokens)
+        self.admission = Admission(self.tickets, self.join_tokens, self._accounts.endow)
         self.join_port = 0
 
     def on_hello(self, connection: Connection) -> None:
@@ -69,6 +71,7 @@ class Nodes:
             ServiceUnavailable: it is taken.
         """
         stack.push_async_callback(self._told)
+        stack.push_async_callback(self._accounts.close)
         stack.push_async_callback(self.admission.close)
         options = self._options
         if options.join_port is None:

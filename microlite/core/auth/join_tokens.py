@@ -34,7 +34,9 @@ LONGEST: Final = 366 * 24 * 3600.0
 MOST: Final = 1_000
 """Join tokens of one namespace."""
 
-_REFUSED: Final = "the join token is not known here, has expired, or was deleted: make another with `microlite auth create join-token`"
+_REFUSED: Final = (
+    "the join token is not known here, has expired, or was deleted; make another: microlite auth create join-token"
+)
 
 
 class Parts(NamedTuple):

@@ -165,9 +165,9 @@ class Tickets:
                 ended.
         """
         claims = self._signer.verify(token)
-        return self._prove(claims, (Use.NODE,), late=False)
+        return self._prove(claims, Use.NODE, late=False)
 
-    def meet(self, token: str, by: str) -> Bearer:
+    def meet(self, token: str, by: str, use: Use) -> Bearer:
         """Which node shows this ticket to another one.
 
         One that has expired still says who it was shown by, for as long as that node is connected: a direct connection can
@@ -175,17 +175,18 @@ class Tickets:
 
         Args:
             by: the node that has been shown it.
+            use: `CALLER` where it was shown by who has connected, `CALLEE` by whom the node has connected to.
 
         Raises:
             Unauthorized: see `prove`; or it was made for another node to see.
         """
         claims = self._signer.verify(token)
-        bearer = self._prove(claims, (Use.CALLEE, Use.CALLER), late=True)
-        if claims["use"] == Use.CALLER and claims.get("to") != by:
+        bearer = self._prove(claims, use, late=True)
+        if use is Use.CALLER and claims.get("to") != by:
             raise errors.Unauthorized(f"the ticket is for {claims.get('to')} to see, and was shown to {by}")
         return bearer
 
-    def _prove(self, claims: dict[str, object], uses: tuple[Use, ...], *, late: bool) -> Bearer:
+    def _prove(self, claims: dict[str, object], use: Use, *, late: bool) -> Bearer:
         try:
             bearer = msgspec.convert(
                 {
@@ -200,7 +201,7 @@ class Tickets:
             expires = msgspec.convert(claims.get("exp"), float)
         except msgspec.ValidationError:
             raise errors.Unauthorized("this token is no ticket of a node") from None
-        if claims.get("use") not in uses:
+        if claims.get("use") != use:
             raise errors.Unauthorized("this token is no ticket of a node, or one for another use")
         generations = self._started.get((bearer.namespace, bearer.node), {})
         if bearer.generation and generations.get(bearer.generation) != bearer:
@@ -221,6 +222,13 @@ class Tickets:
     def is_connected(self, bearer: Bearer) -> bool:
         """Whether a node is."""
         return bearer in self._connected
+
+    def account_now(self, bearer: Bearer) -> tuple[Account, tuple[str, ...]]:
+        """Who a node is where it acts as itself, and the marks of that; as its connection says, where it has one."""
+        for connection in self._connected.get(bearer, ()):
+            if connection.account is not None:
+                return connection.account, connection.marks
+        return self.account_of(bearer.namespace, bearer.service), bearer.marks
 
     def _lost(self, bearer: Bearer, connection: Connection) -> None:
         held = self._connected.get(bearer, set())

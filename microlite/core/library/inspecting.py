@@ -79,8 +79,11 @@ async def inspect_token(platform: Platform, token: str) -> Identity:
     return _decode_identity(await _ask(platform, "inspect", {"token": token}))
 
 
-async def inspect_ticket(platform: Platform, ticket: str) -> Peer:
+async def inspect_ticket(platform: Platform, ticket: str, *, called: bool) -> Peer:
     """Which node has shown a ticket here.
+
+    Args:
+        called: whether by it this node was called; else it is the one that this node calls.
 
     Raises:
         Unauthorized: it is none of the platform's, holds no more, or was meant for another node.
@@ -88,8 +91,8 @@ async def inspect_ticket(platform: Platform, ticket: str) -> Peer:
     """
     if not ticket:
         raise errors.Unauthorized("no ticket was shown")
-    return _decode_peer(await _ask(platform, "tickets.inspect", {"ticket": ticket}))
+    return _decode_peer(await _ask(platform, "tickets.inspect", {"ticket": ticket, "called": called}))
 
 
-async def _ask(platform: Platform, endpoint: str, fields: dict[str, str]) -> bytes:
+async def _ask(platform: Platform, endpoint: str, fields: dict[str, object]) -> bytes:
     return await UnaryCall("auth", endpoint, encode_msgpack(fields), timeout=PATIENCE).run(platform.start)

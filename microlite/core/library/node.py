@@ -136,7 +136,7 @@ class RunningNode:
         self._attachments: Attachments | None = None
         self.name = placement.service or service.name
         self.node = placement.node or f"{self.name}-{self._clock.new_id()[-6:]}"
-        self._ticket = OwnTicket(self._clock, placement.ticket, self._on_ticket)
+        self._ticket = OwnTicket(self._clock, str(placement.ticket), self._on_ticket)
         self._hurry = asyncio.Event()
         self.stopping = asyncio.Event()
         self.registered = asyncio.Event()

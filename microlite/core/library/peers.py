@@ -172,7 +172,7 @@ class Peers:
                 hello = connection.peer
                 if hello is None:
                     raise errors.ServiceUnavailable(f"{link.node} takes no direct connection")
-                identity = await inspect_ticket(self._platform, hello.properties.get("ticket", ""))
+                identity = await inspect_ticket(self._platform, hello.properties.get("ticket", ""), called=False)
         except TimeoutError:
             connection.abort()
             raise errors.ServiceUnavailable(f"{link.node} did not say in time who it is") from None

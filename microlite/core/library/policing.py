@@ -117,7 +117,7 @@ class Policing:
         """See `Acceptor`."""
         token = inbound.token
         if not token:
-            who = self._peers.get(inbound.peer)  # type: ignore[arg-type]  # an accepted connection, always
+            who = self._peers.get(inbound.peer)  # type: ignore[call-overload]  # an accepted connection, always
             if who is None:
                 inbound.refuse("it is not known any more who calls")
                 return
@@ -224,7 +224,7 @@ class Policing:
                 raise errors.Forbidden("only nodes call each other directly; call through the platform")
             ticket = hello.properties.get("ticket", "")
             async with asyncio.timeout(VERIFYING):
-                peer = await inspect_ticket(self._platform, ticket)
+                peer = await inspect_ticket(self._platform, ticket, called=True)
                 await self._ready.wait()
             if peer.namespace != self._namespace or not self._revoked.isdisjoint(peer.marks):
                 raise errors.Forbidden("this node may not call here")
@@ -236,10 +236,7 @@ class Policing:
             if connection.closed.done():
                 return
             connection.namespace = peer.namespace
-            connection.service = peer.service
-            connection.node = peer.node
-            connection.generation = peer.generation
-            connection.marks = peer.marks
+            # Its service is not noted: a call that comes through the platform does not say it either.
             connection.account = peer.account
             self._peers[connection] = _Who(peer.account, peer.token, 0.0, peer.marks)
             self._clock.call_later(FRESH, lambda: self._refresh(connection, ticket))
@@ -252,7 +249,7 @@ class Policing:
     async def _renew(self, connection: Connection, ticket: str) -> None:
         assert self._platform is not None
         try:
-            peer = await inspect_ticket(self._platform, ticket)
+            peer = await inspect_ticket(self._platform, ticket, called=True)
         except errors.ServiceUnavailable:
             pass  # it ends with the connection to the platform, or is asked again
         except errors.Error as error:

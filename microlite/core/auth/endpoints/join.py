@@ -7,33 +7,27 @@ from typing import TYPE_CHECKING
 from microlite.core import errors
 from microlite.core.auth.api import JoinToken, NewJoinToken, Peer, Ticket
 from microlite.core.auth.join_tokens import DEFAULT_LIFETIME
-from microlite.core.auth.tickets import Bearer
+from microlite.core.auth.tickets import Bearer, Use
 from microlite.core.description import Role
 from microlite.core.description.naming import check_service_name
 from microlite.core.library.context import Context
 from microlite.core.rpc.connection import Connection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from microlite.core.audit.audit import Audit
+    from microlite.core.auth.identities import Identities
     from microlite.core.auth.join_tokens import JoinTokens
     from microlite.core.auth.tickets import Tickets
-    from microlite.core.context import Account
     from microlite.core.library.service import Service
 
 
 def join_endpoints(
-    service: Service,
-    tickets: Tickets,
-    tokens: JoinTokens,
-    audit: Audit,
-    token_for: Callable[[Account, Sequence[str]], str],
+    service: Service, tickets: Tickets, tokens: JoinTokens, audit: Audit, identities: Identities
 ) -> None:
     """Add what is about nodes: their tickets and join tokens.
 
     Args:
-        token_for: makes a token that stands for an account, and ends with any of these marks.
+        identities: make a token that stands for a node's service.
     """
 
     @service.endpoint(role=Role.SERVICE, name="tickets.create")
@@ -56,25 +50,26 @@ def join_endpoints(
         return tickets.issue(bearer, to)
 
     @service.endpoint(role=Role.SERVICE, name="tickets.inspect")
-    async def inspect_ticket(ctx: Context, ticket: str) -> Peer:
+    async def inspect_ticket(ctx: Context, ticket: str, called: bool) -> Peer:
         """Say which node has shown a ticket to the calling node.
 
         Args:
             ticket: as it was shown.
+            called: whether the calling node was called by whoever has shown it; else it was shown by whom it calls.
         """
         connection = _node(ctx)
-        bearer = tickets.meet(ticket, connection.node)
+        bearer = tickets.meet(ticket, connection.node, Use.CALLER if called else Use.CALLEE)
         if bearer.namespace != connection.namespace:
             raise errors.Forbidden("nodes of different namespaces do not meet")
-        account = tickets.account_of(bearer.namespace, bearer.service)
+        account, marks = tickets.account_now(bearer)
         return Peer(
             namespace=bearer.namespace,
             service=bearer.service,
             node=bearer.node,
             generation=bearer.generation,
             account=account,
-            token=token_for(account, bearer.marks),
-            marks=bearer.marks,
+            token=identities.authenticator.token_for(account),
+            marks=marks,
         )
 
     @service.endpoint(role=Role.ADMIN, reads=True, name="join-tokens.list")
@@ -83,21 +78,23 @@ def join_endpoints(
         return await tokens.tokens(ctx.namespace)
 
     @service.endpoint(role=Role.ADMIN, name="join-tokens.create")
-    async def create(ctx: Context, service: str = "", lifetime: float = DEFAULT_LIFETIME) -> NewJoinToken:
+    async def create(ctx: Context, service: str = "", expires_in: float = DEFAULT_LIFETIME) -> NewJoinToken:
         """Make a token by which nodes of this namespace can join from other machines.
 
         Args:
             service: the only service whose nodes it lets in; without it those of all.
-            lifetime: seconds for which nodes can join by it, a day without it. Nodes that have joined stay.
+            expires_in: seconds for which nodes can join by it, a day without it. Nodes that have joined stay.
         """
         name = check_service_name(service, versioned=True) if service else ""
         act = "auth.join-tokens.create"
         return await tokens.create(
             ctx.namespace,
             service=name,
-            lifetime=lifetime,
+            lifetime=expires_in,
             by=ctx.origin.account,
-            beside=lambda made: (audit.entry(ctx.origin, act, f"join-token:{made}", service=name, lifetime=lifetime),),
+            beside=lambda made: (
+                audit.entry(ctx.origin, act, f"join-token:{made}", service=name, expires_in=expires_in),
+            ),
         )
 
     @service.endpoint(role=Role.ADMIN, name="join-tokens.delete")
