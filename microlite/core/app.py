@@ -233,6 +233,7 @@ class Platform:
             clock=self.clock,
             ready=lambda: self._ready,
             answers=KeptAnswers(self.state.engine, self.clock),
+            keys=self.identities.keys.document,
         )
         await gateway.start()
         return gateway

@@ -14,6 +14,9 @@ from microlite.core import errors
 TRACEPARENT: Final = "traceparent"
 """The metadata key of the trace (https://www.w3.org/TR/trace-context/)."""
 
+CLIENT_ADDRESS: Final = "x-microlite-client"
+"""The metadata key in which the gateway tells built-in services the address of its client. It means nothing elsewhere."""
+
 DEFAULT_NAMESPACE: Final = "default"
 
 PLATFORM_NAMESPACE: Final = "microlite.platform"
@@ -92,17 +95,19 @@ class Origin(msgspec.Struct, frozen=True):
         namespace: of the call.
         service: the service whose node calls; empty for anybody else.
         account: the id of who calls, for histories; empty for nobody.
+        node: the id of the node that calls; empty for anybody else.
         account_namespace: whose account that is.
     """
 
     namespace: str
     service: str = ""
     account: str = ""
+    node: str = ""
     account_namespace: str = ""
 
     def within(self, namespace: str) -> Origin:
         """The same, about another namespace."""
-        return Origin(namespace, self.service, self.account, self.account_namespace)
+        return Origin(namespace, self.service, self.account, self.node, self.account_namespace)
 
 
 class Failure(msgspec.Struct, frozen=True):

@@ -29,6 +29,7 @@ def identify(connection: Connection) -> None:
     assert hello is not None
     if hello.role == "node":
         connection.namespace = hello.properties.get("namespace", DEFAULT_NAMESPACE)
+        connection.node = hello.properties.get("node", "")
         connection.service = hello.properties.get("service", "")
         connection.account = service_account(connection.service or "node", connection.namespace)
     else:

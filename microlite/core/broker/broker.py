@@ -112,7 +112,7 @@ class Seat:
             topic=self._topic,
             queue=self._queue,
             service=self.origin.service,
-            account=self.origin.account,
+            account=self.origin.node or self.origin.account,
             since=self._since,
             active=self._active,
             delivered=self._delivered,

@@ -156,8 +156,8 @@ class Push(Call):
             leader.fail(number, outcome.error, node, delay=outcome.retry_after, dead=outcome.dead)
 
     def _node(self) -> str:
-        peer = getattr(self.channel, "peer", None)
-        return peer.properties.get("node", "") if peer is not None else ""
+        node: str = getattr(self.channel, "node", "")
+        return node
 
 
 def _payload(target: Target, leader: Leader, handed: Handed, delivery_id: str) -> bytes:

@@ -157,10 +157,10 @@ class Context(Caller):
     @property
     def origin(self) -> Origin:
         """Namespace, calling service and account in one."""
-        account = self.account
+        account, node = self.account, getattr(self.peer, "node", "")
         if account is None:
-            return Origin(self.namespace, self.calling_service)
-        return Origin(self.namespace, self.calling_service, account.id, account.namespace)
+            return Origin(self.namespace, self.calling_service, node=node)
+        return Origin(self.namespace, self.calling_service, account.id, node, account.namespace)
 
     @property
     def metadata(self) -> Mapping[str, str]:

@@ -58,6 +58,7 @@ class Connection(Outgoing):
         "last_received",
         "latency",
         "namespace",
+        "node",
         "peer",
         "service",
         "trusted",
@@ -96,6 +97,8 @@ class Connection(Outgoing):
         """The namespace of the other end; empty means that each call names its own."""
         self.trusted = False
         """Whether the other end is the platform, which says of each call who makes it."""
+        self.node = ""
+        """The id of the node that the other end is; empty for a client."""
         self.service = ""
         """The service whose node the other end is; empty for a client."""
         self.latency = 0.0

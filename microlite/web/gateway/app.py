@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from microlite.core import errors
-from microlite.core.context import TRACEPARENT
+from microlite.core.context import CLIENT_ADDRESS, TRACEPARENT
 from microlite.core.description import naming
 from microlite.core.description.media_type import ANY
 from microlite.core.description.structs import Encoding, Streaming, encoding_of
@@ -23,6 +23,8 @@ from microlite.web.gateway.exchange import NO_CACHE, Exchange
 from microlite.web.gateway.file_answer import pump_file
 from microlite.web.gateway.forward import Forwarder
 from microlite.web.gateway.idempotency import HEADER, METHODS, REPEATED, Idempotency
+from microlite.web.gateway.jwks_page import PATH as JWKS
+from microlite.web.gateway.jwks_page import JwksPage
 from microlite.web.gateway.media import pump_raw, raw_reply, raw_type
 from microlite.web.gateway.openapi_page import OpenApiPage
 from microlite.web.gateway.output import pump, wants_events
@@ -48,9 +50,12 @@ class GatewayApp:
     Args:
         edge: what is shared with all connections.
         answers: those to calls with an `Idempotency-Key`; without them the header says nothing.
+        keys: the public keys of the platform's tokens, as a JWK set.
     """
 
-    def __init__(self, edge: Edge, answers: KeptAnswers | None = None) -> None:
+    def __init__(
+        self, edge: Edge, answers: KeptAnswers | None = None, keys: Callable[[], dict[str, Any]] | None = None
+    ) -> None:
         self._edge = edge
         self._idempotency = Idempotency(edge, answers) if answers is not None else None
         self._forwarder = Forwarder(edge)
@@ -62,6 +67,8 @@ class GatewayApp:
             b"/asyncapi.json": AsyncApiPage(edge),
             b"/openapi.json": OpenApiPage(edge),
         }
+        if keys is not None:
+            self._pages[JWKS] = JwksPage(keys)
 
     async def close(self) -> None:
         """Let go of the connections to programs."""
@@ -310,7 +317,11 @@ class GatewayApp:
             "encoding": int(encoding_of(request.encoding, answered)),
             "namespace": target.namespace,
             "timeout": exchange.head.timeout(options.call_timeout if unary else None, options.max_timeout),
-            "metadata": {**exchange.head.metadata, TRACEPARENT: exchange.traceparent},
+            "metadata": {
+                **exchange.head.metadata,
+                TRACEPARENT: exchange.traceparent,
+                **({CLIENT_ADDRESS: exchange.client} if target.is_builtin else {}),
+            },
             "account": exchange.caller.account,
             "token": token,
             "idempotent": target.endpoint.idempotent,

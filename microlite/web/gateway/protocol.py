@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from microlite.core import errors
-from microlite.core.context import DEFAULT_NAMESPACE
+from microlite.core.context import CLIENT_ADDRESS, DEFAULT_NAMESPACE
 from microlite.web.gateway.connection import BoundedConnection, Stop
 from microlite.web.gateway.cycle import Cycle
 from microlite.web.gateway.fast import FastCall, PlainRequest
@@ -220,6 +220,8 @@ class GatewayProtocol(BoundedConnection):
             if caller is None or (caller.account is not None and not caller.account.belongs_to(DEFAULT_NAMESPACE)):
                 return None
             token = edge.access.authorise(target, caller)
+            if target.is_builtin:
+                head.metadata[CLIENT_ADDRESS] = self.client_name
             timeout = head.timeout(edge.options.call_timeout, edge.options.max_timeout)
         except errors.Error:
             return None  # the application meets it again, and answers it

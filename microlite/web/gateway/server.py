@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from microlite.core import errors
 from microlite.web.gateway.edge import Edge
@@ -35,6 +35,7 @@ class Gateway:
         clock: for dates, ids and the regular round over all connections.
         ready: whether the platform takes requests, for `/readyz`.
         answers: those to calls with an `Idempotency-Key`; without them the header says nothing.
+        keys: the public keys of the platform's tokens, as a JWK set; without it they are shown to nobody.
     """
 
     def __init__(
@@ -48,9 +49,11 @@ class Gateway:
         clock: Clock,
         ready: Callable[[], bool] = lambda: True,
         answers: KeptAnswers | None = None,
+        keys: Callable[[], dict[str, Any]] | None = None,
     ) -> None:
         self.edge = Edge(options, table, send, programs, authority, clock, ready)
         self._answers = answers
+        self._keys = keys
         self.port = 0
         """The port that is bound, from `start` on."""
         self._app: GatewayApp | None = None
@@ -76,7 +79,7 @@ class Gateway:
         listener = bind(self.edge.options.host, self.edge.options.port)
         from microlite.web.gateway.app import GatewayApp
 
-        self._app = GatewayApp(self.edge, self._answers)
+        self._app = GatewayApp(self.edge, self._answers, self._keys)
         self._serving = Serving(self.edge, self._app)
         await self._serving.start(listener)
         self.port = listener.getsockname()[1]

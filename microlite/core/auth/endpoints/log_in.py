@@ -8,6 +8,7 @@ from microlite.core import errors
 from microlite.core.auth.api import Identity, Link, Token
 from microlite.core.auth.log_in import ACCESS
 from microlite.core.auth.one_time_links import Invitation
+from microlite.core.context import CLIENT_ADDRESS
 from microlite.core.description import Role
 from microlite.core.library.context import Context
 
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from microlite.core.auth.identities import Identities
     from microlite.core.auth.one_time_links import OneTimeLinks
     from microlite.core.library.service import Service
-
-CLIENT_ADDRESS = "x-microlite-client"
-"""The metadata in which the gateway says from where a request comes. It is believed within the platform's process only."""
 
 
 def serve_log_in(service: Service, identities: Identities, links: OneTimeLinks, dashboard: str) -> None:
