@@ -174,3 +174,24 @@ async def test_a_link_of_an_account_logs_it_in_and_nobody_else(desk: Desk, enter
     await expect(browsing.page.locator("#who")).to_contain_text("admin")
     await browsing.open("/me")
     await expect(browsing.page.locator("main")).to_contain_text("You operate the platform")
+
+
+async def test_who_operates_the_platform_chooses_the_namespace_that_is_shown(enter: Enter) -> None:
+    """Of the platform's own one there are only the accounts."""
+    browsing = await enter()
+    page = browsing.page
+    for namespace in ("microlite.platform", "default"):
+        await page.locator("#who a").last.click()
+        show = page.get_by_role("button", name=f"Show {namespace}")
+        if await show.count():
+            await show.click()
+        else:
+            await page.get_by_label("Namespace").fill(namespace)
+            await page.get_by_role("button", name="Show it").click()
+        await expect(page.locator("#who")).to_contain_text(re.compile(rf"admin\s+in\s+{namespace}"))
+        found = await page.locator(".pages a").all_inner_texts()
+        assert "Accounts" in found
+        assert ("Records" in found) is (namespace == "default")
+    await browsing.open("/namespace")
+    await browsing.page.reload()
+    await expect(page.locator("#who")).to_contain_text("default")
