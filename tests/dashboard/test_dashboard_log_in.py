@@ -195,3 +195,21 @@ async def test_who_operates_the_platform_chooses_the_namespace_that_is_shown(ent
     await browsing.open("/namespace")
     await browsing.page.reload()
     await expect(page.locator("#who")).to_contain_text("default")
+
+
+async def test_no_cache_keeps_what_the_pages_of_access_answer(ask: Client) -> None:
+    """Fragments and notices as well as pages, and above all what shows a secret."""
+    token = await ask.log_in()
+    for path in ("/access/accounts", "/access/endpoints?service=store", "/access/audit", "/me", "/login", "/alive"):
+        assert (await ask("GET", path)).headers["Cache-Control"] == "no-store", path
+    for scripted in (True, False):
+        headers = {"HX-Request": "true"} if scripted else {}
+        for path, form, code in (
+            ("/access/accounts/create", f"id=kept-{scripted}".lower(), 200),
+            ("/access/account/secret", f"id=kept-{scripted}".lower(), 200),
+            ("/access/tokens/create", f"account=kept-{scripted}&name=n&expires=1d".lower(), 200),
+            ("/access/account/update", f"id=kept-{scripted}&name=k{scripted}".lower(), 200 if scripted else 303),
+            ("/access/rules/create", "id=", 400),
+        ):
+            said = await ask("POST", path, f"csrf={token}&{form}", Content_Type=FORM, **headers)
+            assert (said.code, said.headers["Cache-Control"]) == (code, "no-store"), (path, said.text)
