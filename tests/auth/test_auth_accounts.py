@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -58,10 +59,12 @@ async def test_what_is_not_given_is_made_up(place: Place) -> None:
 
 async def test_ids_and_names_are_unique_together_in_whatever_letters(place: Place) -> None:
     await create(place, id="ann", name="boss")
-    for given in ({"id": "ann"}, {"id": "ANN"}, {"id": "boss"}, {"id": "Boss"}):
+    ids: list[dict[str, Any]] = [{"id": "ann"}, {"id": "ANN"}, {"id": "boss"}, {"id": "Boss"}]
+    names: list[dict[str, Any]] = [{"id": "bob", "name": "Ann"}, {"id": "bob", "name": "BOSS"}]
+    for given in ids:
         with pytest.raises(errors.BadRequest, match="Account with this ID already exists"):
             await create(place, **given)
-    for given in ({"id": "bob", "name": "Ann"}, {"id": "bob", "name": "BOSS"}):
+    for given in names:
         with pytest.raises(errors.BadRequest, match="Account with this Name already exists"):
             await create(place, **given)
     await create(place, id="bob")
@@ -132,7 +135,7 @@ async def test_nobody_makes_or_changes_accounts_without_operating_the_namespace(
     actor = INTRUDERS[who]
     await place.account("ann", "admin")
     accounts, origin = place.auth.accounts, by(actor or ADMIN)
-    acts = [
+    acts: list[Callable[[], Awaitable[object]]] = [
         lambda: accounts.create(origin, actor, id="eve2", scopes=["admin"]),
         lambda: accounts.create(origin, actor, id="eve2"),
         lambda: accounts.update(origin, actor, "ann", disabled=True),
@@ -353,6 +356,28 @@ async def test_too_many_attempts_for_an_account_are_refused_until_some_time_has_
         await attempt(SECRET)
     place.clock.advance(WINDOW)
     await attempt(SECRET)
+
+
+async def test_attempts_by_name_and_by_id_are_those_of_one_account(place: Place) -> None:
+    await create(place, id="ann", name="Ann Lee", secret=SECRET)
+    for number in range(PER_ACCOUNT):
+        with pytest.raises(errors.Unauthorized):
+            await place.auth.log_in.by_secret("shop", ("ann", "ANN", "Ann Lee")[number % 3], "wrong secret")
+    with pytest.raises(errors.TooManyRequests):
+        await place.auth.log_in.by_secret("shop", "ann lee", SECRET)
+
+
+async def test_the_tokens_of_a_namespace_end_with_it(place: Place) -> None:
+    await place.account("ann")
+    await create(place, PLATFORM_ADMIN, "other", id="bob", secret=SECRET)
+    ann, bob = [await place.auth.log_in.by_secret(*who, SECRET) for who in (("shop", "ann"), ("other", "bob"))]
+    for token in (ann, bob):
+        await place.auth.authenticator.authenticate(token.access_token)
+    await place.auth.forget_namespace("shop")
+    assert place.auth.authenticator.known(ann.access_token) is None
+    with pytest.raises(errors.Unauthorized):
+        await place.auth.authenticator.authenticate(ann.access_token)
+    assert place.auth.authenticator.known(bob.access_token) is not None
 
 
 async def test_too_many_attempts_from_an_address_are_refused(place: Place) -> None:

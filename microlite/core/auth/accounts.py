@@ -122,6 +122,16 @@ class Accounts:
             cursor = page.cursor
         return found
 
+    async def marks(self, namespace: str) -> list[str]:
+        """Those of all accounts."""
+        found: list[str] = []
+        after: str | None = ""
+        while after is not None:
+            page = await self._engine.scan(namespace, ACCOUNTS, after=after, limit=1_000)
+            found += [account_mark(decode(record.value, StoredAccount).stamp) for record in page.records]
+            after = page.cursor
+        return found
+
     # -- changes -------------------------------------------------------------------------------------------------------
 
     async def create(

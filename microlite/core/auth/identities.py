@@ -127,10 +127,11 @@ class Identities:
         await self.rules.open()
 
     async def forget_namespace(self, namespace: str) -> None:
-        """Forget all that is known of a namespace, when its records are deleted."""
+        """End all tokens of a namespace, on every node, and forget its rules. Comes before its records are deleted."""
+        marks = await self.accounts.marks(namespace)
         self.authenticator.forget_namespace(namespace)
         await self.rules.forget(namespace)
-        await self.policies.spread(namespace)
+        await self.policies.revoke(marks)
 
     def close(self) -> None:
         """End the threads."""

@@ -76,9 +76,9 @@ class LogIn:
             Unauthorized: there is none, it is disabled, or the secret is another one.
             TooManyRequests: there were too many attempts, or too many log in at this moment.
         """
-        subject = f"{namespace}/{id[:256].strip().casefold()}"
-        self._throttle.begin(subject, address)
         account = await self._accounts.find_by_name(namespace, id)
+        subject = _subject(namespace, account, id)
+        self._throttle.begin(subject, address)
         usable = account is not None and account.hash and not account.disabled
         kept = account.hash if account is not None and usable else None
         if not await self._passwords.verify(kept, secret) or account is None:
@@ -129,7 +129,8 @@ class LogIn:
 
     async def change_secret(self, origin: Origin, actor: Account, id: str, new_secret: str, old_secret: str) -> None:
         """Give an account another secret. See `Accounts.change_secret`; tries of the old one count as attempts to log in."""
-        subject = f"{origin.namespace}/{id[:256].strip().casefold()}"
+        found = await self._accounts.find_by_name(origin.namespace, id)
+        subject = _subject(origin.namespace, found, id)
         if old_secret:
             self._throttle.begin(subject, "")
         await self._accounts.change_secret(origin, actor, id, new_secret, old_secret)
@@ -183,6 +184,11 @@ class LogIn:
             expires=signed.expires,
             refresh_expires=until,
         )
+
+
+def _subject(namespace: str, account: StoredAccount | None, name: str) -> str:
+    """Whose attempts are counted: those by id and by name are the same account's."""
+    return f"{namespace}/{account.id if account is not None else name[:256].strip().casefold()}"
 
 
 def _check_lifetime(lifetime: float) -> float:

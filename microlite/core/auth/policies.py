@@ -47,6 +47,7 @@ class Policies:
         self._load = load
         self._version = int(clock.now() * 1_000)
         self._followers: set[_Follower] = set()
+        self._spreading: set[asyncio.Task[None]] = set()
 
     async def follow(self, namespace: str, peer: object) -> AsyncGenerator[Policy]:
         """What holds in a namespace, now and after each change; changes that come together make one.
@@ -82,6 +83,13 @@ class Policies:
         """Let tokens with these marks hold no more: here at once, and at all nodes when this returns."""
         self._marks.revoke(marks)
         await self.spread()
+
+    def revoke_soon(self, mark: str) -> None:
+        """The same for whoever cannot wait: here at once, and at all nodes within moments."""
+        self._marks.revoke((mark,))
+        task = asyncio.create_task(self.spread(), name="microlite: spread a revocation")
+        self._spreading.add(task)
+        task.add_done_callback(self._spreading.discard)
 
     async def spread(self, namespace: str | None = None) -> None:
         """Tell what is new, and return when it holds everywhere.

@@ -82,7 +82,9 @@ def serve_rules(service: Service, identities: Identities) -> None:
             record = await identities.accounts.find(ctx.namespace, name)
             extra = record.scopes if record is not None and record.type == SERVICE else ()
             who = Account(id=name, type=SERVICE, namespace=ctx.namespace, scopes=(SERVICE_SCOPE, *extra))
-        elif account == caller.id and caller.namespace in (ctx.namespace, account and caller.namespace):
+        elif (account == caller.id and caller.namespace == ctx.namespace) or (
+            account == caller.id and await identities.accounts.find(ctx.namespace, account) is None
+        ):
             who = caller
         elif account:
             if not caller.is_admin:
