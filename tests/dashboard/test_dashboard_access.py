@@ -215,7 +215,18 @@ async def test_the_host_must_be_this_machine(ask: Client, host: str, code: int) 
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/login", "/nowhere", "/explorer", "/logs", "/static/nothing.js", "/docs/openapi.json"]
+    "path",
+    [
+        "/",
+        "/login",
+        "/nowhere",
+        "/explorer",
+        "/logs",
+        "/static/nothing.js",
+        "/docs/openapi.json",
+        "/access/accounts",
+        "/me",
+    ],
 )
 @pytest.mark.parametrize("logged_in", [True, False])
 async def test_every_answer_says_what_a_browser_may_do_with_it(ask: Client, path: str, logged_in: bool) -> None:
@@ -266,7 +277,10 @@ async def test_only_listed_files_are_served(ask: Client, path: str) -> None:
 async def test_no_page_carries_a_script_or_style_of_its_own(ask: Client) -> None:
     """The policy would not run it; nothing shall depend on what does not run."""
     await ask.log_in()
-    for path in ("/", "/login", "/explorer", "/logs", "/docs", "/services/runtime", "/explorer/runtime/status"):
+    for path in (
+        *("/", "/login", "/explorer", "/logs", "/docs", "/services/runtime", "/explorer/runtime/status", "/me"),
+        *("/access/accounts", "/access/tokens", "/access/rules", "/access/explain", "/access/audit", "/access/keys"),
+    ):
         text = (await ask("GET", path)).text
         assert not re.search(r"<script(?![^>]*\ssrc=)(?![^>]*application/json)", text), path
         assert not re.search(r"<style|\sstyle=|\son\w+=", text), path

@@ -174,3 +174,42 @@ async def test_a_link_of_an_account_logs_it_in_and_nobody_else(desk: Desk, enter
     await expect(browsing.page.locator("#who")).to_contain_text("admin")
     await browsing.open("/me")
     await expect(browsing.page.locator("main")).to_contain_text("You operate the platform")
+
+
+async def test_who_operates_the_platform_chooses_the_namespace_that_is_shown(enter: Enter) -> None:
+    """Of the platform's own one there are only the accounts."""
+    browsing = await enter()
+    page = browsing.page
+    for namespace in ("microlite.platform", "default"):
+        await page.locator("#who a").last.click()
+        show = page.get_by_role("button", name=f"Show {namespace}")
+        if await show.count():
+            await show.click()
+        else:
+            await page.get_by_label("Namespace").fill(namespace)
+            await page.get_by_role("button", name="Show it").click()
+        await expect(page.locator("#who")).to_contain_text(re.compile(rf"admin\s+in\s+{namespace}"))
+        found = await page.locator(".pages a").all_inner_texts()
+        assert "Accounts" in found
+        assert ("Records" in found) is (namespace == "default")
+    await browsing.open("/namespace")
+    await browsing.page.reload()
+    await expect(page.locator("#who")).to_contain_text("default")
+
+
+async def test_no_cache_keeps_what_the_pages_of_access_answer(ask: Client) -> None:
+    """Fragments and notices as well as pages, and above all what shows a secret."""
+    token = await ask.log_in()
+    for path in ("/access/accounts", "/access/endpoints?service=store", "/access/audit", "/me", "/login", "/alive"):
+        assert (await ask("GET", path)).headers["Cache-Control"] == "no-store", path
+    for scripted in (True, False):
+        headers = {"HX-Request": "true"} if scripted else {}
+        for path, form, code in (
+            ("/access/accounts/create", f"id=kept-{scripted}".lower(), 200),
+            ("/access/account/secret", f"id=kept-{scripted}".lower(), 200),
+            ("/access/tokens/create", f"account=kept-{scripted}&name=n&expires=1d".lower(), 200),
+            ("/access/account/update", f"id=kept-{scripted}&name=k{scripted}".lower(), 200 if scripted else 303),
+            ("/access/rules/create", "id=", 400),
+        ):
+            said = await ask("POST", path, f"csrf={token}&{form}", Content_Type=FORM, **headers)
+            assert (said.code, said.headers["Cache-Control"]) == (code, "no-store"), (path, said.text)

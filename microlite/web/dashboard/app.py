@@ -17,7 +17,7 @@ from microlite.web.dashboard.config import config_pages
 from microlite.web.dashboard.docs import docs_pages
 from microlite.web.dashboard.events import events_pages
 from microlite.web.dashboard.explorer import explorer_pages
-from microlite.web.dashboard.frame import HTML, Frame, is_logged_in
+from microlite.web.dashboard.frame import HTML, Frame, is_logged_in, session_of
 from microlite.web.dashboard.guard import Guard
 from microlite.web.dashboard.keys import key_pages
 from microlite.web.dashboard.login import login_pages
@@ -107,7 +107,8 @@ class DashboardApp:
             return Response(self._frame.login_page(), media_type=HTML, status_code=error.code)
         if isinstance(error, errors.Forbidden) and is_logged_in(request):
             return self._frame.page(request, "denied.html", status=error.code, error=error)
-        text = self._frame.render("error.html", error=error)
+        chooses = is_logged_in(request) and session_of(request).account.is_platform_admin
+        text = self._frame.render("error.html", error=error, chooses=chooses)
         return Response(text, media_type=HTML, status_code=error.code, headers={"cache-control": "no-store"})
 
     def _on_http_error(self, request: Request[Any, Any, Any], error: HTTPException) -> Response[str]:

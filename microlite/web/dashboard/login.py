@@ -89,7 +89,7 @@ def login_pages(frame: Frame) -> list[HTTPRouteHandler]:
         return Response(text, media_type=HTML, status_code=status, headers={"cache-control": "no-store"})
 
     def show_wait(seconds: float, **filled: Any) -> Response[str]:
-        answer = show(429, f"Too many failed tries: the next one is looked at {_in_words(seconds)}.", **filled)
+        answer = show(429, f"Too many tries to log in: the next one is looked at {_in_words(seconds)}.", **filled)
         answer.headers["retry-after"] = str(max(1, math.ceil(seconds)))
         return answer
 

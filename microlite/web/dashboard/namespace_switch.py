@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from litestar import Request, Response, get, post
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from microlite.web.dashboard.frame import Frame
 
 
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
+
+
 class _Named(msgspec.Struct):
     """What is read here of a namespace."""
 
@@ -30,8 +34,12 @@ def namespace_pages(frame: Frame) -> list[HTTPRouteHandler]:
     """The page that offers the namespaces, and what chooses one."""
 
     async def names(session: WebSession) -> list[str]:
+        """What can be chosen; nothing where the platform cannot list them, and a name is typed."""
         asking = msgspec.structs.replace(session, namespace=DEFAULT_NAMESPACE)  # there is one in every platform
-        found = await frame.calls.ask(asking, "namespaces.list", list[_Named])
+        try:
+            found = await frame.calls.ask(asking, "namespaces.list", list[_Named])
+        except errors.NotFound:
+            return []
         return [*sorted({DEFAULT_NAMESPACE, *(one.name for one in found if not one.deleting)}), PLATFORM_NAMESPACE]
 
     def check(session: WebSession) -> None:
@@ -50,8 +58,11 @@ def namespace_pages(frame: Frame) -> list[HTTPRouteHandler]:
         session = session_of(request)
         check(session)
         wanted = (await told(request)).get("namespace", "")
-        if wanted not in await names(session):
+        known = await names(session)
+        if known and wanted not in known:
             raise errors.NotFound(f"there is no namespace {wanted!r}; make it with: microlite namespace create NAME")
+        if not known and not _NAME.fullmatch(wanted):
+            raise errors.BadRequest("namespace: lower-case letters, digits, hyphens and points")
         await frame.parts.sessions.move(secret_of(request), wanted)
         moved = msgspec.structs.replace(session, namespace=wanted)
         return Response("", media_type=HTML, status_code=303, headers={"location": frame.home_page(moved)})

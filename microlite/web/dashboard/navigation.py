@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from microlite.core.context import PLATFORM_NAMESPACE
+from microlite.core.context import DEFAULT_NAMESPACE, PLATFORM_NAMESPACE
 from microlite.core.description.naming import parse_target
 
 if TYPE_CHECKING:
@@ -94,6 +94,11 @@ def first_page(session: WebSession, authority: Authority) -> str:
 def may(session: WebSession, target: str, authority: Authority) -> bool:
     """Whether the account of a session may call a built-in endpoint in its namespace, as far as that is known before."""
     service, endpoint = parse_target(target)
-    if session.namespace == PLATFORM_NAMESPACE and service != "auth":
+    namespace = session.namespace
+    if service == "namespaces":
+        namespace = DEFAULT_NAMESPACE  # it is about all of them, in whichever one asks
+    elif namespace == PLATFORM_NAMESPACE and service != "auth":
         return False  # it has accounts, and nothing else
-    return authority.allows(session.account, session.namespace, service, endpoint)
+    if authority.role(service, endpoint) is None:
+        return False  # this platform has no such service
+    return authority.allows(session.account, namespace, service, endpoint)
