@@ -100,7 +100,7 @@ async def test_messagepack_that_is_made_to_cost(payload: bytes, target: str, run
     call = UnaryCall(service, endpoint, payload, timeout=10)
     refused: list[errors.Error] = []
     try:
-        await call.run(running._caller._transport.send)  # type: ignore[attr-defined]  # payloads as no library makes them
+        await call.run(running._caller._transport.send)  # payloads as no library makes them
     except errors.Error as error:
         refused.append(error)
     assert all(error.code < 500 for error in refused), refused

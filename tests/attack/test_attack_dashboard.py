@@ -120,7 +120,7 @@ async def tls_desk(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tu
     certificate, key = authority.issue("localhost", "shop.example.org")
     folder = Path(tempfile.mkdtemp(prefix="ml-"))
     try:
-        options = {"dashboard": True, "tls_cert": certificate, "tls_key": key}
+        options: dict[str, Any] = {"dashboard": True, "tls_cert": certificate, "tls_key": key}
         async with bench_on(folder / "home", folder / "services", **options) as bench:
             assert bench.platform.dashboard is not None
             await bench.platform.dashboard.started.wait()

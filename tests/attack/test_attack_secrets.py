@@ -103,7 +103,7 @@ class Attacked(Running):
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: object) -> None:  # type: ignore[override]  # nobody is followed
+    def redirect_request(self, *_: object) -> None:  # nobody is followed
         return None
 
 

@@ -165,7 +165,7 @@ async def test_what_it_must_not_see(site: Site, wire: Wire) -> None:
         "/site/",
         headers={
             "Authorization": f"Bearer {TOKEN}",
-            "Cookie": "a=1; microlite-session=secret; b=2",
+            "Cookie": "a=1; microlite-session=secret; __Host-microlite-session=secret; b=2",
             "Connection": "X-Mine",
             "X-Mine": "1",
             "TE": "trailers",

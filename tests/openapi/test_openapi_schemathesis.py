@@ -19,6 +19,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
 
 from microlite.core.clock import SystemClock
+from microlite.core.description import naming
 from microlite.testing.threaded import blocking_platform
 from tests.openapi.described import everything, example
 from tests.openapi.fuzzing import examples, is_long_run
@@ -79,6 +80,17 @@ def running() -> Iterator[Running]:
         yield Running(platform.http, platform.token, schemathesis.openapi.from_dict(document))
 
 
+NOT_FUZZED = ("/runtime/run", "/runtime/session", "/runtime/update", "/backup/", "/auth/keys/rotate")
+"""What would fetch from anywhere, write files, or end what the test needs."""
+
+
+UNTRIED = frozenset({"backup", "debug", "namespaces"})
+"""Services of which there may be nothing to try: all that they do is write files, or they are to come."""
+
+OPEN = frozenset({"/auth/token"})
+"""What a built-in service answers to whoever asks."""
+
+
 def send(running: Running, operation: str, mode: GenerationMode, wanted: list[Any], *, few: int = 3) -> None:
     method, _, path = operation.partition(" ")
 
@@ -118,6 +130,48 @@ def test_what_the_document_does_not_allow_is_refused(running: Running, operation
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.name.lower())
 def test_whatever_is_sent_the_answer_is_as_documented(running: Running, operation: str, mode: GenerationMode) -> None:
     send(running, operation, mode, ANSWERS, few=2)
+
+
+@pytest.mark.parametrize("who", ["an admin", "nobody"])
+@pytest.mark.parametrize("service", sorted(naming.BUILT_IN_SERVICES))
+def test_nothing_that_is_sent_makes_the_platform_fail(running: Running, service: str, who: str) -> None:
+    """To every endpoint of every built-in service, with an admin's token and without one, sense and nonsense alike.
+
+    Without one, nothing is told of what would have been wrong: who may not call gets 401 before anybody reads his body.
+    """
+    tried = 0
+    for result in running.schema.get_all_operations():
+        operation = result.ok()
+        if not operation.path.startswith(f"/{service}/") or operation.path.startswith(NOT_FUZZED):
+            continue
+        tried += 1
+        for mode in GenerationMode:
+            _fuzz(running, operation, mode, running.token if who == "an admin" else "")
+    assert tried or service in UNTRIED
+
+
+def _fuzz(running: Running, operation: Any, mode: GenerationMode, token: str) -> None:
+    open_to_all = operation.path in OPEN
+
+    @settings(
+        max_examples=examples(2),
+        deadline=None,
+        derandomize=not is_long_run(),
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def check(case: Any) -> None:
+        case.headers.pop("Authorization", None)
+        if token:
+            case.headers["Authorization"] = f"Bearer {token}"
+        case.headers["Timeout"] = "200ms"  # a stream may be longer than a test has time
+        answer = case.call(base_url=running.url, timeout=10)
+        assert answer.status_code < 500, (answer.request.method, answer.request.url, answer.content[:500])
+        if not token and not open_to_all:
+            assert answer.status_code >= 400, (answer.request.method, answer.request.url)
+
+    check()
 
 
 def test_the_document_itself_is_read_without_a_warning(running: Running) -> None:

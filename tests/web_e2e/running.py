@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -24,12 +25,14 @@ class Running:
     Args:
         folder: for the home and the log; short, since the paths of sockets are limited.
         options: further options of `microlite server`.
+        tls: what trusts its certificate, where it has one.
     """
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, tls: ssl.SSLContext | None = None) -> None:
         self.home = folder / "home"
         self.log = folder / "server.log"
         self._options = options
+        self._tls = tls
         self._environment = {key: value for key, value in os.environ.items() if not key.startswith("MICROLITE_")}
 
     def __enter__(self) -> Self:
@@ -90,7 +93,7 @@ class Running:
 
     def _ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/readyz", timeout=1) as answer:
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=1, context=self._tls) as answer:
                 return bool(answer.status == 200)
         except (OSError, ValueError):
             return False

@@ -26,6 +26,8 @@ KEY_FILE: Final = "runtime.key"
 
 _SIZE: Final = 32
 _NONCE: Final = 12
+_ARRAY: Final = b"\x92"
+"""How MessagePack begins an array of two."""
 
 log = logging.getLogger(__name__)
 
@@ -81,9 +83,9 @@ class Keeper:
         Raises:
             DecodeError: it is no such record.
         """
-        kept = msgspec.msgpack.decode(value, type=_Kept | Desired)
-        if isinstance(kept, Desired):
-            return kept
+        if not value.startswith(_ARRAY):
+            return msgspec.msgpack.decode(value, type=Desired)
+        kept = msgspec.msgpack.decode(value, type=_Kept)
         try:
             plain = self._aes(make=False).decrypt(kept.sealed[:_NONCE], kept.sealed[_NONCE:], key.encode())
         except (errors.Error, ValueError, _invalid_tag()):
