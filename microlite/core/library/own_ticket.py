@@ -59,7 +59,7 @@ class OwnTicket:
         self._connection: Connection | None = None
         self._timer: Timer | None = None
         self._renewing: asyncio.Task[None] | None = None
-        self.token = token
+        self.token = str(token)  # the wire takes none but plain text, and not what hides it
         self.expires = 0.0
 
     @property

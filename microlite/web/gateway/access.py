@@ -221,6 +221,11 @@ class Access(Hosts):
             return False
         return True
 
+    def means_somebody(self, authorization: bytes) -> bool:
+        """Whether a header `Authorization` is that of an account of this platform, as far as that was looked at already."""
+        caller = self.known(authorization)
+        return caller is not None and caller.account is not None
+
     def is_admin(self, authorization: bytes | None) -> bool:
         """Whether a header `Authorization` is that of somebody who operates the platform."""
         caller = self.known(authorization)

@@ -26,8 +26,8 @@ _PREFIX: Final = b"x-forwarded-prefix"
 def request_headers(exchange: Exchange, prefix: bytes) -> list[tuple[str, str]]:
     """The headers that a program gets.
 
-    What concerns one connection stays out, and so do the platform's own credentials: the admin's token, wherever it
-    stands, and the cookie of the dashboard.
+    What concerns one connection stays out, and so do credentials of the platform: tokens of its accounts, wherever they
+    stand, with which the program could ask in the caller's name, and the cookie of the dashboard.
     """
     edge = exchange.edge
     dropped = _NOT_ON | _named_by_connection(exchange.scope["headers"])
@@ -36,14 +36,14 @@ def request_headers(exchange: Exchange, prefix: bytes) -> list[tuple[str, str]]:
     for name, value in exchange.scope["headers"]:
         if name in dropped or name == _PREFIX or (name in _FORWARDED and not trusted):
             continue
-        if name == b"authorization" and edge.access.is_admin(value):
+        if name == b"authorization" and edge.access.means_somebody(value):
             continue
         if name == b"cookie":
             value = _without_cookies(value, _dashboard_cookies(exchange))
             if not value:
                 continue
         if name == b"sec-websocket-protocol":
-            value = _without_admin_token(value, edge.access)
+            value = _without_own_token(value, edge.access)
             if not value:
                 continue
         headers.append((name, value))
@@ -110,10 +110,10 @@ def _name_in_header(cookie: bytes) -> bytes:
     return cookie.partition(b";")[0].lstrip(b"= \t").partition(b"=")[0].strip()
 
 
-def _without_admin_token(value: bytes, access: Access) -> bytes:
-    """A header `Sec-WebSocket-Protocol` without the subprotocol that carries the admin's token, if one does."""
+def _without_own_token(value: bytes, access: Access) -> bytes:
+    """A header `Sec-WebSocket-Protocol` without the subprotocol that carries a token of the platform, if one does."""
     protocols = Subprotocols(value)
-    if not access.is_admin(b"Bearer " + protocols.token.encode()):
+    if not access.means_somebody(b"Bearer " + protocols.token.encode()):
         return value
     return ", ".join(protocols.without_token()).encode()
 
