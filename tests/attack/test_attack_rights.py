@@ -1,0 +1,232 @@
+"""Accounts that try to become more than they are, or somebody else: by HTTP, and as a program that speaks the wire."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import pytest
+import pytest_asyncio
+
+from microlite import Context, Service, errors
+from microlite.core.context import CLIENT_ADDRESS, NOBODY, PLATFORM_NAMESPACE, Account
+from microlite.core.library.peers import RefuseCalls
+from microlite.core.rpc import frames
+from microlite.core.rpc.call import UnaryCall
+from microlite.core.rpc.connection import Connection
+from microlite.core.rpc.paths import platform_socket
+from microlite.core.rpc.sockets import dial
+from microlite.testing import RunningPlatform, platform
+
+SECRET = "a secret of the test"
+RULE = {"id": "mine", "resource": {"type": "*", "name": "*", "endpoint": "*"}, "priority": 1_000_000}
+
+ATTACKS: list[tuple[str, dict[str, Any]]] = [
+    ("auth.accounts.create", {"id": "eve2", "scopes": ["admin"], "secret": SECRET}),
+    ("auth.accounts.create", {"id": "ann2", "type": "service", "secret": SECRET}),
+    ("auth.accounts.create", {"id": "admin", "scopes": ["admin"], "secret": SECRET}),
+    ("auth.accounts.create", {"id": "ANN", "scopes": ["admin"], "secret": SECRET}),
+    ("auth.accounts.create", {"id": "orders", "type": "service", "scopes": ["admin"], "secret": SECRET}),
+    ("auth.accounts.create", {"id": "x", "namespace": PLATFORM_NAMESPACE, "scopes": ["admin"], "secret": SECRET}),
+    *[("auth.accounts.update", {"id": id, "scopes": ["admin"]}) for id in ("ann", "Ann", " ann ", "the-service", "")],
+    *[("auth.accounts.update", {"id": id, "disabled": True}) for id in ("boss", "BOSS", "admin")],
+    *[("auth.accounts.delete", {"id": id}) for id in ("boss", "ann", "admin", "default")],
+    *[("auth.accounts.read", {"id": id}) for id in ("boss", "BOSS", "admin", "the-service")],
+    ("auth.accounts.list", {}),
+    *[("auth.accounts.change-secret", {"id": id, "new_secret": SECRET}) for id in ("boss", "Boss", "the-service")],
+    ("auth.accounts.change-secret", {"id": "boss", "old_secret": SECRET, "new_secret": "another secret"}),
+    ("auth.accounts.change-secret", {"new_secret": "another secret"}),
+    *[("auth.tokens.create", {"name": "t", "account": id}) for id in ("boss", "BOSS", "admin", "the-service")],
+    *[("auth.tokens.create", {"name": "t", "scopes": scopes}) for scopes in (["admin"], ["service"], ["buyer", "x"])],
+    *[("auth.tokens.list", {"account": id}) for id in ("boss", "the-service")],
+    ("auth.tokens.delete", {"id": "x", "account": "boss"}),
+    ("auth.rules.create", RULE),
+    ("auth.rules.create", {**RULE, "scope": "buyer"}),
+    ("auth.rules.delete", {"id": "default"}),
+    ("auth.rules.explain", {"resource": {"name": "orders", "endpoint": "pay"}, "account": "boss"}),
+    ("auth.keys.list", {}),
+    ("auth.keys.rotate", {}),
+    ("auth.audit.list", {}),
+    ("auth.audit.list", {"platform": True}),
+    ("auth.join-tokens.create", {}),
+    ("auth.join-tokens.list", {}),
+    ("auth.join-tokens.delete", {"id": "x"}),
+    ("auth.tickets.create", {}),
+    ("auth.tickets.create", {"to": "orders-1"}),
+    ("auth.tickets.inspect", {"ticket": "x", "called": True}),
+    ("auth.confirm", {"version": 1}),
+    ("auth.inspect", {"token": "mlp_default~0123456789-abcdef~0123456789012345678901234567890123456789012"}),
+    ("namespaces.create", {"name": "mine"}),
+    ("namespaces.list", {}),
+    ("namespaces.update", {"name": "default"}),
+    ("namespaces.delete", {"name": "other", "confirm": "other"}),
+    ("runtime.run", {"request": {"source": "/"}}),
+    ("runtime.update", {"service": "orders"}),
+    ("runtime.kill", {"services": ["orders"]}),
+    ("runtime.status", {}),
+    ("backup.check", {}),
+    ("config.set", {"path": "auth.admin", "value": "ann"}),
+    ("config.unset", {"path": "x"}),
+    ("config.rollback", {"revision": 1}),
+    ("config.import", {"document": "a: 1"}),
+    ("config.get", {"path": "", "secret": True}),
+    ("events.set-topic", {"topic": "t", "settings": {}}),
+    ("events.delete-topic", {"topic": "t"}),
+    ("broker.subscriptions", {}),
+    ("registry.register", {"registration": {"service": {"name": "orders"}, "node": {"id": "orders-1"}}}),
+    ("registry.deregister", {"node": "orders-1"}),
+    ("schedules.add", {"schedule": {"target": "auth.accounts.create", "request": {"id": "z"}, "delay": 0.0}}),
+    ("schedules.add", {"schedule": {"target": "auth.keys.rotate", "delay": 0.0}}),
+    ("schedules.add", {"schedule": {"target": "auth.auth.auth.keys.rotate", "delay": 0.0}}),
+    ("schedules.add", {"schedule": {"target": "Runtime/Kill", "request": {"services": ["orders"]}, "delay": 0.0}}),
+    ("schedules.add", {"schedule": {"target": "orders.guarded", "delay": 0.0}}),
+    ("schedules.add", {"schedule": {"target": "orders.closed", "delay": 0.0}}),
+    *[(f"schedules.{verb}", {"name": "orders.tick"}) for verb in ("remove", "pause", "resume", "run")],
+    *[(f"schedules.{verb}", {"name": "of-boss"}) for verb in ("remove", "pause", "resume", "run")],
+    ("schedules.cancel", {"id": "of-boss"}),
+    ("schedules.add", {"schedule": {"id": "of-boss", "target": "orders.pay", "delay": 0.0, "replace": True}}),
+    ("tx.call", {"operations": [{"op": "config.set", "path": "a", "value": 1}]}),
+    ("tx.call", {"operations": [{"op": "schedules.add", "id": "s", "target": "auth.keys.rotate", "delay": 0.0}]}),
+    ("tx.call", {"operations": [{"op": "schedules.add", "id": "s", "target": "orders.closed", "delay": 0.0}]}),
+    ("tx.call", {"operations": [{"op": "schedules.cancel", "id": "of-boss"}]}),
+    ("orders.guarded", {}),
+    ("orders.closed", {}),
+    ("orders.Orders.Orders.closed", {}),
+]
+"""What a plain account is refused, whatever it hopes for."""
+
+
+class World:
+    """A platform, and who is in it."""
+
+    def __init__(self, running: RunningPlatform, client: Connection) -> None:
+        self.running = running
+        self.client = client
+        self.tokens: dict[str, str] = {}
+
+    async def log_in(self, who: str, namespace: str = "default") -> str:
+        """A token of an account."""
+        made = await self.running.options(namespace=namespace).call("auth.token", id=who, secret=SECRET)
+        return str(made["access_token"])
+
+    async def wire(self, target: str, fields: dict[str, Any], token: str = NOBODY, namespace: str = "default") -> Any:
+        """A call of a program that speaks the wire."""
+        service, _, endpoint = target.partition(".")
+        payload = msgspec.msgpack.encode(fields)
+        call = UnaryCall(service, endpoint, payload, token=token, namespace=namespace, timeout=10.0)
+        return msgspec.msgpack.decode(await call.run(self.client.start))
+
+    async def http(self, target: str, fields: dict[str, Any], token: str = "", **headers: str) -> tuple[int, Any]:
+        """A request to the gateway."""
+        return await asyncio.to_thread(self._ask, target, fields, token, headers)
+
+    def _ask(self, target: str, fields: dict[str, Any], token: str, headers: dict[str, str]) -> tuple[int, Any]:
+        address = urlsplit(self.running.http)
+        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=10)
+        sent = {"Content-Type": "application/json", **headers}
+        if token:
+            sent["Authorization"] = f"Bearer {token}"
+        connection.request("POST", "/" + target.replace(".", "/"), json.dumps(fields), sent)
+        answer = connection.getresponse()
+        body = answer.read()
+        connection.close()
+        return answer.status, json.loads(body) if body else None
+
+    async def state(self) -> Any:
+        """What nobody of those may have changed."""
+        ask = self.running.call
+        return [
+            await ask("auth.accounts.list"),
+            [rule["id"] for rule in await ask("auth.rules.list")],
+            [key["id"] for key in await ask("auth.keys.list")],
+            await ask("auth.join-tokens.list"),
+            await ask("config.get"),
+            [one["name"] for one in await ask("namespaces.list")],
+            [(one["name"], one["paused"]) for one in await ask("schedules.list")],
+            [one["name"] for one in await ask("registry.list")],
+            [[token["id"] for token in await ask("auth.tokens.list", account=who)] for who in ("boss", "the-service")],
+        ]
+
+
+def orders() -> Service:
+    service = Service("orders")
+
+    @service.endpoint
+    async def pay(ctx: Context) -> str:
+        return ctx.account.id if ctx.account is not None else "nobody"
+
+    @service.endpoint(scopes=["orders:guard"])
+    async def guarded() -> str:
+        return "reached"
+
+    @service.endpoint
+    async def closed() -> str:
+        return "reached"
+
+    @service.every("1h")
+    async def tick() -> None:
+        pass
+
+    return service
+
+
+@pytest_asyncio.fixture
+async def world() -> AsyncIterator[World]:
+    async with platform(namespaces=("other",)) as running:
+        client = await dial(str(platform_socket(running.home)), RefuseCalls(), role="client")
+        world = World(running, client)
+        make = running.call
+        await make("auth.accounts.create", id="ann", scopes=["buyer"], secret=SECRET)
+        await make("auth.accounts.create", id="boss", scopes=["admin"], secret=SECRET)
+        await make("auth.accounts.create", id="the-service", type="service", secret=SECRET)
+        await running.options(namespace="other").call(
+            "auth.accounts.create", id="eve", scopes=["admin", "orders:guard"], secret=SECRET
+        )
+        for who in ("ann", "boss", "the-service"):
+            world.tokens[who] = await world.log_in(who)
+        world.tokens["eve"] = await world.log_in("eve", "other")
+        await running.serve(orders())
+        await make(
+            "auth.rules.create",
+            id="closed",
+            resource={"name": "orders", "endpoint": "closed"},
+            access="denied",
+            priority=5,
+        )
+        await world.wire(
+            "schedules.add",
+            {"schedule": {"id": "of-boss", "target": "orders.pay", "every": 3600.0}},
+            world.tokens["boss"],
+        )
+        yield world
+        client.close()
+        await client.closed
+
+
+async def test_an_account_does_not_become_more_than_it_is(world: World) -> None:
+    """Nor does nobody, nor an admin of another namespace. All is tried on both ways, and leaves everything as it was."""
+    before = await world.state()
+    reached = []
+    for target, fields in ATTACKS:
+        for who in ("ann", "", "eve"):
+            token = world.tokens.get(who, "")
+            try:
+                answered = await world.wire(target, fields, token or NOBODY)
+                reached.append(f"{target} {fields} by {who or 'nobody'} on the wire: {answered}")
+            except errors.Error as error:
+                if not 400 <= error.code < 500:
+                    reached.append(f"{target} {fields} by {who or 'nobody'} on the wire: {error.code} {error.detail}")
+            for headers in ({}, {"Micro-Namespace": "default"}, {"Micro-Namespace": PLATFORM_NAMESPACE}):
+                if who == "eve" and not headers:
+                    continue  # in her own namespace she may
+                status, answered = await world.http(target, fields, token, **headers)
+                if not 400 <= status < 500:
+                    reached.append(f"{target} {fields} by {who or 'nobody'} over HTTP, {headers}: {status} {answered}")
+    assert reached == []
+    assert await world.state() == before
+
