@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microlite import Context, Service, errors
+from microlite import Service, errors
 from microlite.core.context import NOBODY
 from microlite.core.description.naming import endpoint_of
 from microlite.core.library.peers import RefuseCalls

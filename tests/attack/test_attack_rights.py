@@ -33,17 +33,17 @@ ATTACKS: list[tuple[str, dict[str, Any]]] = [
     ("auth.accounts.create", {"id": "ANN", "scopes": ["admin"], "secret": SECRET}),
     ("auth.accounts.create", {"id": "orders", "type": "service", "scopes": ["admin"], "secret": SECRET}),
     ("auth.accounts.create", {"id": "x", "namespace": PLATFORM_NAMESPACE, "scopes": ["admin"], "secret": SECRET}),
-    *[("auth.accounts.update", {"id": id, "scopes": ["admin"]}) for id in ("ann", "Ann", " ann ", "the-service", "")],
-    *[("auth.accounts.update", {"id": id, "disabled": True}) for id in ("boss", "BOSS", "admin")],
-    *[("auth.accounts.delete", {"id": id}) for id in ("boss", "ann", "admin", "default")],
-    *[("auth.accounts.read", {"id": id}) for id in ("boss", "BOSS", "admin", "the-service")],
+    *[("auth.accounts.update", {"id": who, "scopes": ["admin"]}) for who in ("ann", "Ann", " ann ", "the-service", "")],
+    *[("auth.accounts.update", {"id": who, "disabled": True}) for who in ("boss", "BOSS", "admin")],
+    *[("auth.accounts.delete", {"id": who}) for who in ("boss", "ann", "admin", "default")],
+    *[("auth.accounts.read", {"id": who}) for who in ("boss", "BOSS", "admin", "the-service")],
     ("auth.accounts.list", {}),
-    *[("auth.accounts.change-secret", {"id": id, "new_secret": SECRET}) for id in ("boss", "Boss", "the-service")],
+    *[("auth.accounts.change-secret", {"id": who, "new_secret": SECRET}) for who in ("boss", "Boss", "the-service")],
     ("auth.accounts.change-secret", {"id": "boss", "old_secret": SECRET, "new_secret": "another secret"}),
     ("auth.accounts.change-secret", {"new_secret": "another secret"}),
-    *[("auth.tokens.create", {"name": "t", "account": id}) for id in ("boss", "BOSS", "admin", "the-service")],
+    *[("auth.tokens.create", {"name": "t", "account": who}) for who in ("boss", "BOSS", "admin", "the-service")],
     *[("auth.tokens.create", {"name": "t", "scopes": scopes}) for scopes in (["admin"], ["service"], ["buyer", "x"])],
-    *[("auth.tokens.list", {"account": id}) for id in ("boss", "the-service")],
+    *[("auth.tokens.list", {"account": who}) for who in ("boss", "the-service")],
     ("auth.tokens.delete", {"id": "x", "account": "boss"}),
     ("auth.rules.create", RULE),
     ("auth.rules.create", {**RULE, "scope": "buyer"}),
@@ -230,3 +230,70 @@ async def test_an_account_does_not_become_more_than_it_is(world: World) -> None:
     assert reached == []
     assert await world.state() == before
 
+
+async def test_who_a_caller_says_that_it_is_means_nothing(world: World) -> None:
+    """Neither in the frame of a call, nor in what travels along, nor in a header."""
+    forged = Account(id="admin", namespace=PLATFORM_NAMESPACE, scopes=("admin",))
+    claims = {"authorization": f"Bearer {world.running.token}", CLIENT_ADDRESS: "10.0.0.1", "x-account": "admin"}
+    nodes = {"node": "thief-1", "service": "thief", "namespace": "default", "account": "admin", "generation": "1"}
+    node = await dial(str(platform_socket(world.running.home)), RefuseCalls(), role="node", properties=nodes)
+    for connection, token, expected in (
+        (world.client, NOBODY, "nobody"),
+        (world.client, world.tokens["ann"], "ann"),
+        (node, NOBODY, "nobody"),
+        (node, world.tokens["ann"], "ann"),
+        (node, "", "thief"),
+    ):
+        call = UnaryCall("orders", "pay", b"\x80", token=token, namespace="default", metadata=claims, account=forged)
+        assert msgspec.msgpack.decode(await call.run(connection.start)) == expected
+        for namespace in (PLATFORM_NAMESPACE, "other"):
+            if connection is node:
+                continue  # it has the namespace of its connection, whatever it says
+            call = UnaryCall("registry", "list", b"\x80", token=token, namespace=namespace, account=forged)
+            with pytest.raises(errors.Error) as refused:
+                await call.run(connection.start)
+            assert refused.value.code in (401, 403)
+    call = UnaryCall("orders", "pay", b"\x80", token="", namespace="other", account=forged)
+    assert msgspec.msgpack.decode(await call.run(node.start)) == "thief"
+    node.close()
+    await node.closed
+    for headers in ({"X-Account": "admin"}, {"Micro-Account": "admin"}, {"Authorization": "Basic YWRtaW46"}):
+        assert (await world.http("orders.pay", {}, **headers))[1] == "nobody"
+    assert "account" in frames.Call.__struct_fields__  # which the calls above have sent
+
+
+async def test_only_the_platform_services_and_admins_set_off_what_the_platform_sets_off(world: World) -> None:
+    """A handler of events believes what it gets: no account makes up an event for it, on no way."""
+    taken = []
+    service = Service("mailer")
+
+    @service.consume("orders.created")
+    async def on_created(ctx: Context, event: dict[str, Any]) -> None:
+        taken.append(event["by"])
+
+    await world.running.serve(service)
+    for who in ("ann", ""):
+        token = world.tokens.get(who, "")
+        event = {"event": {"by": "somebody"}}
+        schedule = {"target": "mailer.on-created", "request": event, "delay": 0.0}
+        for target, fields in (("mailer.on-created", event), ("schedules.add", {"schedule": schedule})):
+            with pytest.raises(errors.Error) as refused:
+                await world.wire(target, fields, token or NOBODY)
+            assert refused.value.code in (401, 403)
+            status, _ = await world.http(target, fields, token)
+            assert status in (401, 403, 404)
+    assert taken == []
+    await world.wire("mailer.on-created", {"event": {"by": "an admin"}}, world.tokens["boss"])
+    assert taken == ["an admin"]
+
+
+@pytest.mark.parametrize("forged", ["10.0.0.{}", "2001:db8::{}"])
+async def test_the_throttle_counts_the_address_that_connects(world: World, forged: str) -> None:
+    """Whatever address a client names: of another one, the next attempt would be looked at."""
+    codes = set()
+    for number in range(40):
+        headers = {name: forged.format(number) for name in (CLIENT_ADDRESS, "X-Forwarded-For", "X-Real-Ip")}
+        headers["Forwarded"] = f"for={forged.format(number)}"
+        status, _ = await world.http("auth.token", {"id": f"a{number}", "secret": "wrong secret"}, **headers)
+        codes.add((status, number >= 30))
+    assert codes == {(401, False), (429, True)}

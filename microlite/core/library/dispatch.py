@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from microlite.core import errors
 from microlite.core.description.naming import did_you_mean, endpoint_of
-from microlite.core.description.structs import ANSWERED, ASKED, Streaming
+from microlite.core.description.structs import ANSWERED, ASKED, Role, Streaming
 from microlite.core.library.context import Context
 from microlite.core.library.failure import report
 from microlite.core.library.middleware import Invocation
@@ -63,7 +63,8 @@ class Dispatcher:
             endpoint = self._find(inbound)
             if endpoint is None:
                 return
-        if (self._checked or endpoint.description.scopes) and not self._allowed(endpoint, inbound):
+        described = endpoint.description
+        if (self._checked or described.scopes or described.triggers) and not self._allowed(endpoint, inbound):
             return
         if inbound.encoding >= len(ASKED):
             error = errors.UnsupportedMediaType(f"encoding {inbound.encoding}: 0 is MessagePack, 1 is JSON")
@@ -183,7 +184,7 @@ class Dispatcher:
         namespace = inbound.namespace or self._scope.namespace
         if account is not None and account.is_platform_admin:
             return True
-        role = description.role
+        role = Role.SERVICE if description.triggers else description.role
         name = f"{inbound.service}.{endpoint.name}"
         if role.admits(account, namespace):
             missing = [scope for scope in description.scopes if account is None or scope not in account.scopes]
