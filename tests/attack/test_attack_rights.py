@@ -137,6 +137,15 @@ class World:
         connection.close()
         return answer.status, json.loads(body) if body else None
 
+    def _get(self, path: str, token: str) -> tuple[int, str]:
+        address = urlsplit(self.running.http)
+        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=10)
+        connection.request("GET", f"/{path}", headers={"Authorization": f"Bearer {token}"})
+        answer = connection.getresponse()
+        body = answer.read().decode()
+        connection.close()
+        return answer.status, body
+
     async def state(self) -> Any:
         """What nobody of those may have changed."""
         ask = self.running.call
@@ -297,3 +306,50 @@ async def test_the_throttle_counts_the_address_that_connects(world: World, forge
         status, _ = await world.http("auth.token", {"id": f"a{number}", "secret": "wrong secret"}, **headers)
         codes.add((status, number >= 30))
     assert codes == {(401, False), (429, True)}
+
+
+async def test_what_a_node_is_told_of_revocations_names_nothing_of_another_namespace(world: World) -> None:
+    """An admin, too, may read it: of nodes and join tokens it has those of his own namespace only."""
+    revoke = world.running._booted.identities.policies.revoke
+    marks = ("node:default/orders-9/1", "node:other/secret-9/1", "join:other/jt", "account:0123", "personal:0123")
+    await revoke(marks)
+    for who, namespace, hidden in (("boss", "default", {"secret-9", "other"}), ("eve", "other", {"orders-9"})):
+        address = urlsplit(world.running.http)
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        head = f"POST /auth/watch HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {world.tokens[who]}\r\n"
+        writer.write(f"{head}Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}".encode())
+        text = (await reader.readuntil(b"}\n")).decode()
+        assert "account:0123" in text
+        assert f"node:{namespace}/" in text
+        for name in hidden:
+            assert name not in text
+        writer.close()
+
+
+async def test_no_node_says_that_it_is_one_of_the_platforms_own_namespace(world: World) -> None:
+    properties = {"node": "thief-1", "service": "thief", "namespace": PLATFORM_NAMESPACE}
+    node = await dial(str(platform_socket(world.running.home)), RefuseCalls(), role="node", properties=properties)
+    with pytest.raises(errors.Error):
+        await UnaryCall("auth", "whoami", b"\x80").run(node.start)
+    await node.closed
+
+
+async def test_what_a_document_tells_ends_with_the_rule(world: World) -> None:
+    """A document that was made for an account is not shown once more after a rule has taken something from it."""
+    for path in ("openapi.json", "asyncapi.json"):
+        _, before = await asyncio.to_thread(world._get, path, world.tokens["ann"])
+        assert ("/orders/pay" in before) == (path == "openapi.json")
+        resource = {"name": "orders"}
+        await world.running.call("auth.rules.create", id=path, resource=resource, access="denied", priority=9)
+        _, after = await asyncio.to_thread(world._get, path, world.tokens["ann"])
+        assert "/orders/pay" not in after
+        await world.running.call("auth.rules.delete", id=path)
+
+
+async def test_tokens_that_mean_nothing_take_no_memory(world: World) -> None:
+    """Whoever asks without an account leaves little behind, however long what he shows is."""
+    access = world.running._booted.gateway.edge.access
+    for number in range(20):
+        assert (await world.http("orders.pay", {}, f"{number}" + "x" * 7_000))[1] == "nobody"
+        assert (await world.http("orders.pay", {}, f"{number}" + "x" * 70))[1] == "nobody"
+    assert sum(map(len, access._strange)) < 20 * 100

@@ -414,6 +414,28 @@ def test_what_is_remembered_of_attempts_is_bounded() -> None:
     assert len(throttle._addresses._times) == MOST_REMEMBERED
 
 
+@pytest.mark.parametrize(
+    ("addresses", "taken"),
+    [
+        ([f"2001:db8:0:1::{number:x}" for number in range(60)], PER_ADDRESS),
+        ([f"2001:db8:0:1:{number:x}::1%eth0" for number in range(60)], PER_ADDRESS),
+        ([f"2001:db8:0:{number:x}::1" for number in range(60)], 60),
+        (["::ffff:192.0.2.1", "192.0.2.1"] * 30, PER_ADDRESS),
+        ([f"192.0.2.{number}" for number in range(60)], 60),
+    ],
+)
+def test_who_has_a_network_has_no_more_attempts_than_who_has_an_address(addresses: list[str], taken: int) -> None:
+    throttle = Throttle(ManualClock())
+    counted = 0
+    for number, address in enumerate(addresses):
+        try:
+            throttle.begin(f"shop/{number}", address)
+        except errors.TooManyRequests:
+            continue
+        counted += 1
+    assert counted == taken
+
+
 # -- admins who act at the same moment ---------------------------------------------------------------------------------
 
 

@@ -124,6 +124,10 @@ class Authority:
         role = self.role(service, endpoint)
         return explain_call(self._book.rules(namespace), account, service, endpoint, role, scopes)
 
+    def rules(self, namespace: str) -> RuleSet:
+        """The rules of a namespace as they are now."""
+        return self._book.rules(namespace)
+
     def role(self, service: str, endpoint: str) -> Role | None:
         """The least role of a built-in endpoint; None for a user's. One that is not there wants what `ADMIN` wants."""
         roles = self._roles.get(service)

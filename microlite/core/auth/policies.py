@@ -64,7 +64,8 @@ class Policies:
                 follower.told.clear()
                 version = self._version  # what is read from here on is at least of this version
                 rules = await self._load(namespace)
-                yield Policy(version=version, rules=rules.rules, revoked=self._marks.live())
+                revoked = tuple(mark for mark in self._marks.live() if not _is_foreign(mark, namespace))
+                yield Policy(version=version, rules=rules.rules, revoked=revoked)
         finally:
             self._followers.discard(follower)
             follower.settled.set()
@@ -116,3 +117,9 @@ class Policies:
             abort = getattr(follower.peer, "abort", None)
             if abort is not None:
                 abort()
+
+
+def _is_foreign(mark: str, namespace: str) -> bool:
+    """Whether a mark is that of a node of another namespace: its name is told to nobody here, where it can call nothing."""
+    kind, _, name = mark.partition(":")
+    return kind in ("node", "join") and not name.startswith(f"{namespace}/")

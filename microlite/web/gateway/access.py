@@ -52,6 +52,9 @@ ANYONE: Final = Caller(None, "")
 _MAX_STRANGE: Final = 4_096
 """Tokens that mean nothing to the platform and are remembered, so as not to look at them each time."""
 
+_LONGEST_STRANGE: Final = 2_048
+"""Characters of those: who shows longer ones has each looked at, and takes no memory by them."""
+
 _STRANGE_FOR: Final = 10.0
 """Seconds for which they are."""
 
@@ -176,10 +179,11 @@ class Access(Hosts):
         try:
             await self._authority.tokens.authenticate(token)
         except errors.Unauthorized as error:
-            if len(self._strange) >= _MAX_STRANGE:
-                self._strange.clear()
             caller = Caller(None, "", error.detail, self._clock.monotonic() + _STRANGE_FOR)
-            self._strange[token] = caller
+            if len(token) <= _LONGEST_STRANGE:
+                if len(self._strange) >= _MAX_STRANGE:
+                    self._strange.clear()
+                self._strange[token] = caller
             return caller
         return Caller(self._authority.known(token), token)
 
@@ -210,6 +214,10 @@ class Access(Hosts):
         allows, name = self._authority.allows, service.name
         endpoints = tuple(one for one in service.endpoints if allows(account, namespace, name, one.name, one.scopes))
         return msgspec.structs.replace(service, endpoints=endpoints)
+
+    def rules(self, namespace: str) -> object:
+        """What stands for the rules of a namespace as they are now: another object with each change."""
+        return self._authority.rules(namespace)
 
     def holds(self, request: PlainRequest) -> bool:
         """Whether a request that was authorised before may be made once more; see `authorise` for what it counts."""
