@@ -17,8 +17,8 @@ from microlite.core.context import PLATFORM_NAMESPACE, Origin
 from microlite.core.engine.api import Batch, Presence, Put
 from microlite.core.engine.sqlite import SQLiteEngine
 
-ANN = Origin("shop", "", "ann", "shop")
-ADMIN = Origin("shop", "", "admin", PLATFORM_NAMESPACE)
+ANN = Origin("shop", account="ann", account_namespace="shop")
+ADMIN = Origin("shop", account="admin", account_namespace=PLATFORM_NAMESPACE)
 
 
 @pytest.fixture
