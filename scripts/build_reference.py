@@ -114,12 +114,19 @@ def pages() -> dict[str, str]:
         "cli.md": cli_page(),
         "errors.md": errors_page(),
         "library.md": library_page(),
+        "roles.md": roles_page(built_in()),
         "settings.md": settings_page(),
     }
-    nothing = cast("Any", None)  # descriptions do not depend on what the services are logic over
-    for service in built_in_services(Parts(**dict.fromkeys(inspect.signature(Parts).parameters, nothing))):
-        found[f"services/{service.name}.md"] = service_page(service.describe())
+    for service in built_in():
+        found[f"services/{service.name}.md"] = service_page(service)
     return found
+
+
+def built_in() -> list[ServiceDescription]:
+    """All built-in services."""
+    nothing = cast("Any", None)  # descriptions do not depend on what the services are logic over
+    parts = Parts(**dict.fromkeys(inspect.signature(Parts).parameters, nothing))
+    return [service.describe() for service in built_in_services(parts)]
 
 
 def _anchor(heading: str) -> str:
@@ -489,6 +496,46 @@ def _alias(tree: ast.Module, name: str) -> Iterator[str]:
                 yield str(after.value.value)
 
 
+# -- least roles --------------------------------------------------------------------------------------------------------
+
+
+def roles_page(services: Sequence[ServiceDescription]) -> str:
+    """The least role of every built-in endpoint."""
+    return page(
+        "Least roles",
+        "The least that a caller must be for each endpoint of a built-in service. Rules narrow that and never widen it, "
+        "except that no rule keeps out who operates the platform. Endpoints of your own services have no least role: rules "
+        "and the scopes that they demand decide.",
+        table(
+            ("role", "lets in"),
+            [
+                (code("public"), "everybody, without an account too"),
+                (code("account"), "any account of the namespace"),
+                (code("service"), "services of the namespace that act as themselves, and its admins"),
+                (code("admin"), "accounts of the namespace with the scope `admin`"),
+                (code("platform"), "who operates the platform: admins of the platform's own namespace"),
+            ],
+        ),
+        "Who operates the platform is let in everywhere. What has the role `service`, `admin` or `platform` and changes "
+        "something is written into the [audit log](../howto/read-the-audit-log.md).",
+        *(
+            f"## {service.name}\n\n"
+            + table(
+                ("endpoint", "least role", ""),
+                [
+                    (
+                        f"[`{service.name}.{one.name}`](services/{service.name}.md#{one.name.replace('.', '')})",
+                        code(one.role),
+                        "reads" if one.reads else "changes",
+                    )
+                    for one in service.endpoints
+                ],
+            )
+            for service in services
+        ),
+    )
+
+
 # -- built-in services --------------------------------------------------------------------------------------------------
 
 
@@ -497,7 +544,8 @@ def service_page(service: ServiceDescription) -> str:
     types: dict[str, Schema] = {}
     blocks = [
         service.doc,
-        "Its endpoints are for admins: over HTTP they want the admin's token, the command line has what it needs.",
+        "For whom each endpoint is stands beside it, and for all services in [least roles](../roles.md). Over HTTP a caller "
+        "shows a token, `Authorization: Bearer …`; the command line has what it needs.",
         table(
             ("endpoint", ""),
             [(f"[`{one.name}`](#{one.name.replace('.', '')})", one.summary) for one in service.endpoints],

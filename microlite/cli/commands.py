@@ -32,6 +32,7 @@ SECTIONS: Final = {
         "status": Entry("status:status", "Show what runs: state, nodes, restarts, errors."),
         "logs": Entry("logs:logs", "Print what a service writes."),
         "services": Entry("services:services", "List the services that can be called."),
+        "audit": Entry("audit:audit", "Show what was done with special rights: who, when, to what."),
         "describe": Entry("describe:describe", "Show the endpoints of a service with their fields."),
         "web": Entry("web:web", "Open the dashboard in a browser, logged in."),
         "doctor": Entry("doctor:doctor", "Find out what is wrong here, and how to mend it."),

@@ -69,6 +69,22 @@ def _check_origins(_: click.Context, __: click.Parameter, origins: tuple[str, ..
 )
 @click.option("--access-log", is_flag=True, help="Write a line for each answer to stderr.")
 @click.option(
+    "--audit-days",
+    metavar="N",
+    type=click.IntRange(1, 36_500),
+    default=365,
+    show_default=True,
+    help="Keep the audit log of each namespace for so many days.",
+)
+@click.option(
+    "--audit-size",
+    metavar="MIB",
+    type=click.IntRange(1, 1 << 20),
+    default=64,
+    show_default=True,
+    help="Let it have so many MiB; beyond, its oldest entries go.",
+)
+@click.option(
     "--dashboard-port",
     metavar="N",
     type=click.IntRange(0, 65535),
@@ -91,6 +107,8 @@ def server(
     cors_origins: tuple[str, ...],
     namespace_by_host: bool,
     access_log: bool,
+    audit_days: int,
+    audit_size: int,
     dashboard_port: int | None,
     no_dashboard: bool,
     home: Path | None,
@@ -117,6 +135,8 @@ def server(
         cors_origins=cors_origins or ("*",),
         namespace_by_host=namespace_by_host,
         access_log=access_log,
+        audit_days=audit_days,
+        audit_size=audit_size,
         dashboard_port=dashboard_port,
         dashboard=not no_dashboard,
         session=session,

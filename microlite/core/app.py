@@ -25,6 +25,7 @@ from microlite.core.library.dispatch import Dispatcher
 from microlite.core.network.membership import Membership
 from microlite.core.network.programs import Programs
 from microlite.core.network.router import Router
+from microlite.core.policy.permits import Permits
 from microlite.core.registry.registry import Registry
 from microlite.core.rpc.paths import platform_socket
 from microlite.core.rpc.sockets import Listener, private_folder
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from microlite.core.auth.passwords import Cost
+    from microlite.core.context import Account
     from microlite.core.library.service import Service
     from microlite.core.rpc.connection import Connection
 
@@ -107,7 +109,8 @@ class Platform:
         self.registry = Registry(clock)
         self.router = Router(clock)
         self.membership = Membership(self.registry, self.router)
-        self.state = State(home, clock, self.registry, self.router, self.membership)
+        self.permits = Permits(lambda namespace: self.identities.rules.rules(namespace))
+        self.state = State(home, clock, self.registry, self.router, self.membership, self.permits, self._resolve)
         await self.state.open(stack)
         self.token = admin_token(home)
         self.identities = assemble_identities(self.state, self.registry, home, clock, self.token, self._cost)
@@ -250,6 +253,7 @@ class Platform:
             events=state.events,
             registry=self.registry,
             membership=self.membership,
+            permits=self.permits,
             runtime=self.runtime,
             logs=self.logs,
             engine=state.engine,
@@ -273,6 +277,9 @@ class Platform:
     def _on_hello(self, connection: Connection) -> None:
         identify(connection)
         self._sessions.on_hello(connection)
+
+    async def _resolve(self, namespace: str, account: str, kind: str) -> Account | None:
+        return await self.identities.accounts.acting(namespace, account, kind)
 
     def _end_if_idle(self) -> None:
         if not self.runtime.has_detached:

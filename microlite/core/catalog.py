@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from microlite.core.events.events import Events
     from microlite.core.library.service import Service
     from microlite.core.network.membership import Membership
+    from microlite.core.policy.permits import Permits
     from microlite.core.registry.registry import Registry
     from microlite.core.runtime.logs import Logs
     from microlite.core.runtime.runtime import Runtime
@@ -56,6 +57,7 @@ class Parts:
         events: Events,
         registry: Registry,
         membership: Membership,
+        permits: Permits,
         runtime: Runtime,
         logs: Logs,
         blobs: Blobs,
@@ -75,6 +77,7 @@ class Parts:
         self.events = events
         self.registry = registry
         self.membership = membership
+        self.permits = permits
         self.runtime = runtime
         self.logs = logs
         self.blobs = blobs
@@ -86,15 +89,15 @@ class Parts:
 
 CATALOG: Final[tuple[Callable[[Parts], Service], ...]] = (
     lambda parts: auth_service(parts.identities, parts.audit, parts.links, parts.dashboard),
-    lambda parts: backup_service(parts.backups),
-    lambda parts: broker_service(parts.broker),
-    lambda parts: config_service(parts.configuration, parts.configuration_views),
-    lambda parts: events_service(parts.events),
+    lambda parts: backup_service(parts.backups, parts.audit),
+    lambda parts: broker_service(parts.broker, parts.permits, parts.audit),
+    lambda parts: config_service(parts.configuration, parts.configuration_views, parts.permits, parts.audit),
+    lambda parts: events_service(parts.events, parts.permits, parts.audit),
     lambda parts: network_service(parts.membership),
     lambda parts: registry_service(parts.registry),
-    lambda parts: runtime_service(parts.runtime, parts.registry, parts.logs),
+    lambda parts: runtime_service(parts.runtime, parts.registry, parts.logs, parts.audit),
     lambda parts: schedules_service(parts.scheduler, parts.engine),
-    lambda parts: store_service(parts.records, parts.blobs),
+    lambda parts: store_service(parts.records, parts.blobs, parts.permits),
     lambda parts: tx_service(parts.transactions),
 )
 """Makes each built-in service, in the order of their names."""

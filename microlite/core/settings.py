@@ -41,6 +41,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
             pages of all origins read, and no further one send forms.
         namespace_by_host: whether a subdomain below an allowed `*.example.org` names the namespace.
         access_log: whether to write a line for each answer of the gateway to stderr.
+        audit_days: for how many days the audit log of each namespace is kept.
+        audit_size: how many MiB it may have; beyond, the oldest entries go.
         session: whether to end two seconds after the last session.
         ready_fd: a descriptor on which to say `ready`, or why not.
     """
@@ -55,5 +57,7 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     cors_origins: tuple[str, ...] = ("*",)
     namespace_by_host: bool = False
     access_log: bool = False
+    audit_days: int = 365
+    audit_size: int = 64
     session: bool = False
     ready_fd: int | None = None

@@ -12,6 +12,7 @@ import pytest_asyncio
 from microlite.core import errors
 from microlite.core.audit.audit import Audit, Found, Wanted
 from microlite.core.audit.entries import MAX_DETAILS, MAX_WORD, STREAM
+from microlite.core.audit.retention import Keep, Retention
 from microlite.core.clock import ManualClock
 from microlite.core.context import PLATFORM_NAMESPACE, Origin
 from microlite.core.engine.api import Batch, Presence, Put
@@ -129,3 +130,23 @@ async def test_who_follows_gets_what_comes(audit: Audit, engine: SQLiteEngine) -
     await following.aclose()
     state = await engine.stream_state("shop", STREAM)
     assert (state.first, state.last) == (1, 3)
+
+
+async def test_the_oldest_go_by_age_and_by_size(audit: Audit, engine: SQLiteEngine, clock: ManualClock) -> None:
+    """And nothing else goes; positions go on."""
+    retention = Retention(engine, clock, audit, Keep(age=100.0, size=10_000))
+    await audit.note(ANN, "old.act")
+    clock.advance(60)
+    await audit.note(ANN, "newer.act")
+    await retention.look()
+    assert len(await all_of(audit)) == 2
+    clock.advance(60)
+    await retention.look()
+    assert [(one.position, one.act.action) for one in await all_of(audit)] == [(2, "newer.act")]
+    for number in range(40):
+        await audit.note(ANN, "large.act", f"thing:{number}", text="x" * 500)
+    await retention.look()
+    kept = await all_of(audit)
+    assert kept[0].act.resource == "thing:39"
+    assert kept[-1].position > 2
+    assert (await engine.stream_state("shop", STREAM)).size <= 10_000

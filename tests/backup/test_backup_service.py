@@ -48,7 +48,7 @@ async def test_the_stream_is_progress_then_bytes_then_what_it_was(
     finished = parts[-1]
     assert finished["size"] == len(data)
     assert finished["digest"] == hashlib.sha256(data).hexdigest()
-    assert (finished["version"], finished["revision"]) == (newest_version(), revision)
+    assert (finished["version"], finished["revision"]) == (newest_version(), revision + 1)  # the audit log says who
     assert parts[0]["stage"] in set(Stage)
     (tmp_path / "copy.db").write_bytes(data)
     async with SQLiteEngine(tmp_path / "copy.db", ManualClock()) as copy:
@@ -97,7 +97,7 @@ async def test_one_who_does_not_read_on_holds_up_nobody(p: RunningPlatform, engi
                 break
         before = await fill(engine, 1)
         quick = [part async for part in p.stream("backup.create")]
-        assert quick[-1]["revision"] == before
+        assert quick[-1]["revision"] == before + 1
         rest = [part["type"] async for part in slow]
         assert rest[-1] == "finished"
     assert left_behind(p) == []
@@ -119,7 +119,9 @@ async def test_damage_is_found_and_no_backup_is_made_of_it(tmp_path: Path) -> No
         await engine.commit(Batch("default", tuple(Put("b", f"k{number}", b"x" * 100) for number in range(500))))
     damage(path)
     async with SQLiteEngine(path, ManualClock()) as engine, platform() as p:
-        p._booted._serve(backup_service(engine))  # a platform over a damaged database, as far as `backup` sees
+        p._booted._serve(
+            backup_service(engine, p._booted.state.audit)
+        )  # a platform over a damaged database, as far as `backup` sees
         health = await p.call("backup.check")
         assert not health["sound"]
         assert health["problems"]

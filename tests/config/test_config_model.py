@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from microlite.core.audit.audit import Audit
 from microlite.core.clock import ManualClock
 from microlite.core.config.api import Set, Unset
 from microlite.core.config.configuration import Configuration
@@ -67,7 +68,7 @@ async def opened(home: Path) -> AsyncIterator[Configuration]:
     clock = ManualClock()
     async with SQLiteEngine(home / "microlite.db", clock) as engine:
         declarations = Declarations(Registry(clock))
-        yield Configuration(engine, Keys(home), clock, Layers(declarations), declarations)
+        yield Configuration(engine, Keys(home), clock, Layers(declarations), declarations, Audit(engine))
 
 
 @settings(max_examples=40, deadline=None)

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from microlite import Context, Service, errors
+from microlite.core.audit.audit import Audit
 from microlite.core.clock import ManualClock
 from microlite.core.config import rotation
 from microlite.core.config.api import Set
@@ -40,7 +41,7 @@ async def configuration(tmp_path: Path) -> AsyncIterator[Configuration]:
     clock = ManualClock()
     async with SQLiteEngine(tmp_path / "microlite.db", clock) as engine:
         declarations = Declarations(Registry(clock))
-        yield Configuration(engine, Keys(tmp_path), clock, Layers(declarations), declarations)
+        yield Configuration(engine, Keys(tmp_path), clock, Layers(declarations), declarations, Audit(engine))
 
 
 async def _set(configuration: Configuration, path: str, value: Any, *, secret: bool = True) -> None:
@@ -108,7 +109,12 @@ async def test_a_lost_key_names_what_is_lost_and_the_rest_goes_on(configuration:
     await _set(configuration, "a.plain", 1, secret=False)
     (tmp_path / "config.keys").unlink()
     again = Configuration(
-        configuration.engine, Keys(tmp_path), ManualClock(), configuration.layers, configuration.declarations
+        configuration.engine,
+        Keys(tmp_path),
+        ManualClock(),
+        configuration.layers,
+        configuration.declarations,
+        Audit(configuration.engine),
     )
     assert await again.read("default", "a", reveal=False) == {"secret": "[secret]", "plain": 1}
     with pytest.raises(errors.Unprocessable, match=r"the secret a\.secret cannot be read.*set a\.secret anew"):
@@ -170,7 +176,12 @@ async def test_a_rotation_that_was_cut_off_loses_nothing_and_is_gone_on_with(
         await rotation.rotate(configuration, "default")
     monkeypatch.undo()
     again = Configuration(
-        configuration.engine, Keys(tmp_path), ManualClock(), configuration.layers, configuration.declarations
+        configuration.engine,
+        Keys(tmp_path),
+        ManualClock(),
+        configuration.layers,
+        configuration.declarations,
+        Audit(configuration.engine),
     )
     wanted = {f"k{number}": number for number in range(45)}
     assert await again.read("default", "a", reveal=True) == wanted

@@ -243,7 +243,7 @@ async def test_a_stream_gives_back_what_it_did_not_acknowledge(bench: Bench) -> 
     assert not waiting.done()
     await bench.ack(events[0])
     events.append(await waiting)
-    await taken.aclose()  # type: ignore[attr-defined]  # it is a generator
+    await taken.aclose()
     again = await bench.pull()
     assert [(event.payload, event.attempt) for event in again] == [(1, 1), (2, 1), (3, 1), (4, 1)]
 
@@ -260,7 +260,7 @@ async def test_a_private_group_leaves_nothing_behind(bench: Bench) -> None:
     again = await anext(private)
     assert (again.payload, again.attempt) == ("new", 2)
     await bench.ack(again)
-    await private.aclose()  # type: ignore[attr-defined]  # it is a generator
+    await private.aclose()
     assert not await bench.events.groups.all(ORIGIN)
     assert not bench.events.leaders.all()
 

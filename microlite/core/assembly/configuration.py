@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import AsyncExitStack
 
+    from microlite.core.audit.audit import Audit
     from microlite.core.clock import Clock
     from microlite.core.engine.api import Engine
     from microlite.core.registry.registry import Registry
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 async def assemble_configuration(
     engine: Engine,
+    audit: Audit,
     registry: Registry,
     clock: Clock,
     options: ServerOptions,
@@ -39,6 +41,7 @@ async def assemble_configuration(
 
     Args:
         engine: keeps it.
+        audit: writes down who changes it.
         registry: tells what services declare.
         clock: stamps changes.
         options: name the platform's files.
@@ -59,7 +62,7 @@ async def assemble_configuration(
     stack.callback(runtime.observe(files.on_change))
     task = group.create_task(files.run(), name="microlite: watch configuration files")
     stack.callback(task.cancel)
-    configuration = Configuration(engine, Keys(options.home), clock, layers, declarations)
+    configuration = Configuration(engine, Keys(options.home), clock, layers, declarations, audit)
     return configuration, Views(configuration)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from microlite.core import errors
 from microlite.core.audit.entries import STREAM
 from microlite.core.context import DEFAULT_NAMESPACE, PLATFORM_NAMESPACE
 
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from microlite.core.audit.audit import Audit
     from microlite.core.clock import Clock
     from microlite.core.engine.api import Engine
+
+log = logging.getLogger("microlite.audit")
 
 EVERY: Final = 600.0
 """Seconds between two looks at all logs."""
@@ -49,7 +53,12 @@ class Retention:
     async def run(self) -> None:
         """Look now and then, without an end."""
         while True:
-            await self.look()
+            try:
+                await self.look()
+            except errors.ServiceUnavailable:
+                return  # the engine closes
+            except errors.Error as error:
+                log.warning("the audit log could not be shortened, which is tried again: %s", error.detail)
             await self._clock.sleep(EVERY)
 
     async def look(self) -> None:

@@ -16,7 +16,7 @@ from microlite.core.auth.passwords import check_secret
 from microlite.core.auth.records import ACCOUNTS, NAMES, PERSONAL, StoredAccount, decode, encode
 from microlite.core.auth.secret_keys import new_secret
 from microlite.core.auth.to_the_end import to_the_end
-from microlite.core.context import PLATFORM_ADMIN, PLATFORM_NAMESPACE, SERVICE, SERVICE_SCOPE, USER
+from microlite.core.context import PLATFORM_ADMIN, PLATFORM_NAMESPACE, SERVICE, SERVICE_SCOPE, USER, service_account
 from microlite.core.description.naming import check_service_name
 from microlite.core.engine.api import Batch, Delete, Presence, Put
 from microlite.core.scopes import check_scopes
@@ -90,6 +90,18 @@ class Accounts:
         if len(self._stamps) > MOST_STAMPS:
             self._stamps.popitem(last=False)
         return found
+
+    async def acting(self, namespace: str, id: str, type: str) -> Account | None:
+        """An account as it acts now, for what was asked in its name earlier; None for one that is disabled or gone.
+
+        A service needs no record to be one, and the platform's own admin is always there.
+        """
+        if (namespace, id) == (PLATFORM_ADMIN.namespace, PLATFORM_ADMIN.id):
+            return PLATFORM_ADMIN
+        stored = await self.find(namespace, id)
+        if stored is None or stored.type != type:
+            return service_account(id, namespace) if type == SERVICE else None
+        return None if stored.disabled else stored.account(namespace)
 
     def stamp(self, namespace: str, id: str) -> str | None:
         """The stamp of an account that was looked up lately; None where none was found. From memory."""

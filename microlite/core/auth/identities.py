@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from microlite.core.audit.log_ins import LogInAudit
 from microlite.core.auth.accounts import Accounts
 from microlite.core.auth.api import Explanation
 from microlite.core.auth.authenticator import Authenticator
@@ -19,7 +20,7 @@ from microlite.core.auth.rules_book import RulesBook
 from microlite.core.auth.signed_tokens import LEEWAY, SignedTokens
 from microlite.core.auth.throttle import Throttle
 from microlite.core.auth.web_sessions import WebSessions
-from microlite.core.policy.decision import Decision, explain_call, is_built_in
+from microlite.core.policy.decision import Decision, explain_call, explain_resource, is_built_in
 from microlite.core.policy.rules import ResourceType
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class Identities:
             self.tokens,
             self.throttle,
             self.policies.revoke,
+            LogInAudit(audit, clock),
         )
         self.authenticator = Authenticator(
             engine, self.tokens, self.accounts, log_ins, self.personal, self.marks, admin_token, clock
@@ -112,7 +114,7 @@ class Identities:
                 reason = f"{decision.reason}; no such endpoint is registered at this moment"
                 decision = Decision(decision.granted, reason, decision.rule)
         else:
-            decision = _explain_resource(rules, account, wanted)
+            decision = explain_resource(rules, account, wanted.type, wanted.name, wanted.endpoint)
         return Explanation(
             granted=decision.granted,
             reason=decision.reason,
@@ -139,14 +141,3 @@ class Identities:
 
     async def _rules_of(self, namespace: str) -> RuleSet:
         return await self.rules.load(namespace)
-
-
-def _explain_resource(rules: RuleSet, account: Account | None, wanted: Resource) -> Decision:
-    who = account.id if account is not None else "nobody"
-    if account is not None and account.is_platform_admin:
-        return Decision(True, f"{who} operates the platform, whom no rule keeps out")
-    verdict = rules.decide(account, wanted.type, wanted.name, wanted.endpoint, otherwise=True)
-    if verdict.rule is None:
-        return Decision(True, f"no rule speaks of {wanted}, and what services keep is open until one does")
-    word = "grants" if verdict.granted else "denies"
-    return Decision(verdict.granted, f"the rule {verdict.rule.id!r} {word} {wanted} to {who}", verdict.rule)

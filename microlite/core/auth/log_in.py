@@ -15,6 +15,7 @@ from microlite.core.engine.api import Batch, Put
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from microlite.core.audit.log_ins import LogInAudit
     from microlite.core.auth.accounts import Accounts
     from microlite.core.auth.log_ins import LogIns
     from microlite.core.auth.passwords import Passwords
@@ -43,6 +44,7 @@ class LogIn:
         tokens: sign.
         throttle: refuses whoever tries too often.
         revoke: returns when marks hold no more, on any node.
+        audit: writes down who logs in, and who fails.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class LogIn:
         tokens: SignedTokens,
         throttle: Throttle,
         revoke: Callable[[Sequence[str]], Awaitable[None]],
+        audit: LogInAudit,
     ) -> None:
         self._engine = engine
         self._accounts = accounts
@@ -62,6 +65,7 @@ class LogIn:
         self._tokens = tokens
         self._throttle = throttle
         self._revoke = revoke
+        self._audit = audit
 
     async def check(self, namespace: str, id: str, secret: str, address: str = "") -> StoredAccount:
         """The account with this id or name, and this secret.
@@ -76,6 +80,15 @@ class LogIn:
             Unauthorized: there is none, it is disabled, or the secret is another one.
             TooManyRequests: there were too many attempts, or too many log in at this moment.
         """
+        try:
+            account = await self._check(namespace, id, secret, address)
+        except (errors.Unauthorized, errors.TooManyRequests) as error:
+            await self._audit.failed(namespace, id, address, error)
+            raise
+        await self._audit.succeeded(namespace, account.id, address)
+        return account
+
+    async def _check(self, namespace: str, id: str, secret: str, address: str) -> StoredAccount:
         account = await self._accounts.find_by_name(namespace, id)
         subject = _subject(namespace, account, id)
         self._throttle.begin(subject, address)

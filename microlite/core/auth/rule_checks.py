@@ -20,7 +20,7 @@ MAX_PRIORITY: Final = 1_000_000
 """Priorities lie between this and its negative."""
 
 ACTIONS: Final = {
-    ResourceType.TOPIC: ("publish", "subscribe"),
+    ResourceType.TOPIC: ("publish", "subscribe", "manage"),
     ResourceType.TABLE: ("read", "write", "delete"),
     ResourceType.CONFIG: ("read", "write"),
 }

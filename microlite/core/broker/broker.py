@@ -238,10 +238,18 @@ class Broker:
         Raises:
             NotFound: nobody is subscribed under that id.
         """
+        self.check_subscribed(namespace, seat_id).finish()
+
+    def check_subscribed(self, namespace: str, seat_id: str) -> Seat:
+        """The subscription with an id.
+
+        Raises:
+            NotFound: nobody is subscribed under that id.
+        """
         seat = self._seats.get(seat_id)
         if seat is None or seat.origin.namespace != namespace:
             raise errors.NotFound(f"nobody is subscribed under the id {seat_id!r}; `broker.subscriptions` lists them")
-        seat.finish()
+        return seat
 
     def topics(self, namespace: str) -> list[Topic]:
         """What was published on, by name."""

@@ -10,13 +10,16 @@ from microlite.core.broker.headers import headers_of
 from microlite.core.description import Encoding, Role
 from microlite.core.library.context import Context
 from microlite.core.library.service import Service
+from microlite.core.policy.rules import ResourceType
 from microlite.core.rpc.connection import Connection
 
 if TYPE_CHECKING:
+    from microlite.core.audit.audit import Audit
     from microlite.core.broker.broker import Broker
+    from microlite.core.policy.permits import Permits
 
 
-def broker_service(broker: Broker) -> Service:
+def broker_service(broker: Broker, permits: Permits, audit: Audit) -> Service:
     """Make the service over the messages of one platform."""
     service = Service("broker", doc="Ephemeral messages by topic, to whoever is subscribed.", built_in=True)
 
@@ -29,6 +32,7 @@ def broker_service(broker: Broker) -> Service:
             value: the message.
             headers: said along with it, beside the metadata of this call.
         """
+        permits.check(ctx, ResourceType.TOPIC, topic, "publish")
         said = headers_of(ctx.metadata, headers)
         return broker.publish(ctx.namespace, topic, value, said, json=ctx.asked is Encoding.JSON)
 
@@ -51,10 +55,12 @@ def broker_service(broker: Broker) -> Service:
             while_serving: for nodes: messages come only while the node takes calls, so that at a reload each goes to the
                 old node or to the new one.
         """
+        permits.check(ctx, ResourceType.TOPIC, topic, "subscribe")
         node = ctx.peer if while_serving and ctx.calling_service and isinstance(ctx.peer, Connection) else None
         with broker.subscribe(ctx.origin, topic, queue=queue, limit=limit, overflow=overflow, node=node) as seat:
             async for message in seat.messages():
-                yield message
+                if permits.allows(ctx, ResourceType.TOPIC, message.topic, "subscribe"):
+                    yield message
 
     @service.endpoint(role=Role.ACCOUNT, reads=True)
     async def topics(ctx: Context) -> list[Topic]:
@@ -73,6 +79,8 @@ def broker_service(broker: Broker) -> Service:
         Args:
             id: as `subscriptions` lists it.
         """
+        broker.check_subscribed(ctx.namespace, id)
+        await audit.note(ctx.origin, "broker.unsubscribe", f"subscription:{id}")
         broker.unsubscribe(ctx.namespace, id)
 
     return service

@@ -25,7 +25,9 @@ from microlite.core.engine.api import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from typing import TypeAlias
 
+    from microlite.core.audit.audit import Audit
     from microlite.core.clock import Clock
     from microlite.core.config.api import Change
     from microlite.core.config.declarations import Declarations
@@ -33,6 +35,12 @@ if TYPE_CHECKING:
     from microlite.core.config.layers import Layers
     from microlite.core.context import Origin
     from microlite.core.engine.api import Engine, Operation
+
+    Shown: TypeAlias = Callable[[str], bool]
+    """Whether the leaf at a path is shown."""
+
+    Permit: TypeAlias = Callable[[str], object]
+    """Raises where the leaf at a path may not be changed."""
 
 TRIES: Final = 8
 """How often a change is made ready anew because another one came first."""
@@ -49,17 +57,21 @@ class Configuration:
         clock: stamps the changes.
         layers: what lies below that which was set.
         declarations: what services expect of it.
+        audit: writes down who changes it.
 
     Attributes:
         history: what has changed so far.
     """
 
-    def __init__(self, engine: Engine, keys: Keys, clock: Clock, layers: Layers, declarations: Declarations) -> None:
+    def __init__(
+        self, engine: Engine, keys: Keys, clock: Clock, layers: Layers, declarations: Declarations, audit: Audit
+    ) -> None:
         self.engine = engine
         self.keys = keys
         self.layers = layers
         self.declarations = declarations
         self.history = History(engine, keys)
+        self._audit = audit
         self._clock = clock
         self._turn = asyncio.Lock()
 
@@ -70,35 +82,49 @@ class Configuration:
         return await self.plan_all(origin, (change,))
 
     async def plan_all(
-        self, origin: Origin, changes: Sequence[Change], action: str = "transaction"
+        self,
+        origin: Origin,
+        changes: Sequence[Change],
+        action: str = "transaction",
+        *,
+        permit: Permit | None = None,
     ) -> tuple[Operation, ...]:
         """The operations of several changes, one on top of the other, as one entry of the history.
 
         They expect the configuration to be as it is now, all of it: of two plans that are committed, the second is refused
         with `errors.Conflict`, and has to be made anew.
 
+        Args:
+            origin: who makes them.
+            changes: what shall be.
+            action: what the history calls it.
+            permit: is asked about the path of each leaf that would become different, and raises where it may not.
+
         Raises:
             BadRequest: a path is malformed, or a value fits not what a service declares.
             NotFound: nothing is set where something should be unset.
             PayloadTooLarge, InsufficientStorage: a limit is reached.
         """
-        return (await self._draft(origin, changes, action)).operations()
+        return (await self._draft(origin, changes, action, permit)).operations()
 
-    async def change(self, origin: Origin, changes: Sequence[Change], action: str) -> Written:
-        """Carry out changes as one.
+    async def change(
+        self, origin: Origin, changes: Sequence[Change], action: str, *, permit: Permit | None = None
+    ) -> Written:
+        """Carry out changes as one; see `plan_all`.
 
         Raises:
             Conflict: others change the configuration so often that this one found no gap.
         """
-        return await self._commit(origin.namespace, lambda: self._draft(origin, changes, action))
+        return await self._commit(origin.namespace, lambda: self._draft(origin, changes, action, permit))
 
-    async def rollback(self, origin: Origin, revision: int, path: str = "") -> Written:
+    async def rollback(self, origin: Origin, revision: int, path: str = "", *, permit: Permit | None = None) -> Written:
         """Make the configuration what it was after a change, by a change of its own.
 
         Args:
             origin: who does.
             revision: that of the change; 0 for before the first one.
             path: only what lies there.
+            permit: see `plan_all`.
 
         Raises:
             NotFound: the revision is not known, or no longer.
@@ -119,11 +145,11 @@ class Configuration:
             for one, kept in wanted.items():
                 if kept is not None:
                     made.put_back(one, kept)
-            return made
+            return _permitted(made, permit)
 
         return await self._commit(origin.namespace, draft)
 
-    async def _draft(self, origin: Origin, changes: Sequence[Change], action: str) -> Draft:
+    async def _draft(self, origin: Origin, changes: Sequence[Change], action: str, permit: Permit | None) -> Draft:
         namespace = origin.namespace
         state = await self.state(namespace)
         tops = [canonical(change.path) for change in changes]
@@ -133,10 +159,20 @@ class Configuration:
                 made.merge(top, change.value, secret=change.secret)
             elif not made.remove_all(top):
                 raise errors.NotFound(self._not_set(namespace, top))
-        return made
+        return _permitted(made, permit)
 
     def _new_draft(self, origin: Origin, state: State, kept: dict[str, Kept], action: str) -> Draft:
-        return Draft(origin, state.head, state.expect, kept, action, self._clock.now(), self.keys, self.declarations)
+        return Draft(
+            origin,
+            state.head,
+            state.expect,
+            kept,
+            action,
+            self._clock.now(),
+            self.keys,
+            self.declarations,
+            self._audit,
+        )
 
     async def _commit(self, namespace: str, draft: Callable[[], Any]) -> Written:
         async with self._turn:
@@ -165,26 +201,34 @@ class Configuration:
 
     # -- reads ---------------------------------------------------------------------------------------------------------
 
-    async def read(self, namespace: str, path: str, *, reveal: bool) -> Any:
+    async def read(self, namespace: str, path: str, *, reveal: bool, shown: Shown | None = None) -> Any:
         """The value in force at a path: a leaf, or the table of what lies below it.
+
+        Args:
+            namespace: whose configuration.
+            path: where.
+            reveal: whether secrets are shown.
+            shown: says of the path of each leaf whether it is shown; without it all are.
 
         Raises:
             NotFound: there is none.
             Unprocessable: a secret that was asked for cannot be decrypted.
         """
         top = canonical(path)
-        leaves = await self.effective(namespace, top)
+        leaves = {
+            one: leaf for one, leaf in (await self.effective(namespace, top)).items() if shown is None or shown(one)
+        }
         if not leaves:
             if not top:
                 return {}
             raise errors.NotFound(f"nothing is set at {top}")
-        shown: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for one, leaf in leaves.items():
             setting = show(self.keys, namespace, leaf, reveal=reveal)
             if setting.problem:
                 raise errors.Unprocessable(setting.problem)
-            shown[one] = setting.value
-        return nest(shown, top)
+            values[one] = setting.value
+        return nest(values, top)
 
     async def explain(self, namespace: str, path: str, *, reveal: bool) -> list[Explained]:
         """The leaves in force at or below a path, and for each what it hides."""
@@ -284,6 +328,14 @@ class Configuration:
                     break
                 after = page.cursor
         return kept
+
+
+def _permitted(made: Draft, permit: Permit | None) -> Draft:
+    """The draft, if all that it makes different may be."""
+    if permit is not None:
+        for step in made.steps():
+            permit(step.path)
+    return made
 
 
 def stored_leaf(path: str, kept: Kept) -> Leaf:

@@ -23,6 +23,7 @@ from microlite.core.config.tree import flatten, is_empty_table, tables
 from microlite.core.engine.api import MAX_VALUE_BYTES, Delete, Operation, Presence, Put
 
 if TYPE_CHECKING:
+    from microlite.core.audit.audit import Audit
     from microlite.core.config.declarations import Declarations
     from microlite.core.config.keys import Keys
     from microlite.core.context import Origin
@@ -49,6 +50,7 @@ class Draft:
         now: seconds since the Unix epoch.
         keys: encrypt the secrets.
         declarations: what services expect.
+        audit: writes down who has made them, in the same commit.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Draft:
         now: float,
         keys: Keys,
         declarations: Declarations,
+        audit: Audit,
     ) -> None:
         self._origin = origin
         self._head = head
@@ -72,6 +75,7 @@ class Draft:
         self._now = now
         self._keys = keys
         self._declarations = declarations
+        self._audit = audit
 
     @property
     def revision(self) -> int:
@@ -150,6 +154,23 @@ class Draft:
             ),
             Put(HISTORY, history_key(revision), past),
             *([Delete(HISTORY, history_key(revision - MAX_HISTORY))] if revision > MAX_HISTORY else []),
+            self._entry(steps, revision),
+        )
+
+    def _entry(self, steps: list[Step], revision: int) -> Operation:
+        """What the audit log says of it: which leaves, and no value of any."""
+        paths = [step.path for step in steps]
+        word = self._action.partition(" ")[0]
+        if word == "transaction":
+            word = "set" if any(step.new is not None for step in steps) else "unset"
+        return self._audit.entry(
+            self._origin,
+            f"config.{word}",
+            f"config:{paths[0] if len(paths) == 1 else ''}",
+            paths=paths,
+            leaves=len(paths),
+            revision=revision,
+            part_of="transaction" if self._action == "transaction" else "",
         )
 
     def _new_head(self, steps: list[Step]) -> Head:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
 from microlite.core import errors
-from microlite.core.context import Origin
+from microlite.core.context import Account, Origin, service_account
 from microlite.core.description.structs import Consume
 from microlite.core.events.api import GroupSettings, Misfits
 from microlite.core.events.pusher import Pusher, Target
+from microlite.core.policy.rules import ResourceType
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from microlite.core.events.leader import Leader
     from microlite.core.network.api import Route
     from microlite.core.network.membership import Membership
+    from microlite.core.policy.permits import Permits
     from microlite.core.rpc.call import Call
 
 AGAIN: Final = 1.0
@@ -40,17 +43,24 @@ class _Wish(msgspec.Struct, frozen=True):
     schema: Schema
 
 
+class _Asking(NamedTuple):
+    account: Account
+    namespace: str
+
+
 class Consumers:
     """Holds the pushers of all groups to the nodes that there are.
 
     Args:
         send: takes calls to nodes.
+        permits: the rules: a service gets no events that one denies it.
     """
 
-    def __init__(self, events: Events, membership: Membership, send: Callable[[Call], None]) -> None:
+    def __init__(self, events: Events, membership: Membership, send: Callable[[Call], None], permits: Permits) -> None:
         self._events = events
         self._membership = membership
         self._send = send
+        self._permits = permits
         self._wishes: dict[tuple[str, str], dict[_Group, list[_Wish]]] = {}
         self._pushers: dict[_Group, Pusher] = {}
         self._to_open: set[_Group] = set()
@@ -151,7 +161,7 @@ class Consumers:
         if pusher is None or pusher.leader is not leader:
             if not self._wishes_of(group):
                 return
-            pusher = self._pushers[group] = Pusher(leader, self._send)
+            pusher = self._pushers[group] = Pusher(leader, self._send, partial(self._may, leader))
         self._refresh(group, pusher)
 
     def _on_close(self, leader: Leader) -> None:
@@ -160,6 +170,11 @@ class Consumers:
         if pusher is not None and pusher.leader is leader:
             del self._pushers[group]
             self._want_open(group)
+
+    def _may(self, leader: Leader, service: str) -> bool:
+        """Whether a service, as itself, may have the events of a group."""
+        asking = _Asking(service_account(service, leader.namespace), leader.namespace)
+        return self._permits.allows(asking, ResourceType.TOPIC, leader.topic, "subscribe")
 
     async def _adopt(self, namespace: str, trigger: Consume, schema: Schema) -> None:
         """Give the topic the schema of what its consumer takes."""

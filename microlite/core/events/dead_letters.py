@@ -108,9 +108,16 @@ class DeadLetterBox:
         return records.dead_letter(record.key, record)
 
     async def edit(
-        self, origin: Origin, topic: str, group: str, id: str, payload: Any, asked: Encoding = Encoding.MSGPACK
+        self,
+        origin: Origin,
+        topic: str,
+        group: str,
+        id: str,
+        payload: Any,
+        asked: Encoding = Encoding.MSGPACK,
+        entry: Append | None = None,
     ) -> DeadLetter:
-        """Give one another payload."""
+        """Give one another payload. `entry`, of the audit log, is on disk with that, as it is below."""
         record = await self._get(origin, topic, group, id)
         await self._check(origin, topic, payload)
         dead = decode_dead(record.value)
@@ -119,10 +126,12 @@ class DeadLetterBox:
         )
         fresh = msgspec.structs.replace(dead, envelope=encode_envelope(envelope), edited=True)
         put = Put(DEAD, record.key, records.encode(fresh), expect=record.revision)
-        await self._engine.commit(Batch(origin.namespace, (put,)))
+        await self._engine.commit(Batch(origin.namespace, (put, *([entry] if entry is not None else ()))))
         return await self.read(origin, topic, group, id)
 
-    async def redrive(self, origin: Origin, topic: str, group: str, ids: list[str] | None, kind: str) -> int:
+    async def redrive(
+        self, origin: Origin, topic: str, group: str, ids: list[str] | None, kind: str, entry: Append | None = None
+    ) -> int:
         """Have them delivered again, each exactly once; in the order in which they are listed."""
         count = 0
         batch: list[Operation] = []
@@ -136,6 +145,8 @@ class DeadLetterBox:
             if len(batch) >= 2 * PAGE or (batch and size + len(value) > BATCH_BYTES):
                 await self._engine.commit(Batch(origin.namespace, tuple(batch)))
                 batch, size = [], 0
+            if not count and entry is not None:
+                batch.append(entry)
             batch += [Delete(DEAD, record.key, expect=record.revision), Append(stream_of(topic), value)]
             size += len(value)
             count += 1
@@ -144,7 +155,9 @@ class DeadLetterBox:
         self._counts.forget()
         return count
 
-    async def delete(self, origin: Origin, topic: str, group: str, ids: list[str] | None, kind: str) -> int:
+    async def delete(
+        self, origin: Origin, topic: str, group: str, ids: list[str] | None, kind: str, entry: Append | None = None
+    ) -> int:
         """Remove them."""
         count = 0
         batch: list[Operation] = []
@@ -152,6 +165,8 @@ class DeadLetterBox:
             if len(batch) >= PAGE:
                 await self._engine.commit(Batch(origin.namespace, tuple(batch)))
                 batch = []
+            if not count and entry is not None:
+                batch.append(entry)
             batch.append(Delete(DEAD, record.key))
             count += 1
         if batch:

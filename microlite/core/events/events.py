@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from microlite.core import errors
@@ -124,11 +124,20 @@ class Events:
         return await self._publisher.publish(origin, changes, asked)
 
     async def publish_each(
-        self, origin: Origin, changes: list[Publish], asked: Encoding = Encoding.MSGPACK
+        self,
+        origin: Origin,
+        changes: list[Publish],
+        asked: Encoding = Encoding.MSGPACK,
+        *,
+        permit: Callable[[Publish], object] = lambda _: None,
     ) -> list[PublishOutcome]:
-        """Publish events, each for itself; see the endpoint."""
+        """Publish events, each for itself; see the endpoint.
+
+        Args:
+            permit: raises for one that may not be.
+        """
         await self.topics.use(origin.namespace)
-        return await self._publisher.publish_each(origin, changes, asked)
+        return await self._publisher.publish_each(origin, changes, asked, permit)
 
     # -- consuming -----------------------------------------------------------------------------------------------------
 
@@ -165,7 +174,7 @@ class Events:
         most: int,
         ack_wait: float | None,
         start: str | float | None,
-    ) -> AsyncIterator[Event[Any]]:
+    ) -> AsyncGenerator[Event[Any]]:
         """Stream events for handling; see the endpoint."""
         _check_count("max", most)
         _check_ack_wait(ack_wait)
@@ -270,7 +279,7 @@ class Events:
 
     async def follow(
         self, origin: Origin, topic: str, *, after: int | None, since: float | None
-    ) -> AsyncIterator[Event[Any]]:
+    ) -> AsyncGenerator[Event[Any]]:
         """Stream events; see the endpoint.
 
         Raises:
@@ -308,13 +317,13 @@ class Events:
         """
         import msgspec
 
-        await self._check_exists(origin, topic)
+        await self.check_exists(origin, topic)
         status = await self.topics.status(origin.namespace, topic)
         return msgspec.structs.replace(status, groups=tuple(await self.groups.all(origin, topic)))
 
     async def delete_topic(self, origin: Origin, topic: str) -> None:
         """Remove a topic with all that belongs to it."""
-        await self._check_exists(origin, topic)
+        await self.check_exists(origin, topic)
         namespace = origin.namespace
         for group in await self.groups.all(origin, topic):
             with contextlib.suppress(errors.NotFound):
@@ -336,7 +345,8 @@ class Events:
         await self._retention.look()
         await self.leaders.sweep()
 
-    async def _check_exists(self, origin: Origin, topic: str) -> None:
+    async def check_exists(self, origin: Origin, topic: str) -> None:
+        """Raise `errors.NotFound` for a topic that is not there."""
         if not await self.topics.exists(origin.namespace, topic):
             raise errors.NotFound(f"there is no topic {topic!r}; the first event makes one, or set_topic")
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from microlite.core.context import Origin
-    from microlite.core.engine.api import Engine
+    from microlite.core.engine.api import Append, Engine
     from microlite.core.events.leaders import Leaders
     from microlite.core.events.topics import Topics
 
@@ -52,13 +52,21 @@ class Groups:
         return await self._status(namespace, key, record.value)
 
     async def set(
-        self, origin: Origin, topic: str, group: str, settings: GroupSettings, start: str | float
+        self,
+        origin: Origin,
+        topic: str,
+        group: str,
+        settings: GroupSettings,
+        start: str | float,
+        entry: Append | None = None,
     ) -> GroupStatus:
-        """Make a group or change one."""
-        await self._leaders.get(origin.namespace, topic, group, start=start, settings=settings)
+        """Make a group or change one. `entry`, of the audit log, is part of that, as it is below."""
+        await self._leaders.get(origin.namespace, topic, group, start=start, settings=settings, entry=entry)
         return await self.status(origin.namespace, topic, group)
 
-    async def reset(self, origin: Origin, topic: str, group: str, to: str | float, position: int | None) -> GroupStatus:
+    async def reset(
+        self, origin: Origin, topic: str, group: str, to: str | float, position: int | None, entry: Append | None = None
+    ) -> GroupStatus:
         """Let a group begin anew."""
         check_topic(topic)
         check_group(group)
@@ -69,13 +77,13 @@ class Groups:
         last = (await self._engine.stream_state(namespace, stream_of(topic))).last
         if head > last:
             raise errors.BadRequest(f"position: {topic!r} has only come to {last}")
-        await self._leaders.reset(namespace, topic, group, head)
+        await self._leaders.reset(namespace, topic, group, head, entry)
         self.reopened(namespace, topic, group)
         return await self.status(namespace, topic, group)
 
-    async def delete(self, origin: Origin, topic: str, group: str) -> None:
+    async def delete(self, origin: Origin, topic: str, group: str, entry: Append | None = None) -> None:
         """Remove a group."""
-        await self._leaders.delete(origin.namespace, check_topic(topic), check_group(group))
+        await self._leaders.delete(origin.namespace, check_topic(topic), check_group(group), entry)
         self._topics.counts.forget()
         self.reopened(origin.namespace, topic, group)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from microlite.core.clock import Clock
-    from microlite.core.engine.api import Engine, Operation
+    from microlite.core.engine.api import Append, Engine, Operation
 
 MAX_OPEN: Final = 2_000
 """Groups that are open at a time; idle ones give way to others."""
@@ -61,12 +61,14 @@ class Leaders:
         *,
         start: str | float = "beginning",
         settings: GroupSettings | None = None,
+        entry: Append | None = None,
     ) -> Leader:
         """The leader of a group, which is made and opened if need be.
 
         Args:
             start: where a group begins that is made: `beginning`, `new`, or a time.
             settings: those that it has from now on; without them, those that it has, or the usual ones.
+            entry: of the audit log, for the commit that makes or changes the group, if there is one.
         """
         key = (namespace, topic, name)
         leader = self._open.get(key)
@@ -84,9 +86,9 @@ class Leaders:
                 await leader.close()
                 leader = None
             if leader is None:
-                return await self._make(key, start, settings)
+                return await self._make(key, start, settings, entry)
             if settings is not None and settings != leader.group.settings:
-                await self._change(leader, settings)
+                await self._change(leader, settings, entry)
             return leader
 
     async def private(self, namespace: str, topic: str, start: str | float, settings: GroupSettings) -> Leader:
@@ -158,8 +160,8 @@ class Leaders:
             ) from None
         return await self._engine.find_position(namespace, stream, at)
 
-    async def reset(self, namespace: str, topic: str, name: str, head: int) -> None:
-        """Let a group begin anew behind a position.
+    async def reset(self, namespace: str, topic: str, name: str, head: int, entry: Append | None = None) -> None:
+        """Let a group begin anew behind a position; `entry`, of the audit log, is on disk with that.
 
         Raises:
             errors.NotFound: there is no such group.
@@ -174,13 +176,13 @@ class Leaders:
             # From here on no ack of an earlier delivery can be part of a commit.
             fresh = records.GroupRecord(record.settings, record.epoch + 1, record.created)
             place = group_key(topic, name)
-            await self._commit(namespace, Put(GROUPS, place, records.encode(fresh), expect=revision))
+            await self._commit(namespace, Put(GROUPS, place, records.encode(fresh), expect=revision), *_beside(entry))
             await self.clear(namespace, FAILED, place + "/")
             await self.clear(namespace, ACKS, place + "/")
             await self._commit(namespace, Put(CURSORS, place, records.encode(records.CursorRecord(head))))
 
-    async def delete(self, namespace: str, topic: str, name: str) -> None:
-        """Remove a group with all that belongs to it.
+    async def delete(self, namespace: str, topic: str, name: str, entry: Append | None = None) -> None:
+        """Remove a group with all that belongs to it; `entry`, of the audit log, is on disk with that.
 
         Raises:
             errors.NotFound: there is no such group.
@@ -191,7 +193,7 @@ class Leaders:
             place = group_key(topic, name)
             if not await self.exists(namespace, topic, name):
                 raise no_group(topic, name)
-            await self._commit(namespace, Delete(GROUPS, place), Delete(CURSORS, place))
+            await self._commit(namespace, Delete(GROUPS, place), Delete(CURSORS, place), *_beside(entry))
             for bucket in (FAILED, ACKS, DEAD):
                 await self.clear(namespace, bucket, place + "/")
 
@@ -232,7 +234,9 @@ class Leaders:
             lock = self._locks[key] = asyncio.Lock()
         return lock
 
-    async def _make(self, key: _Key, start: str | float, settings: GroupSettings | None) -> Leader:
+    async def _make(
+        self, key: _Key, start: str | float, settings: GroupSettings | None, entry: Append | None
+    ) -> Leader:
         if self._closed:
             raise errors.ServiceUnavailable("the platform is stopping")
         namespace, topic, name = key
@@ -252,6 +256,7 @@ class Leaders:
         operations: list[Operation] = [Put(GROUPS, place, records.encode(record), expect=expect)]
         if found is None:
             operations.append(Put(CURSORS, place, records.encode(cursor)))
+        operations += _beside(entry)
         revision = await self._commit(namespace, *operations)
         leader = Leader(
             self._engine,
@@ -271,16 +276,15 @@ class Leaders:
         self.on_open(leader)
         return leader
 
-    async def _change(self, leader: Leader, settings: GroupSettings) -> None:
+    async def _change(self, leader: Leader, settings: GroupSettings, entry: Append | None) -> None:
         place = group_key(leader.topic, leader.name)
         found = await records.read_as(self._engine, leader.namespace, GROUPS, place, records.decode_group)
         if found is None:
             raise no_group(leader.topic, leader.name)
         record, revision = found
         fresh = records.GroupRecord(settings, record.epoch, record.created)
-        leader.kept.revision = await self._commit(
-            leader.namespace, Put(GROUPS, place, records.encode(fresh), expect=revision)
-        )
+        put = Put(GROUPS, place, records.encode(fresh), expect=revision)
+        leader.kept.revision = await self._commit(leader.namespace, put, *_beside(entry))
         leader.group.settings = settings
 
     def _make_room(self) -> None:
@@ -305,6 +309,10 @@ class Leaders:
 
     async def _commit(self, namespace: str, *operations: Any) -> int:
         return (await self._engine.commit(Batch(namespace, operations))).revision
+
+
+def _beside(entry: Append | None) -> tuple[Append, ...]:
+    return () if entry is None else (entry,)
 
 
 def check_settings(settings: GroupSettings) -> None:

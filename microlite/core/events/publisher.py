@@ -16,7 +16,7 @@ from microlite.core.events.envelope import encode_envelope, make_envelope
 from microlite.core.events.records import DEAD, DELAYED, ONCE, stream_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from microlite.core.clock import Clock
     from microlite.core.context import Origin
@@ -105,7 +105,7 @@ class Publisher:
             return _with_positions(published, operations, committed.positions)
 
     async def publish_each(
-        self, origin: Origin, changes: Sequence[Publish], asked: Encoding = Encoding.MSGPACK
+        self, origin: Origin, changes: Sequence[Publish], asked: Encoding, permit: Callable[[Publish], object]
     ) -> list[PublishOutcome]:
         """Publish events, each for itself, and return when all that can be are on disk."""
         if len(changes) > MAX_EVENTS:
@@ -115,10 +115,11 @@ class Publisher:
         appends: list[Operation] = []
         others: list[int] = []
         for number, change in enumerate(changes):
-            if change.deduplication_id:
-                others.append(number)  # it may meet another of the same id
-                continue
             try:
+                permit(change)
+                if change.deduplication_id:
+                    others.append(number)  # it may meet another of the same id
+                    continue
                 planned, result = await self.plan(origin, change, asked)
             except errors.Error as error:
                 outcomes[number] = PublishOutcome(error=Failure.of(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 PAUSE: Final = 0.1
 """Seconds after which an event is delivered that no node took."""
+
+DENIED_PAUSE: Final = 1.0
+"""Seconds after which it is looked again whether a rule still denies the events to all who want them."""
 
 _NIL: Final = b"\xc0"
 _ENCODINGS: Final = (int(Encoding.MSGPACK), int(Encoding.JSON_TO_MSGPACK))
@@ -45,32 +49,49 @@ class Pusher:
 
     Args:
         send: takes each call to a node, as a router does.
+        may: says whether a service may have the events, by its name; asked for each.
 
     Attributes:
         targets: the endpoints whose services have nodes now; they take turns.
     """
 
-    def __init__(self, leader: Leader, send: Callable[[Call], None]) -> None:
+    def __init__(self, leader: Leader, send: Callable[[Call], None], may: Callable[[str], bool]) -> None:
         self.leader = leader
         self.targets: list[Target] = []
         self.under_way = 0
         self._send = send
+        self._may = may
         self._turn = 0
+        self._again: asyncio.TimerHandle | None = None
 
     def pump(self) -> None:
         """Deliver what is ready, as far as there is somebody to take it."""
         leader = self.leader
         concurrency = leader.group.settings.concurrency
         while self.targets and self.under_way < concurrency and not leader.closed:
+            targets = [target for target in self.targets if self._may(target.service)]
+            if not targets:
+                self._pump_later()
+                return
             handed = leader.take()
             if handed is None:
                 return
             self._turn += 1
-            target = self.targets[self._turn % len(self.targets)]
+            target = targets[self._turn % len(targets)]
             push = Push(self, target, handed)
             self.under_way += 1
             leader.own(handed.delivery.number, push.landed)
             self._send(push)
+
+    def _pump_later(self) -> None:
+        """Look again: the rule that denies the events may go, and nobody tells of that here."""
+        if self._again is None:
+            self._again = asyncio.get_running_loop().call_later(DENIED_PAUSE, self._pump_again)
+
+    def _pump_again(self) -> None:
+        self._again = None
+        if not self.leader.closed:
+            self.pump()
 
 
 class Push(Call):

@@ -11,20 +11,22 @@ from microlite.core.events.endpoints.topics import serve_groups, serve_topics
 from microlite.core.library.service import Service
 
 if TYPE_CHECKING:
+    from microlite.core.audit.audit import Audit
     from microlite.core.events.events import Events
+    from microlite.core.policy.permits import Permits
 
 
-def events_service(events: Events) -> Service:
+def events_service(events: Events, permits: Permits, audit: Audit) -> Service:
     """Make the service over the topics of one platform."""
     service = Service(
         "events",
         doc="Durable topics: publish events, and have groups of consumers handle each at least once, in order of its key.",
         built_in=True,
     )
-    serve_publishing(service, events)
-    serve_consuming(service, events)
-    serve_reading(service, events)
-    serve_topics(service, events)
-    serve_groups(service, events)
-    serve_dead_letters(service, events)
+    serve_publishing(service, events, permits)
+    serve_consuming(service, events, permits)
+    serve_reading(service, events, permits)
+    serve_topics(service, events, permits, audit)
+    serve_groups(service, events, permits, audit)
+    serve_dead_letters(service, events, permits, audit)
     return service

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from microlite.core.context import Origin
-    from microlite.core.engine.api import Engine
+    from microlite.core.engine.api import Append, Engine
 
 MOST_KNOWN: Final = 10_000
 """Topics whose settings are kept at hand."""
@@ -127,8 +127,13 @@ class Topics:
 
         return await self.counts.get(("dead", namespace, place), count)
 
-    async def set(self, origin: Origin, topic: str, settings: TopicSettings) -> TopicStatus:
+    async def set(
+        self, origin: Origin, topic: str, settings: TopicSettings, entry: Append | None = None
+    ) -> TopicStatus:
         """Make a topic, or change one.
+
+        Args:
+            entry: of the audit log, for the same commit.
 
         Raises:
             errors.BadRequest: the name or a setting cannot be.
@@ -142,7 +147,9 @@ class Topics:
         checker = Checker(settings.schema) if settings.schema else None
         await self.use(origin.namespace)
         value = msgspec.msgpack.encode(settings)
-        await self._engine.commit(Batch(origin.namespace, (Put(TOPICS, topic, value),)))
+        await self._engine.commit(
+            Batch(origin.namespace, (Put(TOPICS, topic, value), *([entry] if entry is not None else ())))
+        )
         self._known[origin.namespace, topic] = Known(settings, checker)
         return await self.status(origin.namespace, topic)
 

@@ -44,9 +44,9 @@ class ResourceType(StrEnum):
 
     SERVICE = "service"
     TOPIC = "topic"
-    """Of events and of broker; the endpoints are `publish` and `subscribe`."""
+    """Of events and of broker; the endpoints are `publish`, `subscribe` and `manage`: its settings, groups, dead letters."""
     TABLE = "table"
-    """Of the store, by `database/table`; the endpoints are `read`, `write` and `delete`."""
+    """Of the store, by `database/table`, a blob by `database/blobs/name`; the endpoints are `read`, `write` and `delete`."""
     CONFIG = "config"
     """By path; the endpoints are `read` and `write`."""
 
@@ -123,11 +123,20 @@ class RuleSet:
     Args:
         namespace: whose rules they are.
         rules: all of them, in any order.
+
+    Attributes:
+        guarded: of what the built-in services keep, the types of which some rule denies something: of all others nothing
+            need be asked, since they are open until a rule denies.
     """
 
     def __init__(self, namespace: str, rules: Iterable[Rule]) -> None:
         self.namespace = namespace
         self.rules = tuple(sorted(rules, key=_rank))
+        self.guarded = frozenset(
+            kind
+            for kind in ResourceType
+            if any(rule.access is Access.DENIED and _matches(rule.resource.type, kind) for rule in self.rules)
+        )
         self._decisions: dict[tuple[object, ...], Verdict] = {}
 
     def decide(self, account: Account | None, type: str, name: str, endpoint: str, *, otherwise: bool) -> Verdict:

@@ -329,6 +329,12 @@ class Runtime:
             [service.runner.desired.source.folder for service in self._services.values()]
         )
 
+    def check_runs(self, namespace: str, name: str, version: str = "") -> None:
+        """Raise `errors.ServiceNotFound` where this platform runs no such service."""
+        if not self.matching(namespace, name, version):
+            shown = f"{name}@{version}" if version else name
+            raise errors.ServiceNotFound(f'Service "{shown}" not found')
+
     async def kill(self, namespace: str, names: list[str]) -> list[str]:
         """End services, by `name` or `name@version`, and return when their processes are gone.
 

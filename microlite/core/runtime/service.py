@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from microlite.core import errors
 from microlite.core.description import Role
@@ -18,12 +19,19 @@ from microlite.core.runtime.session import Session
 from microlite.core.runtime.states import State
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from microlite.core.audit.audit import Audit
+    from microlite.core.audit.entries import Value
     from microlite.core.registry.registry import Registry
+    from microlite.core.runtime.api import Desired
     from microlite.core.runtime.logs import Log, Logs
     from microlite.core.runtime.runtime import Runtime
 
+_USER: Final = re.compile(r"//[^/@]*@")
 
-def runtime_service(runtime: Runtime, registry: Registry, logs: Logs) -> Service:
+
+def runtime_service(runtime: Runtime, registry: Registry, logs: Logs, audit: Audit) -> Service:
     """Make the service over what one platform runs."""
     service = Service("runtime", doc="Runs services: starts, reloads, watches and ends their processes.", built_in=True)
 
@@ -37,6 +45,7 @@ def runtime_service(runtime: Runtime, registry: Registry, logs: Logs) -> Service
             request: what to run, and how.
         """
         wanted = await runtime.finder.find(request, ctx.namespace, detached=True, owner=_owner(ctx))
+        await audit.note(ctx.origin, "runtime.run", _resource(wanted), **_ran(request, wanted))
         runners = await runtime.run(wanted)
         await asyncio.gather(*(runner.settled() for runner in runners))
         return [runner.status() for runner in runners]
@@ -53,6 +62,7 @@ def runtime_service(runtime: Runtime, registry: Registry, logs: Logs) -> Service
         async with finding as happenings:
             async for happening in happenings:
                 yield happening
+        await audit.note(ctx.origin, "runtime.session", _resource(finding.found), **_ran(request, finding.found))
         async with Session(runtime, logs, finding.found, find if request.watch else None) as happenings:
             async for happening in happenings:
                 yield happening
@@ -68,6 +78,8 @@ def runtime_service(runtime: Runtime, registry: Registry, logs: Logs) -> Service
             version: only this version of it.
             instances: how many nodes it has from now on; 0 for as many as before.
         """
+        runtime.check_runs(ctx.namespace, service, version)
+        await audit.note(ctx.origin, "runtime.update", f"service:{service}", version=version, instances=instances)
         return await runtime.update(ctx.namespace, service, version, instances)
 
     @service.endpoint(role=Role.ADMIN)
@@ -77,6 +89,10 @@ def runtime_service(runtime: Runtime, registry: Registry, logs: Logs) -> Service
         Args:
             services: names, each with an optional `@version`.
         """
+        for name, _, version in (one.partition("@") for one in services):
+            runtime.check_runs(ctx.namespace, name, version)
+        for one in services:
+            await audit.note(ctx.origin, "runtime.kill", f"service:{one}")
         return await runtime.kill(ctx.namespace, services)
 
     @service.endpoint(role=Role.ADMIN, reads=True)
@@ -118,7 +134,7 @@ def runtime_service(runtime: Runtime, registry: Registry, logs: Logs) -> Service
             for stop in stops:
                 stop()
 
-    @service.endpoint(role=Role.ADMIN, name="breakpoint")
+    @service.endpoint(role=Role.SERVICE, name="breakpoint")
     async def hold(ctx: Context, service: str, node: str) -> AsyncIterator[bool]:
         """Say that a node stands at a breakpoint, for as long as this stream is read: its silence is no failure then.
 
@@ -128,6 +144,8 @@ def runtime_service(runtime: Runtime, registry: Registry, logs: Logs) -> Service
             service: its name.
             node: the id of the node.
         """
+        if ctx.account is not None and ctx.account.is_service and ctx.account.id != service:
+            raise errors.Forbidden(f"{ctx.account.id} can say this of its own nodes, and not of those of {service}")
         runs = [run for runner in runtime.matching(ctx.namespace, service) if (run := runner.node(node)) is not None]
         if not runs:
             raise errors.NotFound(f"{node} is no node of {service} that this platform runs")
@@ -215,6 +233,20 @@ async def _check_node(node: str, log: Log, service: str, statuses: list[ServiceS
     if node not in written:
         known = ", ".join(sorted(running | written)) or "none"
         raise errors.NotFound(f"service {service} has no node {node!r}; its nodes are: {known}")
+
+
+def _resource(wanted: Sequence[Desired]) -> str:
+    return f"service:{wanted[0].key if len(wanted) == 1 else ''}"
+
+
+def _ran(request: RunRequest, wanted: Sequence[Desired]) -> dict[str, Value]:
+    """What the audit log says of services that are started; neither variables nor what stands in an address before @."""
+    return {
+        "services": [one.key for one in wanted],
+        "sources": [_USER.sub("//", source) for source in request.sources],
+        "command": bool(request.command) or None,
+        "debug": request.debug or None,
+    }
 
 
 def _owner(ctx: Context) -> str:

@@ -54,11 +54,11 @@ def reconcile(
     """
     wanted = declared(description)
     operations: list[Operation] = []
+    account = service_account(description.name, namespace)
     for name, (endpoint, every) in wanted.items():
         fields = {field: getattr(every, field) for field in _DECLARED}
         stored, revision = present.get(name, (None, None))
         if stored is None:
-            account = service_account(description.name, namespace)
             fresh = Stored(
                 name=name,
                 service=description.name,
@@ -69,7 +69,7 @@ def reconcile(
                 **fields,
             )
         else:
-            fresh = msgspec.structs.replace(stored, endpoint=endpoint, **fields)
+            fresh = msgspec.structs.replace(stored, endpoint=endpoint, account=account, **fields)
             if fresh == stored:
                 continue
         if stored is None or any(getattr(stored, field) != fields[field] for field in _WHEN):

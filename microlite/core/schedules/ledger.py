@@ -29,7 +29,7 @@ from microlite.core.schedules.records import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from microlite.core.engine.api import Engine, Operation, Record
+    from microlite.core.engine.api import Append, Engine, Operation, Record
 
 SINGLES: Final = "~once"
 """Stands for all single calls together in the history, since each of them has a name of its own."""
@@ -112,13 +112,13 @@ class Ledger:
         if operations:
             await self._engine.commit(Batch(namespace, tuple(operations)))
 
-    async def put(self, namespace: str, stored: Stored, revision: int) -> None:
-        """Change a schedule that has this revision.
+    async def put(self, namespace: str, stored: Stored, revision: int, *beside: Append) -> None:
+        """Change a schedule that has this revision; what stands `beside` is on disk with that.
 
         Raises:
             Conflict: it has another by now.
         """
-        await self.commit(namespace, [Put(SCHEDULES, stored.name, encode(stored), expect=revision)])
+        await self.commit(namespace, [Put(SCHEDULES, stored.name, encode(stored), expect=revision), *beside])
 
     async def claim(
         self,
@@ -130,6 +130,7 @@ class Ledger:
         lost: Sequence[Run] = (),
         *,
         keep: bool = False,
+        beside: Sequence[Append] = (),
     ) -> None:
         """Write down which runs there are, before anything is called, and with that take their due times.
 
@@ -141,6 +142,7 @@ class Ledger:
             begun: the runs.
             lost: those that only stand in the history.
             keep: leave the schedule as it is, in place of `following`.
+            beside: entries that are on disk with that.
 
         Raises:
             Conflict: the schedule has changed; nothing was written.
@@ -157,6 +159,7 @@ class Ledger:
             operations.append(_ended(one, run_key(one)))
         if lost:
             operations.append(Put(LATEST, name, encode(lost[-1])))
+        operations += beside
         await self.commit(namespace, operations)
         if lost:
             await self._prune(namespace, name)

@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import msgspec
 
 from microlite.core import errors
-from microlite.core.context import Account
 from microlite.core.description.naming import did_you_mean, parse_target
 from microlite.core.description.structs import Streaming
 from microlite.core.description.timing import LONGEST, timing
 from microlite.core.engine.api import Delete, Presence, Put
 from microlite.core.schedules.api import MAX_REQUEST_BYTES, Add, Cancel, Source
+from microlite.core.schedules.authority import asking, check_may_change
 from microlite.core.schedules.records import LATEST, SCHEDULES, Stored, decode_stored, encode
 from microlite.core.schedules.times import Times
 
 if TYPE_CHECKING:
+    from microlite.core.audit.audit import Audit
     from microlite.core.clock import Clock
-    from microlite.core.context import Origin
+    from microlite.core.context import Account, Origin
     from microlite.core.description.structs import ServiceDescription
-    from microlite.core.engine.api import Engine, Operation, Record
+    from microlite.core.engine.api import Append, Engine, Operation, Record
+    from microlite.core.schedules.authority import Authority
 
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,119}")
 
@@ -49,12 +51,18 @@ class Planner:
         engine: where they are.
         clock: for what is due from now on.
         surroundings: the rest of the platform.
+        authority: says who may have what called.
+        audit: writes down what is done to schedules of others, in the same commit.
     """
 
-    def __init__(self, engine: Engine, clock: Clock, surroundings: Surroundings) -> None:
+    def __init__(
+        self, engine: Engine, clock: Clock, surroundings: Surroundings, authority: Authority, audit: Audit
+    ) -> None:
         self._engine = engine
         self._clock = clock
         self._surroundings = surroundings
+        self._authority = authority
+        self._audit = audit
 
     async def plan(
         self, origin: Origin, change: Add | Cancel, *, account: Account | None = None
@@ -64,14 +72,28 @@ class Planner:
         Args:
             origin: who asks.
             change: what for.
-            account: as whom the call is made then, with its rights; without it as who asks, without any.
+            account: who asks, as whom the call is made then; without it nothing is allowed to him but what is to nobody.
 
         Raises:
             Error: it cannot be, and why.
         """
+        who = asking(origin, account)
         if isinstance(change, Add):
-            return await self._add(origin, change, account)
-        return await self._cancel(origin, change)
+            return await self._add(origin, change, who)
+        return await self._cancel(origin, change, who)
+
+    def entry(self, origin: Origin, account: Account, stored: Stored, action: str) -> tuple[Append, ...]:
+        """What the audit log says of something that is done to a schedule; nothing of what is one's own.
+
+        Raises:
+            Forbidden: it is that of somebody else, and who asks is no admin.
+        """
+        if not check_may_change(account, stored, origin.namespace):
+            return ()
+        entry = self._audit.entry(
+            origin, f"schedules.{action}", f"schedule:{stored.name}", owner=stored.owner, target=stored.target
+        )
+        return (entry,)
 
     async def find(self, origin: Origin, id: str) -> tuple[Stored, Record]:
         """A schedule and its record, by its name as it was added or in full.
@@ -85,13 +107,14 @@ class Planner:
                 return decode_stored(record.value), record
         raise errors.NotFound(f"there is no schedule {id!r}")
 
-    async def _add(self, origin: Origin, change: Add, account: Account | None) -> tuple[Operation, ...]:
+    async def _add(self, origin: Origin, change: Add, account: Account) -> tuple[Operation, ...]:
         if change.id and not _ID.fullmatch(change.id):
             raise errors.BadRequest(
                 f"id: {change.id!r} is no name for a schedule: use letters, digits, _ and -, at most 120 characters"
             )
         service, endpoint = parse_target(change.target)
         self._check_target(origin.namespace, service, endpoint)
+        self._authority.check(origin.namespace, account, service, endpoint)
         payload = msgspec.json.encode(change.request)
         if len(payload) > MAX_REQUEST_BYTES:
             raise errors.PayloadTooLarge(
@@ -106,17 +129,19 @@ class Planner:
             endpoint=endpoint,
             payload=payload,
             created=now,
-            account=account or Account(id=origin.account or "nobody", type="schedule", namespace=origin.namespace),
+            account=account,
             **_timing_fields(change, now),
         )
         await self._surroundings.prepare(origin.namespace)
         existing = await self._engine.get(origin.namespace, SCHEDULES, name) if change.id else None
         if existing is not None and not change.replace:
             raise errors.Conflict(f"there is a schedule {name!r} already; replace it, or remove it first")
-        expect = Presence.ABSENT if existing is None else existing.revision
-        return (Put(SCHEDULES, name, encode(stored), expect=expect),)
+        if existing is None:
+            return (Put(SCHEDULES, name, encode(stored), expect=Presence.ABSENT),)
+        entry = self.entry(origin, account, decode_stored(existing.value), "add")
+        return (Put(SCHEDULES, name, encode(stored), expect=existing.revision), *entry)
 
-    async def _cancel(self, origin: Origin, change: Cancel) -> tuple[Operation, ...]:
+    async def _cancel(self, origin: Origin, change: Cancel, account: Account) -> tuple[Operation, ...]:
         try:
             stored, record = await self.find(origin, change.id)
         except errors.NotFound:
@@ -127,7 +152,8 @@ class Planner:
             raise errors.BadRequest(
                 f"{stored.name} is declared in the code of {stored.service}; remove it there, or pause it"
             )
-        return (Delete(SCHEDULES, record.key, expect=record.revision), Delete(LATEST, record.key))
+        entry = self.entry(origin, account, stored, "remove" if change.required else "cancel")
+        return (Delete(SCHEDULES, record.key, expect=record.revision), Delete(LATEST, record.key), *entry)
 
     def _check_target(self, namespace: str, service: str, endpoint: str) -> None:
         description = self._surroundings.describe(namespace, service)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from microlite.core.clock import Clock
+    from microlite.core.schedules.authority import Authority
     from microlite.core.schedules.ledger import Ledger
     from microlite.core.schedules.reach import Reach
     from microlite.core.schedules.records import OpenRun
@@ -67,13 +68,22 @@ class Runs:
         ledger: writes down where each stands.
         reach: the services.
         clock: the time.
+        authority: says with which rights the calls are made.
         on_change: is told namespace and schedule whenever a run of it stands elsewhere.
     """
 
-    def __init__(self, ledger: Ledger, reach: Reach, clock: Clock, on_change: Callable[[str, str], object]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        reach: Reach,
+        clock: Clock,
+        authority: Authority,
+        on_change: Callable[[str, str], object],
+    ) -> None:
         self._ledger = ledger
         self._reach = reach
         self._clock = clock
+        self._authority = authority
         self._on_change = on_change
         self._open: dict[tuple[str, str], dict[str, OpenRun]] = {}
         self._lanes: dict[tuple[str, str], Lane] = {}
@@ -230,6 +240,12 @@ class Runs:
     async def _call(self, namespace: str, one: OpenRun) -> OpenRun:
         """Call the endpoint. Returns the run as it stands then."""
         run = one.run
+        try:
+            account = await self._authority.account_for(namespace, one)
+        except (errors.Forbidden, errors.Unauthorized) as error:
+            return changed(one, Outcome.FAILED, ended=self._clock.now(), error=str(error)[:LONGEST_ERROR])
+        except errors.Error as error:
+            return self._failed(namespace, one, error)
         call = UnaryCall(
             one.service,
             one.endpoint,
@@ -237,7 +253,7 @@ class Runs:
             encoding=Encoding.JSON,
             namespace=namespace,
             timeout=one.timeout,
-            account=one.account,
+            account=account,
             metadata={
                 "schedule": run.schedule,
                 "schedule-run": run.id,

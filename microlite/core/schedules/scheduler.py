@@ -27,10 +27,12 @@ from microlite.core.schedules.timer import DueTimes
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from microlite.core.audit.audit import Audit
     from microlite.core.clock import Clock
-    from microlite.core.context import Origin
+    from microlite.core.context import Account, Origin
     from microlite.core.description.structs import ServiceDescription
     from microlite.core.engine.api import Engine
+    from microlite.core.schedules.authority import Authority
     from microlite.core.schedules.reach import Reach
 
 TAKERS: Final = 64
@@ -46,20 +48,22 @@ class Scheduler:
         engine: keeps them.
         clock: the time.
         reach: the services.
+        authority: says with which rights calls are made.
+        audit: writes down what is done to schedules of others.
 
     Attributes:
         planner: plans changes, for a commit or as part of one.
         overview: shows them.
     """
 
-    def __init__(self, engine: Engine, clock: Clock, reach: Reach) -> None:
+    def __init__(self, engine: Engine, clock: Clock, reach: Reach, authority: Authority, audit: Audit) -> None:
         self._clock = clock
         self._reach = reach
         self._ledger = Ledger(engine)
         self._book = Book(engine, self._ledger, clock, self._on_due_time)
         self._times = DueTimes(clock, self._on_due, self._book.reread)
-        self._runs = Runs(self._ledger, reach, clock, self._tell)
-        self.planner = Planner(engine, clock, self)
+        self._runs = Runs(self._ledger, reach, clock, authority, self._tell)
+        self.planner = Planner(engine, clock, self, authority, audit)
         self.overview = Overview(self._ledger, self._runs, self.planner, reach, clock)
         self._observers: set[Callable[[str, str], object]] = set()
         self._due: dict[tuple[str, str], None] = {}
@@ -289,16 +293,17 @@ class Scheduler:
         for observer in list(self._observers):
             observer(namespace, name)
 
-    async def pause(self, origin: Origin, name: str) -> None:
+    async def pause(self, origin: Origin, account: Account, name: str) -> None:
         """Let its times pass, until `resume`."""
-        await self._change(origin, name, paused=True)
+        await self._change(origin, account, name, paused=True)
 
-    async def resume(self, origin: Origin, name: str) -> None:
+    async def resume(self, origin: Origin, account: Account, name: str) -> None:
         """Run it at its times again, from the next one on."""
-        await self._change(origin, name, paused=False)
+        await self._change(origin, account, name, paused=False)
 
-    async def _change(self, origin: Origin, name: str, *, paused: bool) -> None:
+    async def _change(self, origin: Origin, account: Account, name: str, *, paused: bool) -> None:
         stored, record = await self.planner.find(origin, name)
+        entry = self.planner.entry(origin, account, stored, "pause" if paused else "resume")
         if stored.paused == paused:
             return
         due = stored.due
@@ -306,15 +311,16 @@ class Scheduler:
             now = self._clock.now()
             due = due if due > now else times_of(stored).after(now, due or None)
         fresh = msgspec.structs.replace(stored, paused=paused, due=due)
-        await self._ledger.put(origin.namespace, fresh, record.revision)
+        await self._ledger.put(origin.namespace, fresh, record.revision, *entry)
 
-    async def run(self, origin: Origin, name: str, *, wait: bool) -> Run:
+    async def run(self, origin: Origin, account: Account, name: str, *, wait: bool) -> Run:
         """Run it now, whatever time it is, paused or not.
 
         Returns its run when that was written down or, with `wait`, has ended.
 
         Raises:
             NotFound: there is none of this name.
+            Forbidden: it is that of somebody else, and who asks is no admin.
             Conflict: one of its runs has not ended, and they may not overlap.
             ServiceUnavailable: no node of its service is there.
         """
@@ -322,12 +328,13 @@ class Scheduler:
         namespace = origin.namespace
         stored, _ = await self.planner.find(origin, name)
         async with self._lock(namespace, stored.name):
-            one = await self._run_now(origin, stored.name)
+            one = await self._run_now(origin, account, stored.name)
         return await self._runs.ended(namespace, one.run) if wait else one.run
 
-    async def _run_now(self, origin: Origin, name: str) -> OpenRun:
+    async def _run_now(self, origin: Origin, account: Account, name: str) -> OpenRun:
         namespace = origin.namespace
         stored, record = await self.planner.find(origin, name)
+        entry = self.planner.entry(origin, account, stored, "run")
         if not self._reach.expected(namespace, stored.service):
             absence = self._reach.absence(namespace, stored.service)
             raise errors.ServiceUnavailable(f"{stored.name} cannot run: {absence}")
@@ -346,7 +353,7 @@ class Scheduler:
         if self._runs.starts_at_once(namespace, one):
             one = self._runs.begun(namespace, one)
         single = stored.source is Source.ONCE
-        await self._ledger.claim(namespace, stored.name, record.revision, None, [one], keep=not single)
+        await self._ledger.claim(namespace, stored.name, record.revision, None, [one], keep=not single, beside=entry)
         self._runs.add(namespace, one)
         return one
 

@@ -15,6 +15,7 @@ from microlite.core.engine.api import Batch
 from microlite.core.library.context import Context
 from microlite.core.library.service import Service
 from microlite.core.schedules.api import Add, Cancel, Run, Schedule
+from microlite.core.schedules.authority import asking
 from microlite.core.schedules.planner import full_name
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def schedules_service(scheduler: Scheduler, engine: Engine) -> Service:
 
     @service.endpoint(role=Role.ACCOUNT)
     async def cancel(ctx: Context, id: str) -> bool:
-        """Remove a single call before it is made, or a schedule; says whether there was one.
+        """Remove a single call of one's own before it is made, or a schedule; says whether there was one.
 
         Args:
             id: its name, as it was added or in full.
@@ -66,7 +67,7 @@ def schedules_service(scheduler: Scheduler, engine: Engine) -> Service:
 
     @service.endpoint(role=Role.ACCOUNT)
     async def remove(ctx: Context, name: str) -> None:
-        """Remove a schedule. What the code of a running service declares is removed there.
+        """Remove a schedule of one's own; admins remove any. What the code of a running service declares is removed there.
 
         Args:
             name: its name.
@@ -111,7 +112,7 @@ def schedules_service(scheduler: Scheduler, engine: Engine) -> Service:
         Args:
             name: of the schedule.
         """
-        await scheduler.pause(ctx.origin, name)
+        await scheduler.pause(ctx.origin, asking(ctx.origin, ctx.account), name)
 
     @service.endpoint(role=Role.ACCOUNT)
     async def resume(ctx: Context, name: str) -> None:
@@ -120,7 +121,7 @@ def schedules_service(scheduler: Scheduler, engine: Engine) -> Service:
         Args:
             name: of the schedule.
         """
-        await scheduler.resume(ctx.origin, name)
+        await scheduler.resume(ctx.origin, asking(ctx.origin, ctx.account), name)
 
     @service.endpoint(role=Role.ACCOUNT)
     async def run(ctx: Context, name: str, wait: bool = False) -> Run:
@@ -132,7 +133,7 @@ def schedules_service(scheduler: Scheduler, engine: Engine) -> Service:
             name: of the schedule.
             wait: return when the run has ended, with its outcome, in place of at once.
         """
-        return await scheduler.run(ctx.origin, name, wait=wait)
+        return await scheduler.run(ctx.origin, asking(ctx.origin, ctx.account), name, wait=wait)
 
     @service.endpoint(role=Role.ACCOUNT, reads=True)
     async def watch(ctx: Context, prefix: str = "", limit: int = 100) -> AsyncIterator[list[Schedule]]:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "store/"
 
+BLOBS: Final = "blobs"
+"""What stands between a database and the name of a blob, in the names that rules go by."""
+
 MAX_DATABASE: Final = 63
 MAX_TABLE: Final = 58
 """Characters of the two names; what stands before them in a bucket's name leaves no more."""
@@ -35,6 +38,21 @@ def bucket_of(origin: Origin, database: str, table: str) -> str:
         BadRequest: a name cannot be.
     """
     return _bucket(database or origin.service or DEFAULT_DATABASE, table or DEFAULT_TABLE)
+
+
+def table_name(origin: Origin, database: str, table: str) -> str:
+    """The name of a table for rules, `database/table`. See `bucket_of`."""
+    return name_of(bucket_of(origin, database, table))
+
+
+def name_of(bucket: str) -> str:
+    """The name for rules of the table that lies in a bucket."""
+    return bucket[len(PREFIX) :]
+
+
+def blob_name(origin: Origin, database: str, name: str) -> str:
+    """The name of a blob, or of all that begin so, for rules: `database/blobs/name`. See `bucket_of`."""
+    return f"{check_database(database or origin.service or DEFAULT_DATABASE)}/{BLOBS}/{name}"
 
 
 def check_database(name: str) -> str:

@@ -12,7 +12,7 @@ from microlite.core.engine import api as engine_api
 from microlite.core.store import api, places, values
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from microlite.core.clock import Clock
     from microlite.core.context import Origin
@@ -97,8 +97,22 @@ class Records:
             raise _told(error, operations) from None
         return api.Written(revision=committed.revision)
 
-    async def write_each(self, origin: Origin, changes: Sequence[api.Write], asked: Encoding) -> list[api.WriteOutcome]:
-        """Carry out writes, each for itself; returns when all that can be are on disk."""
+    async def write_each(
+        self,
+        origin: Origin,
+        changes: Sequence[api.Write],
+        asked: Encoding,
+        *,
+        permit: Callable[[api.Write], object] = lambda _: None,
+    ) -> list[api.WriteOutcome]:
+        """Carry out writes, each for itself; returns when all that can be are on disk.
+
+        Args:
+            origin: who asks for them.
+            changes: what is asked for.
+            asked: how their values are written.
+            permit: raises for one that may not be.
+        """
         if len(changes) > api.MAX_LIMIT:
             raise errors.BadRequest(f"changes: at most {api.MAX_LIMIT} at a time, not {len(changes)}")
         outcomes: dict[int, api.WriteOutcome] = {}
@@ -106,6 +120,7 @@ class Records:
         alone: list[tuple[int, Operation]] = []
         for number, change in enumerate(changes):
             try:
+                permit(change)
                 put = self.operation(origin, change, asked)
             except errors.Error as error:
                 outcomes[number] = api.WriteOutcome(error=Failure.of(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import msgspec
@@ -11,7 +12,7 @@ from microlite.core.engine.api import Append, Check
 from microlite.core.tx import api
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from microlite.core.config import api as config
     from microlite.core.context import Account, Origin
@@ -56,8 +57,10 @@ class EventPlanner(Protocol):
 class ConfigPlanner(Protocol):
     """Plans changes of the configuration."""
 
-    async def plan_all(self, origin: Origin, changes: Sequence[config.Change]) -> tuple[Operation, ...]:
-        """The operations of several changes, one on top of the other."""
+    async def plan_all(
+        self, origin: Origin, changes: Sequence[config.Change], *, permit: Callable[[str], object]
+    ) -> tuple[Operation, ...]:
+        """The operations of several changes, one on top of the other; `permit` is asked about each leaf."""
         ...
 
 
@@ -81,12 +84,37 @@ class Planners(NamedTuple):
     schedules: SchedulePlanner
 
 
+class Gate(Protocol):
+    """Says whether somebody may have the parts of a transaction, each as by a call of its own."""
+
+    def check(self, asker: Asker, part: api.Operation) -> None:
+        """Let a part be planned.
+
+        Raises:
+            Forbidden: who asks may not call the endpoint that does the same, or a rule denies it.
+        """
+        ...
+
+    def check_setting(self, asker: Asker, path: str) -> None:
+        """Let a leaf of the configuration be changed.
+
+        Raises:
+            Forbidden: a rule denies it.
+        """
+        ...
+
+
 class Asker(NamedTuple):
     """Who asks for a transaction, and how."""
 
     origin: Origin
     account: Account | None
     asked: Encoding
+
+    @property
+    def namespace(self) -> str:
+        """About whose things."""
+        return self.origin.namespace
 
 
 class Plan(NamedTuple):
@@ -96,23 +124,25 @@ class Plan(NamedTuple):
         operations: each key at most once.
         stated: how a conflict begins that is with something the transaction itself expects.
         published: what becomes of each `events.publish` in turn, but for its position.
-        appended: which of `published` takes its place in a topic, for each such operation in turn.
+        appended: which of `published` takes its place in a topic, for each operation in turn that appends; None where it
+            appends something else.
     """
 
     operations: tuple[Operation, ...]
     stated: tuple[str, ...]
     published: tuple[events.Published, ...]
-    appended: tuple[int, ...]
+    appended: tuple[int | None, ...]
 
     def published_at(self, positions: Sequence[int]) -> tuple[events.Published, ...]:
         """What has become of each event, after a commit that gave out these positions."""
         done = list(self.published)
         for number, position in zip(self.appended, positions, strict=True):
-            done[number] = msgspec.structs.replace(done[number], position=position)
+            if number is not None:
+                done[number] = msgspec.structs.replace(done[number], position=position)
         return tuple(done)
 
 
-async def make_plan(planners: Planners, asker: Asker, parts: Sequence[api.Operation]) -> Plan:
+async def make_plan(planners: Planners, gate: Gate, asker: Asker, parts: Sequence[api.Operation]) -> Plan:
     """Plan all parts of a transaction, as things are now.
 
     Raises:
@@ -121,12 +151,17 @@ async def make_plan(planners: Planners, asker: Asker, parts: Sequence[api.Operat
     planning = _Planning(planners, asker)
     for number, part in enumerate(parts):
         try:
+            gate.check(asker, part)
             await planning.add(part)
         except errors.Error as error:
             raise _placed(error, number) from None
     if planning.settings:
         try:
-            planning.operations += await planners.config.plan_all(asker.origin, planning.settings)
+            planning.add_others(
+                await planners.config.plan_all(
+                    asker.origin, planning.settings, permit=partial(gate.check_setting, asker)
+                )
+            )
         except errors.Error as error:
             raise _placed(error, next(i for i, part in enumerate(parts) if isinstance(part, _SETTING))) from None
     return Plan(fold(planning.operations), tuple(planning.stated), tuple(planning.published), tuple(planning.appended))
@@ -142,7 +177,7 @@ class _Planning:
         self.operations: list[Operation] = []
         self.stated: list[str] = []
         self.published: list[events.Published] = []
-        self.appended: list[int] = []
+        self.appended: list[int | None] = []
         self.settings: list[config.Change] = []
 
     async def add(self, part: api.Operation) -> None:
@@ -162,7 +197,12 @@ class _Planning:
             case api.BlobPublish() | api.BlobDelete():
                 self.operations += await planners.blobs.plan(asker.origin, plain(part))
             case api.SchedulesAdd() | api.SchedulesCancel():
-                self.operations += await planners.schedules.plan(asker.origin, plain(part), account=asker.account)
+                self.add_others(await planners.schedules.plan(asker.origin, plain(part), account=asker.account))
+
+    def add_others(self, planned: Sequence[Operation]) -> None:
+        """Take operations in of which no event comes."""
+        self.appended += [None for one in planned if isinstance(one, Append)]
+        self.operations += planned
 
     async def _publish(self, part: api.EventsPublish) -> None:
         once = (part.topic, part.deduplication_id)

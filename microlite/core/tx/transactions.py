@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from microlite.core.clock import Clock
     from microlite.core.context import Origin
     from microlite.core.engine.api import Committed, Engine
-    from microlite.core.tx.plans import Asker, Plan, Planners
+    from microlite.core.tx.plans import Asker, Gate, Plan, Planners
 
 OUTCOMES: Final = "tx"
 """The records of transactions that took place."""
@@ -51,12 +51,14 @@ class Transactions:
         engine: commits them.
         clock: says until when an outcome is kept.
         planners: the services whose changes they can hold.
+        gate: says who may have which parts.
     """
 
-    def __init__(self, engine: Engine, clock: Clock, planners: Planners) -> None:
+    def __init__(self, engine: Engine, clock: Clock, planners: Planners, gate: Gate) -> None:
         self._engine = engine
         self._clock = clock
         self._planners = planners
+        self._gate = gate
         self._turn = asyncio.Lock()
         """Held by those that would stand in each other's way."""
 
@@ -98,7 +100,7 @@ class Transactions:
         """Plan and commit; None if something that a service has found while planning was different at the commit."""
         origin, plan = asker.origin, None
         try:
-            plan = await make_plan(self._planners, asker, parts)
+            plan = await make_plan(self._planners, self._gate, asker, parts)
             committed = await self._commit(origin, plan, id, keep)
         except errors.Error as error:
             # One that was sent again fails here, at the latest since its outcome is there already.

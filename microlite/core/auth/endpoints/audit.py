@@ -11,6 +11,7 @@ from microlite.core.audit.audit import Wanted
 from microlite.core.auth.api import AuditEntry, AuditPage
 from microlite.core.context import PLATFORM_NAMESPACE
 from microlite.core.description import Role
+from microlite.core.description.event_id import LAST_EVENT_ID
 from microlite.core.library.context import Context
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ def audit_endpoints(service: Service, audit: Audit) -> None:
     ) -> AsyncIterator[AuditEntry]:
         """Stream what is done with special rights in the namespace, as it is done.
 
+        Over HTTP it resumes by `Last-Event-ID`, without a gap.
+
         Args:
             actor: only what this account does.
             action: only acts whose names begin so, as in `auth.rules.`
@@ -64,6 +67,9 @@ def audit_endpoints(service: Service, audit: Audit) -> None:
         """
         log = _log(ctx, platform)
         wanted = Wanted(actor=actor, action=action, resource=resource)
+        resumed = ctx.metadata.get(LAST_EVENT_ID, "")
+        if resumed.isascii() and resumed.isdigit():
+            after = int(resumed)
         async with aclosing(audit.follow(log, wanted, after=None if after < 0 else after)) as entries:
             async for one in entries:
                 yield _shown(one)

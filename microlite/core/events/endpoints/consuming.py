@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from microlite.core import errors
@@ -10,14 +11,19 @@ from microlite.core.description import Role
 from microlite.core.description.event_id import LAST_EVENT_ID
 from microlite.core.events.api import Event
 from microlite.core.library.context import Context
+from microlite.core.policy.rules import ResourceType
 
 if TYPE_CHECKING:
     from microlite.core.events.events import Events
     from microlite.core.library.service import Service
+    from microlite.core.policy.permits import Permits
 
 
-def serve_consuming(service: Service, events: Events) -> None:
+def serve_consuming(service: Service, events: Events, permits: Permits) -> None:
     """Add the endpoints that hand out events to be acknowledged."""
+
+    def permit(ctx: Context, delivery: str) -> None:
+        permits.check(ctx, ResourceType.TOPIC, delivery.partition("/")[0], "subscribe")
 
     @service.endpoint(role=Role.ACCOUNT)
     async def pull(
@@ -41,6 +47,7 @@ def serve_consuming(service: Service, events: Events) -> None:
             ack_wait: seconds for the ack, in place of those of the group.
             start: where a new group begins: `beginning`, `new`, or a time in seconds since the Unix epoch.
         """
+        permits.check(ctx, ResourceType.TOPIC, topic, "subscribe")
         limit = ctx.deadline
         if limit is not None:
             wait = min(wait, limit - 0.5)
@@ -68,8 +75,12 @@ def serve_consuming(service: Service, events: Events) -> None:
             start: where a new group begins: `beginning`, `new`, or a time in seconds since the Unix epoch; without it, the
                 beginning for a named group, and what is new for one of its own.
         """
-        async for event in events.consume(ctx.origin, topic, group, most=max, ack_wait=ack_wait, start=start):
-            yield event
+        permits.check(ctx, ResourceType.TOPIC, topic, "subscribe")
+        consuming = events.consume(ctx.origin, topic, group, most=max, ack_wait=ack_wait, start=start)
+        async with aclosing(consuming) as handed:
+            async for event in handed:
+                permits.check(ctx, ResourceType.TOPIC, topic, "subscribe")  # a rule may have come since
+                yield event
 
     @service.endpoint(role=Role.ACCOUNT)
     async def ack(ctx: Context, deliveries: list[str]) -> None:
@@ -78,6 +89,8 @@ def serve_consuming(service: Service, events: Events) -> None:
         Args:
             deliveries: the ids of deliveries that are under way, as the events carry them; at most 500.
         """
+        for delivery in deliveries:
+            permit(ctx, delivery)
         await events.ack(ctx.origin, deliveries)
 
     @service.endpoint(role=Role.ACCOUNT)
@@ -92,6 +105,7 @@ def serve_consuming(service: Service, events: Events) -> None:
             delay: seconds until the next delivery, in place of the group's backoff.
             dead: whether to make it a dead letter at once.
         """
+        permit(ctx, delivery)
         await events.nack(ctx.origin, delivery, error=error, delay=delay, dead=dead)
 
     @service.endpoint(role=Role.ACCOUNT)
@@ -102,10 +116,11 @@ def serve_consuming(service: Service, events: Events) -> None:
             delivery: its id.
             wait: seconds from now on.
         """
+        permit(ctx, delivery)
         await events.extend(ctx.origin, delivery, wait)
 
 
-def serve_reading(service: Service, events: Events) -> None:
+def serve_reading(service: Service, events: Events, permits: Permits) -> None:
     """Add the endpoints that show events without consuming them."""
 
     @service.endpoint(role=Role.ACCOUNT, reads=True)
@@ -127,6 +142,7 @@ def serve_reading(service: Service, events: Events) -> None:
             limit: at most so many, 1 to 500; fewer where they have more than 4 MiB together.
             reverse: the latest first.
         """
+        permits.check(ctx, ResourceType.TOPIC, topic, "subscribe")
         return await events.read(ctx.origin, topic, after=after, since=since, limit=limit, reverse=reverse)
 
     @service.endpoint(role=Role.ACCOUNT, reads=True, event_id="position")
@@ -142,10 +158,13 @@ def serve_reading(service: Service, events: Events) -> None:
             after: begin behind this position, 0 for the beginning; without it, and without `since`, with what is new.
             since: begin with what was published at this time, in seconds since the Unix epoch, or later.
         """
+        permits.check(ctx, ResourceType.TOPIC, topic, "subscribe")
         resumed = ctx.metadata.get(LAST_EVENT_ID)
         if resumed is not None:
             if not (resumed.isascii() and resumed.isdigit()):
                 raise errors.BadRequest("Last-Event-ID: expected the id of an event of this stream, which is a number")
             after, since = int(resumed), None
-        async for event in events.follow(ctx.origin, topic, after=after, since=since):
-            yield event
+        async with aclosing(events.follow(ctx.origin, topic, after=after, since=since)) as following:
+            async for event in following:
+                permits.check(ctx, ResourceType.TOPIC, topic, "subscribe")  # a rule may have come since
+                yield event

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 from microlite.core.description import Role
 from microlite.core.events.api import DeadKind, DeadLetter, DeadLetters
 from microlite.core.library.context import Context
+from microlite.core.policy.rules import ResourceType
 
 if TYPE_CHECKING:
+    from microlite.core.audit.audit import Audit
     from microlite.core.events.events import Events
     from microlite.core.library.service import Service
+    from microlite.core.policy.permits import Permits
 
 
-def serve_dead_letters(service: Service, events: Events) -> None:
+def serve_dead_letters(service: Service, events: Events, permits: Permits, audit: Audit) -> None:
     """Add the endpoints of dead letters."""
 
     @service.endpoint(role=Role.ACCOUNT, reads=True)
@@ -30,6 +33,7 @@ def serve_dead_letters(service: Service, events: Events) -> None:
             limit: at most so many, 1 to 500; fewer where they are large, or many are of another kind. Only the cursor says
                 whether there is more.
         """
+        permits.check(ctx, ResourceType.TOPIC, topic, "subscribe")
         return await events.dead.page(ctx.origin, topic, group, kind=kind, after=after, limit=limit)
 
     @service.endpoint(role=Role.ACCOUNT, reads=True)
@@ -40,7 +44,11 @@ def serve_dead_letters(service: Service, events: Events) -> None:
             topic: of this topic; of all without it.
             group: of this group; empty for those in quarantine, and without it all.
         """
-        return await events.dead.kinds(ctx.origin, topic, group)
+        if topic:
+            permits.check(ctx, ResourceType.TOPIC, topic, "subscribe")
+        found = await events.dead.kinds(ctx.origin, topic, group)
+        shown = permits.sieve(ctx, ResourceType.TOPIC, "subscribe")
+        return found if shown is None else [one for one in found if shown(one.topic)]
 
     @service.endpoint(role=Role.ACCOUNT, reads=True)
     async def dead_letter(ctx: Context, topic: str, group: str, id: str) -> DeadLetter:
@@ -51,9 +59,10 @@ def serve_dead_letters(service: Service, events: Events) -> None:
             group: which has given it up; empty for quarantine.
             id: its id.
         """
+        permits.check(ctx, ResourceType.TOPIC, topic, "subscribe")
         return await events.dead.read(ctx.origin, topic, group, id)
 
-    @service.endpoint(role=Role.ACCOUNT)
+    @service.endpoint(role=Role.SERVICE)
     async def edit_dead_letter(ctx: Context, topic: str, group: str, id: str, payload: Any) -> DeadLetter:
         """Change the payload of a dead letter, so that it can be delivered again with another one.
 
@@ -63,9 +72,11 @@ def serve_dead_letters(service: Service, events: Events) -> None:
             id: its id.
             payload: the new payload; it has to fit the topic's schema.
         """
-        return await events.dead.edit(ctx.origin, topic, group, id, payload, ctx.asked)
+        permits.check(ctx, ResourceType.TOPIC, topic, "manage")
+        entry = audit.entry(ctx.origin, "events.edit-dead-letter", f"dead-letter:{topic}/{group}/{id}")
+        return await events.dead.edit(ctx.origin, topic, group, id, payload, ctx.asked, entry)
 
-    @service.endpoint(role=Role.ACCOUNT)
+    @service.endpoint(role=Role.SERVICE)
     async def redrive(ctx: Context, topic: str, group: str, ids: list[str] | None = None, kind: str = "") -> int:
         """Have dead letters delivered again: each goes to the end of the topic, for its group only. Returns how many.
 
@@ -77,9 +88,11 @@ def serve_dead_letters(service: Service, events: Events) -> None:
             ids: which; without it all, or all of `kind`.
             kind: only those that died of this.
         """
-        return await events.dead.redrive(ctx.origin, topic, group, ids, kind)
+        permits.check(ctx, ResourceType.TOPIC, topic, "manage")
+        entry = audit.entry(ctx.origin, "events.redrive", f"group:{topic}/{group}", ids=ids, kind=kind)
+        return await events.dead.redrive(ctx.origin, topic, group, ids, kind, entry)
 
-    @service.endpoint(role=Role.ACCOUNT)
+    @service.endpoint(role=Role.SERVICE)
     async def delete_dead_letters(
         ctx: Context, topic: str, group: str, ids: list[str] | None = None, kind: str = ""
     ) -> int:
@@ -91,4 +104,6 @@ def serve_dead_letters(service: Service, events: Events) -> None:
             ids: which; without it all, or all of `kind`.
             kind: only those that died of this.
         """
-        return await events.dead.delete(ctx.origin, topic, group, ids, kind)
+        permits.check(ctx, ResourceType.TOPIC, topic, "manage")
+        entry = audit.entry(ctx.origin, "events.delete-dead-letters", f"group:{topic}/{group}", ids=ids, kind=kind)
+        return await events.dead.delete(ctx.origin, topic, group, ids, kind, entry)

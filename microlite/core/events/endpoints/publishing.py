@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from microlite.core.description import Role
 from microlite.core.events.api import Publish, Published, PublishOutcome
 from microlite.core.library.context import Context
+from microlite.core.policy.rules import ResourceType
 
 if TYPE_CHECKING:
     from microlite.core.events.events import Events
     from microlite.core.library.service import Service
+    from microlite.core.policy.permits import Permits
 
 
-def serve_publishing(service: Service, events: Events) -> None:
+def serve_publishing(service: Service, events: Events, permits: Permits) -> None:
     """Add the endpoints that publish."""
+
+    def permit(ctx: Context, change: Publish) -> None:
+        permits.check(ctx, ResourceType.TOPIC, change.topic, "publish")
 
     @service.endpoint(role=Role.ACCOUNT)
     async def publish(
@@ -39,6 +45,7 @@ def serve_publishing(service: Service, events: Events) -> None:
             deduplication_id: of two events of a topic with the same one, within a day, only the first is published; the
                 second call answers what the first one did.
         """
+        permits.check(ctx, ResourceType.TOPIC, topic, "publish")
         change = Publish(
             topic=topic,
             payload=payload,
@@ -57,6 +64,8 @@ def serve_publishing(service: Service, events: Events) -> None:
         Args:
             batch: at most 500, as `publish` takes them, each with `"type": "publish"`; 4 MiB together.
         """
+        for change in batch:
+            permit(ctx, change)
         return await events.publish(ctx.origin, batch, ctx.asked)
 
     @service.endpoint(role=Role.ACCOUNT)
@@ -68,4 +77,4 @@ def serve_publishing(service: Service, events: Events) -> None:
         Args:
             batch: at most 500, as `publish` takes them, each with `"type": "publish"`; 4 MiB together.
         """
-        return await events.publish_each(ctx.origin, batch, ctx.asked)
+        return await events.publish_each(ctx.origin, batch, ctx.asked, permit=partial(permit, ctx))

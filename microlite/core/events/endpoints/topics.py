@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 from microlite.core.description import Role
 from microlite.core.events.api import GroupSettings, GroupStatus, TopicSettings, TopicStatus
 from microlite.core.library.context import Context
+from microlite.core.policy.rules import ResourceType
 
 if TYPE_CHECKING:
+    from microlite.core.audit.audit import Audit
     from microlite.core.events.events import Events
     from microlite.core.library.service import Service
+    from microlite.core.policy.permits import Permits
 
 
-def serve_topics(service: Service, events: Events) -> None:
+def serve_topics(service: Service, events: Events, permits: Permits, audit: Audit) -> None:
     """Add the endpoints of topics."""
 
     @service.endpoint(role=Role.ACCOUNT, reads=True)
@@ -32,9 +35,10 @@ def serve_topics(service: Service, events: Events) -> None:
         Args:
             topic: its name.
         """
+        permits.check(ctx, ResourceType.TOPIC, topic, "subscribe")
         return await events.describe(ctx.origin, topic)
 
-    @service.endpoint(role=Role.ACCOUNT, idempotent=True)
+    @service.endpoint(role=Role.SERVICE, idempotent=True)
     async def set_topic(ctx: Context, topic: str, settings: TopicSettings) -> TopicStatus:
         """Make a topic, or change the settings of one.
 
@@ -42,19 +46,34 @@ def serve_topics(service: Service, events: Events) -> None:
             topic: its name.
             settings: all of them; what is left out is as for a new topic.
         """
-        return await events.topics.set(ctx.origin, topic, settings)
+        permits.check(ctx, ResourceType.TOPIC, topic, "manage")
+        kept = settings.retention
+        entry = audit.entry(
+            ctx.origin,
+            "events.set-topic",
+            f"topic:{topic}",
+            age=kept.age,
+            count=kept.count,
+            size=kept.size,
+            schema="yes" if settings.schema else "",
+            misfits=settings.misfits,
+        )
+        return await events.topics.set(ctx.origin, topic, settings, entry)
 
-    @service.endpoint(role=Role.ACCOUNT)
+    @service.endpoint(role=Role.SERVICE)
     async def delete_topic(ctx: Context, topic: str) -> None:
         """Remove a topic with its events, groups and dead letters.
 
         Args:
             topic: its name.
         """
+        permits.check(ctx, ResourceType.TOPIC, topic, "manage")
+        await events.check_exists(ctx.origin, topic)
+        await audit.note(ctx.origin, "events.delete-topic", f"topic:{topic}")
         await events.delete_topic(ctx.origin, topic)
 
 
-def serve_groups(service: Service, events: Events) -> None:
+def serve_groups(service: Service, events: Events, permits: Permits, audit: Audit) -> None:
     """Add the endpoints of groups."""
 
     @service.endpoint(role=Role.ACCOUNT, reads=True)
@@ -66,7 +85,7 @@ def serve_groups(service: Service, events: Events) -> None:
         """
         return await events.groups.all(ctx.origin, topic)
 
-    @service.endpoint(role=Role.ACCOUNT, idempotent=True)
+    @service.endpoint(role=Role.SERVICE, idempotent=True)
     async def set_group(
         ctx: Context, topic: str, group: str, settings: GroupSettings, start: str | float = "beginning"
     ) -> GroupStatus:
@@ -80,9 +99,18 @@ def serve_groups(service: Service, events: Events) -> None:
             settings: all of them; what is left out is as for a new group.
             start: where a new group begins: `beginning`, `new`, or a time in seconds since the Unix epoch.
         """
-        return await events.groups.set(ctx.origin, topic, group, settings, start)
+        permits.check(ctx, ResourceType.TOPIC, topic, "manage")
+        entry = audit.entry(
+            ctx.origin,
+            "events.set-group",
+            f"group:{topic}/{group}",
+            retries=settings.retries,
+            ack_wait=settings.ack_wait,
+            concurrency=settings.concurrency,
+        )
+        return await events.groups.set(ctx.origin, topic, group, settings, start, entry)
 
-    @service.endpoint(role=Role.ACCOUNT)
+    @service.endpoint(role=Role.SERVICE)
     async def reset_group(
         ctx: Context, topic: str, group: str, to: str | float = "beginning", position: int | None = None
     ) -> GroupStatus:
@@ -96,9 +124,13 @@ def serve_groups(service: Service, events: Events) -> None:
             to: `beginning`, `new`, or a time in seconds since the Unix epoch.
             position: in place of `to`, the position of the first event that it is to handle.
         """
-        return await events.groups.reset(ctx.origin, topic, group, to, position)
+        permits.check(ctx, ResourceType.TOPIC, topic, "manage")
+        entry = audit.entry(
+            ctx.origin, "events.reset-group", f"group:{topic}/{group}", to=to if position is None else position
+        )
+        return await events.groups.reset(ctx.origin, topic, group, to, position, entry)
 
-    @service.endpoint(role=Role.ACCOUNT)
+    @service.endpoint(role=Role.SERVICE)
     async def delete_group(ctx: Context, topic: str, group: str) -> None:
         """Remove a group with its dead letters. One that is being consumed comes back, and begins where new ones do.
 
@@ -106,4 +138,6 @@ def serve_groups(service: Service, events: Events) -> None:
             topic: of which events.
             group: its name.
         """
-        await events.groups.delete(ctx.origin, topic, group)
+        permits.check(ctx, ResourceType.TOPIC, topic, "manage")
+        entry = audit.entry(ctx.origin, "events.delete-group", f"group:{topic}/{group}")
+        await events.groups.delete(ctx.origin, topic, group, entry)

@@ -10,17 +10,35 @@ from microlite.core import errors
 from microlite.core.description import Role
 from microlite.core.description.file_head import FileHead
 from microlite.core.library.context import Context
+from microlite.core.policy.rules import ResourceType
 from microlite.core.store.api import Expectation, Presence
 from microlite.core.store.blob_api import Blob, BlobNews, BlobPage, DeleteBlob, PublishBlob, StagedBlob
 from microlite.core.store.endpoints.conditions import last_event
+from microlite.core.store.places import blob_name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from microlite.core.library.service import Service
+    from microlite.core.policy.permits import Permits
     from microlite.core.store.blobs import Blobs
 
 
-def serve_blobs(service: Service, blobs: Blobs) -> None:
+def serve_blobs(service: Service, blobs: Blobs, permits: Permits) -> None:
     """Give the service `store` its endpoints `blobs.…`."""
+
+    def check(ctx: Context, database: str, name: str, action: str) -> None:
+        permits.check(ctx, ResourceType.TABLE, blob_name(ctx.origin, database, name), action)
+
+    def readable(ctx: Context, database: str, prefix: str) -> Callable[[str], bool] | None:
+        """Says which blobs may be shown; None where all may.
+
+        Raises:
+            Forbidden: a rule denies all that begin so.
+        """
+        check(ctx, database, prefix, "read")
+        sieve = permits.sieve(ctx, ResourceType.TABLE, "read")
+        return None if sieve is None else lambda name: sieve(blob_name(ctx.origin, database, name))
 
     @service.endpoint(role=Role.ACCOUNT, name="blobs.write", consumes="*/*")
     async def write(
@@ -47,6 +65,7 @@ def serve_blobs(service: Service, blobs: Blobs) -> None:
             expect: write only if this holds of the blob that has the name: its revision, `absent` or `present`.
             database: whose blob it is; the calling service's own without it.
         """
+        check(ctx, database, name, "write")
         headers = _headers(ctx)
         expect = await _expected(ctx, name, database, expect)
         try:
@@ -107,6 +126,7 @@ def serve_blobs(service: Service, blobs: Blobs) -> None:
             expect: publish only if this holds of the blob that has the name: its revision, `absent` or `present`.
             database: whose blob it is; the calling service's own without it.
         """
+        check(ctx, database, name, "write")
         change = PublishBlob(
             upload=upload,
             name=name,
@@ -131,6 +151,7 @@ def serve_blobs(service: Service, blobs: Blobs) -> None:
             download: over HTTP, let a browser save it and not show it.
             database: whose blob it is; the calling service's own without it.
         """
+        check(ctx, database, name, "read")
         head: FileHead | None = None
 
         def choose(blob: Blob) -> tuple[int, int]:
@@ -159,6 +180,7 @@ def serve_blobs(service: Service, blobs: Blobs) -> None:
             name: of the blob.
             database: whose blob it is; the calling service's own without it.
         """
+        check(ctx, database, name, "read")
         return await blobs.head(ctx.origin, name, database=database)
 
     @service.endpoint(role=Role.ACCOUNT, reads=True, name="blobs.list")
@@ -171,7 +193,13 @@ def serve_blobs(service: Service, blobs: Blobs) -> None:
             cursor: that of the page before, for the next one.
             database: whose blobs; the calling service's own without it.
         """
-        return await blobs.page(ctx.origin, prefix=prefix, limit=limit, cursor=cursor, database=database)
+        shown = readable(ctx, database, prefix)
+        page = await blobs.page(ctx.origin, prefix=prefix, limit=limit, cursor=cursor, database=database)
+        return (
+            page
+            if shown is None
+            else BlobPage(blobs=[one for one in page.blobs if shown(one.name)], cursor=page.cursor)
+        )
 
     @service.endpoint(role=Role.ACCOUNT, reads=True, idempotent=True, name="blobs.watch")
     async def watch(
@@ -186,10 +214,13 @@ def serve_blobs(service: Service, blobs: Blobs) -> None:
             since: begin behind this revision, as the `resume` of a change says it; 0 begins with the blobs themselves.
             database: whose blobs; the calling service's own without it.
         """
+        readable(ctx, database, prefix)
         since = last_event(ctx) if since is None else since
         async with aclosing(blobs.watch(ctx.origin, prefix=prefix, since=since, database=database)) as changes:
             async for change in changes:
-                yield change
+                shown = readable(ctx, database, prefix)  # a rule may have come since
+                if shown is None or not change.name or shown(change.name):
+                    yield change
 
     @service.endpoint(role=Role.ACCOUNT, reads=True, name="blobs.databases")
     async def databases(ctx: Context) -> list[str]:
@@ -205,6 +236,7 @@ def serve_blobs(service: Service, blobs: Blobs) -> None:
             expect: delete only if this holds: its revision, or `present`.
             database: whose blob it is; the calling service's own without it.
         """
+        check(ctx, database, name, "delete")
         await blobs.delete(ctx.origin, DeleteBlob(name=name, expect=expect, database=database))
 
     async def _expected(ctx: Context, name: str, database: str, expect: Expectation) -> Expectation:

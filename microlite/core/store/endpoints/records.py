@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from microlite.core import errors
 from microlite.core.description import Role
 from microlite.core.library.context import Context
+from microlite.core.policy.rules import ResourceType
 from microlite.core.store import api, places
 from microlite.core.store.counters import Counters
 from microlite.core.store.endpoints.conditions import Condition, last_event
@@ -19,12 +21,33 @@ from microlite.core.store.watching import watch as watch_records
 
 if TYPE_CHECKING:
     from microlite.core.library.service import Service
+    from microlite.core.policy.permits import Permits
     from microlite.core.store.records import Records
 
 
-def serve_changes(service: Service, records: Records) -> None:
+_ACTIONS: Final[dict[type[api.RecordChange], str]] = {
+    api.Write: "write",
+    api.Delete: "delete",
+    api.Expect: "read",
+}
+"""What a change is called by rules."""
+
+
+def _readable(permits: Permits, ctx: Context, database: str, table: str) -> str:
+    """The bucket of a table, if no rule denies reading it."""
+    bucket = places.bucket_of(ctx.origin, database, table)
+    permits.check(ctx, ResourceType.TABLE, places.name_of(bucket), "read")
+    return bucket
+
+
+def serve_changes(service: Service, records: Records, permits: Permits) -> None:
     """Add the endpoints that change records."""
     counters = Counters(records)
+
+    def permit(ctx: Context, change: api.RecordChange) -> None:
+        """Let a change be planned, unless a rule denies it."""
+        name = places.table_name(ctx.origin, change.database, change.table)
+        permits.check(ctx, ResourceType.TABLE, name, _ACTIONS[type(change)])
 
     @service.endpoint(role=Role.ACCOUNT, etag="revision")
     async def write(
@@ -52,6 +75,7 @@ def serve_changes(service: Service, records: Records) -> None:
             expect: write only if this holds: the revision of the record that is there, `absent` or `present`.
             encoding: `base64` for a value that is bytes, in base64; `msgpack` for MessagePack, in base64.
         """
+        permits.check(ctx, ResourceType.TABLE, places.table_name(ctx.origin, database, table), "write")
         condition = Condition(ctx, expect)
         change = api.Write(
             key=key,
@@ -80,6 +104,7 @@ def serve_changes(service: Service, records: Records) -> None:
             database: of the table; without it that of the calling service, `default` for anybody else.
             expect: remove only if this holds: the revision of the record, or `present`.
         """
+        permits.check(ctx, ResourceType.TABLE, places.table_name(ctx.origin, database, table), "delete")
         condition = Condition(ctx, expect)
         change = api.Delete(key=key, table=table, database=database, expect=condition.expect)
         operation = records.operation(ctx.origin, change)
@@ -92,6 +117,8 @@ def serve_changes(service: Service, records: Records) -> None:
         Args:
             changes: at most 1,000, each record at most once.
         """
+        for change in changes:
+            permit(ctx, change)
         return await records.commit(ctx.namespace, await records.operations(ctx.origin, changes, ctx.asked))
 
     @service.endpoint(role=Role.ACCOUNT)
@@ -101,7 +128,7 @@ def serve_changes(service: Service, records: Records) -> None:
         Args:
             changes: at most 1,000, each with `"type": "write"`.
         """
-        return await records.write_each(ctx.origin, changes, ctx.asked)
+        return await records.write_each(ctx.origin, changes, ctx.asked, permit=partial(permit, ctx))
 
     @service.endpoint(role=Role.ACCOUNT, etag="revision")
     async def increment(
@@ -123,12 +150,14 @@ def serve_changes(service: Service, records: Records) -> None:
             ttl: seconds after which the record goes by itself, if it begins with this; one that is there keeps its time.
             expires_at: the same as a time, in seconds since the Unix epoch.
         """
-        bucket = places.bucket_of(ctx.origin, database, table)
+        bucket = _readable(permits, ctx, database, table)  # the answer is the sum
+        permits.check(ctx, ResourceType.TABLE, places.name_of(bucket), "write")
         return await counters.increment(ctx.namespace, bucket, key, by, records.expiry(ttl, expires_at))
 
 
-def serve_reads(service: Service, records: Records) -> None:
+def serve_reads(service: Service, records: Records, permits: Permits) -> None:
     """Add the endpoints that read records, and say which there are."""
+    bucket_of = partial(_readable, permits)
 
     @service.endpoint(role=Role.ACCOUNT, reads=True, idempotent=True, etag="revision")
     async def read(ctx: Context, key: str, table: str = "", database: str = "") -> api.Record:
@@ -141,7 +170,7 @@ def serve_reads(service: Service, records: Records) -> None:
             table: of the record; `default` without it.
             database: of the table; without it that of the calling service, `default` for anybody else.
         """
-        bucket = places.bucket_of(ctx.origin, database, table)
+        bucket = bucket_of(ctx, database, table)
         return await records.read(ctx.namespace, bucket, key, ctx.answered)
 
     @service.endpoint(role=Role.ACCOUNT, reads=True, idempotent=True)
@@ -153,7 +182,7 @@ def serve_reads(service: Service, records: Records) -> None:
             table: of the records; `default` without it.
             database: of the table; without it that of the calling service, `default` for anybody else.
         """
-        bucket = places.bucket_of(ctx.origin, database, table)
+        bucket = bucket_of(ctx, database, table)
         return await records.read_many(ctx.namespace, bucket, keys, ctx.answered)
 
     @service.endpoint(role=Role.ACCOUNT, reads=True, idempotent=True)
@@ -182,7 +211,7 @@ def serve_reads(service: Service, records: Records) -> None:
             table: of the records; `default` without it.
             database: of the table; without it that of the calling service, `default` for anybody else.
         """
-        bucket = places.bucket_of(ctx.origin, database, table)
+        bucket = bucket_of(ctx, database, table)
         selection = Selection(prefix, suffix, limit, offset, order, cursor)
         return await records.scan(ctx.namespace, bucket, selection, ctx.answered)
 
@@ -210,7 +239,7 @@ def serve_reads(service: Service, records: Records) -> None:
             table: of the records; `default` without it.
             database: of the table; without it that of the calling service, `default` for anybody else.
         """
-        bucket = places.bucket_of(ctx.origin, database, table)
+        bucket = bucket_of(ctx, database, table)
         return await records.keys(ctx.namespace, bucket, Selection(prefix, suffix, limit, offset, order, cursor))
 
     @service.endpoint(role=Role.ACCOUNT, reads=True, idempotent=True)
@@ -223,7 +252,7 @@ def serve_reads(service: Service, records: Records) -> None:
             table: of the records; `default` without it.
             database: of the table; without it that of the calling service, `default` for anybody else.
         """
-        bucket = places.bucket_of(ctx.origin, database, table)
+        bucket = bucket_of(ctx, database, table)
         return await records.engine.count(ctx.namespace, bucket, prefix=prefix, suffix=suffix)
 
     @service.endpoint(role=Role.ACCOUNT, reads=True, idempotent=True)
@@ -242,8 +271,9 @@ def serve_reads(service: Service, records: Records) -> None:
         return places.tables(await records.engine.buckets(ctx.namespace), name)
 
 
-def serve_watches(service: Service, records: Records) -> None:
+def serve_watches(service: Service, records: Records, permits: Permits) -> None:
     """Add the endpoint that streams changes."""
+    bucket_of = partial(_readable, permits)
 
     @service.endpoint(role=Role.ACCOUNT, reads=True, idempotent=True, event_id="resume")
     async def watch(
@@ -265,11 +295,12 @@ def serve_watches(service: Service, records: Records) -> None:
         """
         if key and prefix:
             raise errors.BadRequest("give key or prefix, not both: each says what to watch")
-        bucket = places.bucket_of(ctx.origin, database, table)
+        bucket = bucket_of(ctx, database, table)
         since = last_event(ctx) if since is None else since
         changes = watch_records(
             records.engine, ctx.namespace, bucket, key=key, prefix=prefix, since=since, answered=ctx.answered
         )
         async with aclosing(changes):
             async for change in changes:
+                bucket_of(ctx, database, table)  # a rule may have come since
                 yield change
