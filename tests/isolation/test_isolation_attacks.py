@@ -71,7 +71,7 @@ HOSTILE = '''
     @service.endpoint
     async def ask(ctx: Context, service: str, endpoint: str, request: dict) -> str:
         try:
-            return f"REACHED {await ctx.call(f'{service}.{endpoint}', **request)!r}"
+            return f"REACHED {await ctx.as_service.call(f'{service}.{endpoint}', **request)!r}"
         except Exception as error:
             return f"denied: {type(error).__name__}: {error}"
 
@@ -117,6 +117,7 @@ async def test_it_reaches_no_file_socket_or_process_of_anybody_else(server: Serv
     victim = server.write("victim/main.py", VICTIM)
     async with server:
         await server.call("config.set", path="password", value="hush", secret=True)
+        await server.call("namespaces.create", name="other")
         async with connect(server.home, namespace="other") as other:
             request = {"sources": [str(victim.parent)]}
             (status,) = await other.call("runtime.run", request=request)

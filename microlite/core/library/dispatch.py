@@ -185,18 +185,19 @@ class Dispatcher:
         if account is not None and account.is_platform_admin:
             return True
         role = Role.SERVICE if description.triggers else description.role
-        name = f"{inbound.service}.{endpoint.name}"
+        name, who = f"{inbound.service}.{endpoint.name}", account.id if account is not None else "nobody"
         if role.admits(account, namespace):
             missing = [scope for scope in description.scopes if account is None or scope not in account.scopes]
             if not missing and (not description.scopes or (account is not None and account.belongs_to(namespace))):
                 return True
-            demand = f"{name} demands the scope {missing[0]!r}" if missing else f"{name} is of another namespace"
+            lack = f", which {who} lacks" if account is not None else ""
+            reason = f"{name} demands the scope {(*missing, *description.scopes)[0]!r}{lack}"
         else:
-            demand = f"{name} is for {role.people}"
+            reason = f"{name} is for {role.people}" + (f", and {who} is none of them" if account is not None else "")
         if account is None:
-            _fail(inbound, errors.Unauthorized(f"{demand}; log in, or send a token"), endpoint)
+            _fail(inbound, errors.Unauthorized(f"{reason}; log in, or send a token"), endpoint)
         else:
-            _fail(inbound, errors.Forbidden(f"{demand}, and {account.id} may not"), endpoint)
+            _fail(inbound, errors.Forbidden(reason), endpoint)
         return False
 
     @property

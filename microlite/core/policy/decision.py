@@ -75,7 +75,8 @@ def explain_call(
         return Decision(False, refusal(role, account, rules.namespace, target))
     missing = [scope for scope in scopes if not _carries(account, (scope,), rules.namespace)]
     if missing:
-        return Decision(False, f"{target} demands the scope {missing[0]!r}, which {who} lacks")
+        lack = f", which {who} lacks" if account is not None else ""
+        return Decision(False, f"{target} demands the scope {missing[0]!r}{lack}")
     verdict = rules.decide(account, ResourceType.SERVICE, service, endpoint, otherwise=role is not None)
     if verdict.rule is not None:
         word = "grants" if verdict.granted else "denies"
