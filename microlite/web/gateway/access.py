@@ -220,11 +220,17 @@ class Access(Hosts):
         return self._authority.rules(namespace)
 
     def holds(self, request: PlainRequest) -> bool:
-        """Whether a request that was authorised before may be made once more; see `authorise` for what it counts."""
-        if request.shown and self._authority.known(request.shown) is not request.account:
+        """Whether a request that was authorised before may be made once more; see `authorise` for what it counts.
+
+        It was authorised for one account by one set of rules: with another of either it has to be looked at anew.
+        """
+        authority = self._authority
+        if authority.rules(request.target.namespace) is not request.rules:
+            return False
+        if request.shown and authority.known(request.shown) is not request.account:
             return False
         try:
-            self._authority.admit(request.target.namespace)
+            authority.admit(request.target.namespace)
         except errors.Error:
             return False
         return True
