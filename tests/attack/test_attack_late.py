@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 import pytest_asyncio
 
-from microlite import Context, Service
+from microlite import Context, Service, errors
+from microlite.core.library.peers import RefuseCalls
+from microlite.core.rpc.call import StreamCall
+from microlite.core.rpc.frames import INITIAL_CREDIT
+from microlite.core.rpc.paths import platform_socket
+from microlite.core.rpc.sockets import dial
 from microlite.testing import RunningPlatform, platform
 
 SECRET = "a secret of the test"
@@ -61,8 +66,8 @@ async def kept(running: RunningPlatform, path: str, token: str = "", more: str =
     address = urlsplit(running.http)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     shown = f"Authorization: Bearer {token}\r\n" if token else ""
-    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{shown}{more}Content-Type: application/json\r\nContent-Length: 2\r\n\r\n"
-    return Kept(reader, writer, head.encode() + b"{}")
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
+    return Kept(reader, writer, f"{head}{shown}{more}\r\n{{}}".encode())
 
 
 async def deny(running: RunningPlatform) -> None:
@@ -121,3 +126,87 @@ async def test_a_rule_holds_for_nobody_too_on_connections_that_are_open(running:
     await running.call("auth.rules.delete", id="no")
     assert await connection.ask() == 200
     connection.writer.close()
+
+
+class Ticks:
+    """A stream of server-sent events."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def begun(self) -> None:
+        """Return when it has."""
+        await self.reader.readuntil(b"data: 1\n\n\r\n")
+
+    async def rest(self) -> str:
+        """All that comes until it is over."""
+        found = (await self.reader.readuntil(b"0\r\n\r\n")).decode()
+        self.writer.close()
+        return found
+
+
+async def ticks(running: RunningPlatform, token: str) -> Ticks:
+    connection = await kept(running, "/orders/ticks", token, "Accept: text/event-stream\r\n")
+    connection.writer.write(connection.request)
+    stream = Ticks(connection.reader, connection.writer)
+    await stream.begun()
+    return stream
+
+
+async def log_out(running: RunningPlatform, token: str) -> None:
+    await running.call("auth.logout", token=token)
+
+
+@pytest.mark.parametrize("act", [deny, narrow, disable, delete, change_secret, log_out])
+async def test_a_stream_ends_with_what_allowed_it(act: Act, running: RunningPlatform) -> None:
+    """That of who keeps his rights goes on, and so does one whose token has expired meanwhile."""
+    await running.call("auth.accounts.create", id="bob", scopes=["buyer"], secret=SECRET)
+    token, other = [(await running.call("auth.token", id=who, secret=SECRET))["access_token"] for who in ("ann", "bob")]
+    personal = (await running.call("auth.tokens.create", name="t", account="ann"))["token"]
+    streams = [await ticks(running, one) for one in (token, *(() if act is log_out else (personal,)))]
+    stays = await ticks(running, other)
+    running.advance(60)
+    async with asyncio.timeout(10):
+        await (log_out(running, token) if act is log_out else act(running))
+        for stream in streams:
+            said = await stream.rest()
+            assert ("403" if act is deny else "401") in said, said
+        if act is deny:
+            assert "403" in await stays.rest()
+        else:
+            running.advance(3_600)
+            await asyncio.sleep(0)
+            assert not stays.reader._buffer
+            stays.writer.close()
+
+
+@pytest.mark.parametrize("act", [deny, disable])
+async def test_a_stream_on_the_wire_ends_with_what_allowed_it(act: Act, running: RunningPlatform) -> None:
+    token = (await running.call("auth.token", id="ann", secret=SECRET))["access_token"]
+    client = await dial(str(platform_socket(running.home)), RefuseCalls(), role="client")
+    for service, endpoint, fields in (("orders", "ticks", {}), ("store", "watch", {"table": "t"})):
+        payload = msgspec.msgpack.encode(fields)
+        call = StreamCall(
+            service, endpoint, payload, token=token, namespace="default", timeout=None, credit=INITIAL_CREDIT
+        )
+        async with asyncio.timeout(10), call:
+            call_items = call.items()
+            client.start(call)
+            reading = asyncio.ensure_future(_all(call_items))
+            while not running._booted.authority.standing._streams:
+                await asyncio.sleep(0)
+            if endpoint == "ticks" or act is deny:
+                await act(running)
+            with pytest.raises(errors.Forbidden if act is deny else errors.Unauthorized):
+                await reading
+        if act is deny:
+            await running.call("auth.rules.delete", id="no")
+            await running.call("auth.rules.delete", id="no-store")
+    client.close()
+    await client.closed
+
+
+async def _all(items: AsyncIterator[bytes]) -> None:
+    async for _ in items:
+        pass

@@ -119,6 +119,11 @@ class Authenticator:
         """The account of a token. See `authenticate`."""
         return self.known(token) or account_of(await self.authenticate(token))
 
+    def marks_of(self, account: Account, token: str = "") -> tuple[str, ...]:
+        """What ends, when it is revoked, what was begun as this account by a token that it has shown, if it has."""
+        entry = self._entries.get(token) if token else None
+        return entry.identity.marks if entry is not None else self._marks_of(account)
+
     def token_for(self, account: Account, token: str = "") -> str:
         """A signed token for an account whose caller has shown none that could travel. It holds for ten minutes at least.
 
@@ -130,7 +135,7 @@ class Authenticator:
         """
         now = self._now()
         entry = self._entries.get(token) if token else None
-        marks = entry.identity.marks if entry is not None else self._marks_of(account)
+        marks = self.marks_of(account, token)
         lifetime = min(MADE_FOR, entry.identity.expires - now) if entry is not None and marks else MADE_FOR
         key = (account.namespace, account.type, account.id, account.name, account.scopes, marks)
         made = self._made.get(key)

@@ -47,6 +47,7 @@ class Policies:
         self._load = load
         self._version = int(clock.now() * 1_000)
         self._followers: set[_Follower] = set()
+        self._on_ruled: list[Callable[[str], None]] = []
         self._spreading: set[asyncio.Task[None]] = set()
 
     async def follow(self, namespace: str, peer: object) -> AsyncGenerator[Policy]:
@@ -92,12 +93,19 @@ class Policies:
         self._spreading.add(task)
         task.add_done_callback(self._spreading.discard)
 
+    def on_ruled(self, listener: Callable[[str], None]) -> None:
+        """Call `listener` with the namespace whose rules have changed, at that moment."""
+        self._on_ruled.append(listener)
+
     async def spread(self, namespace: str | None = None) -> None:
         """Tell what is new, and return when it holds everywhere.
 
         Args:
             namespace: whose rules have changed; None where marks were revoked, which can come up in any namespace.
         """
+        if namespace is not None:
+            for listener in self._on_ruled:
+                listener(namespace)
         self._version += 1
         version = self._version
         concerned = [one for one in self._followers if namespace in (None, one.namespace)]

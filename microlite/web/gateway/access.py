@@ -16,6 +16,8 @@ from microlite.web.gateway.refusals import MisdirectedRequest
 from microlite.web.gateway.resolver import host_namespace
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from microlite.core.auth.authority import Authority
     from microlite.core.clock import Clock
     from microlite.core.context import Account
@@ -208,6 +210,15 @@ class Access(Hosts):
                 raise errors.Unauthorized(caller.refusal, id=error.id) from None
             raise
         return self._authority.travelling(caller.account, caller.token)
+
+    def stands(
+        self, target: Target, caller: Caller, end: Callable[[errors.Error], None], is_over: Callable[[], bool]
+    ) -> None:
+        """A stream was authorised: it ends when that is taken back. See `Authority.stands`."""
+        endpoint = target.endpoint
+        if endpoint is not None:
+            address = (target.namespace, target.service, endpoint.name)
+            self._authority.stands(caller.account, caller.token, *address, end, is_over, endpoint.scopes)
 
     def callable_of(self, account: Account | None, namespace: str, service: ServiceDescription) -> ServiceDescription:
         """A service with those of its endpoints that somebody may call."""
