@@ -12,11 +12,12 @@ import pytest_asyncio
 
 from microlite import Context, Service, errors
 from microlite.core.library.peers import RefuseCalls
-from microlite.core.rpc.call import StreamCall
+from microlite.core.rpc.call import StreamCall, UnaryCall
 from microlite.core.rpc.frames import INITIAL_CREDIT
 from microlite.core.rpc.paths import platform_socket
 from microlite.core.rpc.sockets import dial
 from microlite.testing import RunningPlatform, platform
+from tests.library.test_library_peers import Hops
 
 SECRET = "a secret of the test"
 
@@ -208,3 +209,54 @@ async def test_a_stream_on_the_wire_ends_with_what_allowed_it(act: Act, running:
 async def _all(items: AsyncIterator[bytes]) -> None:
     async for _ in items:
         pass
+
+
+@pytest.mark.parametrize("act", [narrow, disable, delete, change_secret])
+async def test_a_call_that_is_under_way_acts_for_nobody_who_is_gone(act: Act, running: RunningPlatform) -> None:
+    """A handler that goes on after its caller's account was taken away: neither the platform nor other nodes, which it
+    calls directly, take the token any more.
+    """
+    outer, inner = Service("outer"), Service("inner")
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    @inner.endpoint
+    async def answer(ctx: Context) -> str:
+        return ctx.account.id if ctx.account is not None else "nobody"
+
+    @outer.endpoint
+    async def ask(ctx: Context, waits: bool = False) -> list[str]:
+        found: list[str] = []
+        if waits:
+            begun.set()
+            await go_on.wait()
+        for target in ("inner.answer", "auth.whoami", "store.list", "schedules.list"):
+            try:
+                found.append(str(await ctx.call(target)))
+            except errors.Error as error:
+                found.append(type(error).__name__)
+        return found
+
+    await running.serve(inner)
+    await running.serve(outer)
+    token = (await running.call("auth.token", id="ann", secret=SECRET))["access_token"]
+    hops = Hops(running)
+    client = await dial(str(platform_socket(running.home)), RefuseCalls(), role="client")
+
+    async def called(**fields: bool) -> list[str]:
+        call = UnaryCall("outer", "ask", msgspec.msgpack.encode(fields), token=token, namespace="default")
+        answered: list[str] = msgspec.msgpack.decode(await call.run(client.start))
+        return answered
+
+    async with asyncio.timeout(20):
+        while True:
+            before = hops.of("inner.answer")
+            assert (await called())[0] == "ann"
+            if hops.of("inner.answer") == before:
+                break  # it went directly
+        late = asyncio.ensure_future(called(waits=True))
+        await begun.wait()
+        await act(running)
+        go_on.set()
+        assert await late == ["Unauthorized"] * 4
+    client.close()
+    await client.closed
