@@ -344,7 +344,7 @@ async def test_nobody_pushes_the_log_out_by_what_everybody_may_do() -> None:
         p.advance(3_600)
         await p.call("auth.token", id="ann", secret="a secret of ann")
         (latest, *_) = (await p.call("auth.audit.list", action="auth.log-in"))["entries"]
-        assert latest["detail"]["more_before"] == 40
+        assert latest["detail"]["more_before"] == "40"
         for _ in range(100):
             made = await p.call("auth.tokens.create", name="ci", account="ann")
             await p.call("auth.tokens.delete", id=made["id"], account="ann")
