@@ -260,3 +260,22 @@ async def test_a_call_that_is_under_way_acts_for_nobody_who_is_gone(act: Act, ru
         assert await late == ["Unauthorized"] * 4
     client.close()
     await client.closed
+
+
+@pytest.mark.parametrize("disabled", [True, False])
+async def test_a_service_that_was_kept_out_makes_no_further_call(disabled: bool, running: RunningPlatform) -> None:
+    """Over the connection that it has, from the moment at which that has returned; nor does it use a scope that it lost."""
+    await running.call("auth.accounts.create", id="mailer", type="service", scopes=["admin"])
+    properties = {"node": "mailer-1", "service": "mailer", "namespace": "default"}
+    for _ in range(5):
+        node = await dial(str(platform_socket(running.home)), RefuseCalls(), role="node", properties=properties)
+        await UnaryCall("auth", "accounts.list", b"\x80").run(node.start)
+        change = {"disabled": True} if disabled else {"scopes": []}
+        await running.call("auth.accounts.update", id="mailer", **change)
+        target = ("store", "list") if disabled else ("auth", "accounts.list")
+        with pytest.raises(errors.Error) as refused:
+            await UnaryCall(*target, b"\x80").run(node.start)
+        assert refused.value.code in (401, 403, 503)
+        await running.call("auth.accounts.update", id="mailer", disabled=False, scopes=["admin"])
+        node.abort()
+        await node.closed
