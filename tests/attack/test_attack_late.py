@@ -270,7 +270,7 @@ async def test_a_service_that_was_kept_out_makes_no_further_call(disabled: bool,
     for _ in range(5):
         node = await dial(str(platform_socket(running.home)), RefuseCalls(), role="node", properties=properties)
         await UnaryCall("auth", "accounts.list", b"\x80").run(node.start)
-        change = {"disabled": True} if disabled else {"scopes": []}
+        change: dict[str, object] = {"disabled": True} if disabled else {"scopes": []}
         await running.call("auth.accounts.update", id="mailer", **change)
         target = ("store", "list") if disabled else ("auth", "accounts.list")
         with pytest.raises(errors.Error) as refused:
