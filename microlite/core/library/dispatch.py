@@ -183,11 +183,14 @@ class Dispatcher:
         namespace = inbound.namespace or self._scope.namespace
         if account is not None and account.is_platform_admin:
             return True
-        role = description.role
+        role, scopes = description.role, description.scopes
+        admitted = role.admits(account, namespace)
+        if admitted and not scopes:
+            return True
         name = f"{inbound.service}.{endpoint.name}"
-        if role.admits(account, namespace):
-            missing = [scope for scope in description.scopes if account is None or scope not in account.scopes]
-            if not missing and (not description.scopes or (account is not None and account.belongs_to(namespace))):
+        if admitted:
+            missing = [scope for scope in scopes if account is None or scope not in account.scopes]
+            if not missing and account is not None and account.belongs_to(namespace):
                 return True
             demand = f"{name} demands the scope {missing[0]!r}" if missing else f"{name} is of another namespace"
         else:

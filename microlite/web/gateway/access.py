@@ -203,7 +203,7 @@ class Access(Hosts):
             if caller.refusal:
                 raise errors.Unauthorized(caller.refusal, id=error.id) from None
             raise
-        return self._authority.travelling(caller.account, caller.token)
+        return self._authority.travelling(caller.account, caller.token, target.service)
 
     def callable_of(self, account: Account | None, namespace: str, service: ServiceDescription) -> ServiceDescription:
         """A service with those of its endpoints that somebody may call."""
