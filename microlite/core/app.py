@@ -148,7 +148,7 @@ class Platform:
         watcher = await stack.enter_async_context(Watcher(clock))
         library = str(onefile.library_path())
         cells = await stack.enter_async_context(
-            make_cells(self.options, onefile.library_path(), clock, self.guard, self.registry)
+            make_cells(self.options, onefile.library_path(), clock, self.guard, self.registry, self.nodes.admission)
         )
         machinery = Machinery(
             cells=cells,

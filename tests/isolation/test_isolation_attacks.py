@@ -71,13 +71,14 @@ HOSTILE = '''
     @service.endpoint
     async def ask(ctx: Context, service: str, endpoint: str, request: dict) -> str:
         try:
-            return f"REACHED {await ctx.call(f'{service}.{endpoint}', **request)!r}"
+            return f"REACHED {await ctx.as_service.call(f'{service}.{endpoint}', **request)!r}"
         except Exception as error:
             return f"denied: {type(error).__name__}: {error}"
 
     @service.endpoint
     async def come_as(role: str, properties: dict[str, str], endpoint: str, request: dict) -> str:
-        """Dial the platform as somebody else, and call."""
+        """Dial the platform as somebody else, and call; with the ticket that this node has, where one is asked for."""
+        import gc
         import msgspec
         from microlite.core.library.peers import RefuseCalls
         from microlite.core.rpc.call import UnaryCall
@@ -85,6 +86,8 @@ HOSTILE = '''
         from microlite.core.rpc.sockets import dial
         from pathlib import Path
         try:
+            if "ticket" in properties:
+                properties["ticket"] = next(it.token for it in gc.get_objects() if type(it).__name__ == "OwnTicket")
             path = str(platform_socket(Path(os.environ["MICROLITE_HOME"])))
             connection = await dial(path, RefuseCalls(), role=role, properties=properties)
             service, _, name = endpoint.partition(".")
@@ -117,6 +120,7 @@ async def test_it_reaches_no_file_socket_or_process_of_anybody_else(server: Serv
     victim = server.write("victim/main.py", VICTIM)
     async with server:
         await server.call("config.set", path="password", value="hush", secret=True)
+        await server.call("namespaces.create", name="other")
         async with connect(server.home, namespace="other") as other:
             request = {"sources": [str(victim.parent)]}
             (status,) = await other.call("runtime.run", request=request)
@@ -187,6 +191,7 @@ async def test_it_is_taken_for_nothing_but_itself(server: Server) -> None:
             ),
             ("node", me, "registry.register", {"registration": _of(registration, "hostile", "other", node["id"], 99)}),
         ]
+        attempts += [(role, {**said, "ticket": ""}, *rest) for role, said, *rest in attempts if role == "node"]
         for role, properties, endpoint, request in attempts:
             said = await server.call(
                 "hostile.come_as", role=role, properties=properties, endpoint=endpoint, request=request
