@@ -191,7 +191,9 @@ async def test_it_is_taken_for_nothing_but_itself(server: Server) -> None:
             ),
             ("node", me, "registry.register", {"registration": _of(registration, "hostile", "other", node["id"], 99)}),
         ]
-        attempts += [(role, {**said, "ticket": ""}, *rest) for role, said, *rest in attempts if role == "node"]
+        attempts += [
+            (role, {**said, "ticket": ""}, what, asked) for role, said, what, asked in attempts if role == "node"
+        ]
         for role, properties, endpoint, request in attempts:
             said = await server.call(
                 "hostile.come_as", role=role, properties=properties, endpoint=endpoint, request=request
