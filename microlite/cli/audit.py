@@ -48,7 +48,7 @@ def audit(
     follow: bool,
     output: str,
 ) -> None:
-    """Show what was done with special rights in the namespace, the newest first.
+    """Show what was done with special rights: who, when, to what. The newest comes first.
 
     Every act of an admin that changes something is written down in the same commit as the act, and nobody can change or
     remove an entry. How long they are kept is said by `microlite server --audit-days` and `--audit-size`.

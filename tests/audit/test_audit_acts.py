@@ -120,6 +120,21 @@ RULE: Final = (
 TOPIC: Final = ("events.set-topic", {"topic": "t", "settings": {}})
 GROUP: Final = ("events.set-group", {"topic": "t", "group": "g", "settings": {}})
 
+
+async def delete_join_token(p: RunningPlatform, _: Path) -> None:
+    made = await p.call("auth.join-tokens.create")
+    await p.call("auth.join-tokens.delete", id=made["id"])
+
+
+async def delete_namespace(p: RunningPlatform, _: Path) -> None:
+    await p.call("namespaces.create", name="shop")
+    async with p.stream("namespaces.delete", name="shop", confirm="shop") as progress:
+        async for _ in progress:
+            pass
+
+
+NAMESPACE: Final = ("namespaces.create", {"name": "shop"})
+
 ACTS: Final[dict[str, Act]] = {
     "auth.accounts.create": calls(ACCOUNT),
     "auth.accounts.update": calls(ACCOUNT, ("auth.accounts.update", {"id": "ann", "name": "Ann"})),
@@ -127,6 +142,8 @@ ACTS: Final[dict[str, Act]] = {
     "auth.rules.create": calls(RULE),
     "auth.rules.delete": calls(RULE, ("auth.rules.delete", {"id": "r"})),
     "auth.keys.rotate": calls(("auth.keys.rotate", {})),
+    "auth.join-tokens.create": calls(("auth.join-tokens.create", {})),
+    "auth.join-tokens.delete": delete_join_token,
     "backup.create": backup,
     "backup.download": download,
     "broker.unsubscribe": unsubscribe,
@@ -143,6 +160,9 @@ ACTS: Final[dict[str, Act]] = {
     "events.edit-dead-letter": edit_dead,
     "events.redrive": redrive,
     "events.delete-dead-letters": delete_dead,
+    "namespaces.create": calls(NAMESPACE),
+    "namespaces.update": calls(NAMESPACE, ("namespaces.update", {"name": "shop", "max_records": 5})),
+    "namespaces.delete": delete_namespace,
     "runtime.run": run,
     "runtime.session": session,
     "runtime.update": update,
@@ -151,6 +171,8 @@ ACTS: Final[dict[str, Act]] = {
 """How each act is done. Its entry has the name of its endpoint."""
 
 WITHOUT: Final = {
+    "auth.tickets.create": "a node renews what it proves itself by",
+    "auth.tickets.inspect": "it reads",
     "auth.confirm": "a node says by which rules it decides; it changes nothing",
     "backup.check": "it reads",
     "registry.register": "a node comes: the registry and the log of its service tell of it",

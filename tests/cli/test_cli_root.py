@@ -198,6 +198,7 @@ LISTS_NOTHING = {
     *("store write", "store delete", "store export", "store import"),
     *("store blobs delete", "store blobs read", "store blobs write"),
     *("openapi", "asyncapi", "user config set", "user config delete"),
+    *(f"namespace {name}" for name in ("create", "delete", "set")),
     *(f"schedules {name}" for name in ("add", "pause", "resume", "remove", "run")),
     *("broker unsubscribe", "events ack", "events nack", "events topics create", "events topics delete"),
     *("events groups delete", "events groups lag", "events groups reset", "events groups settings"),

@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from microlite import Context, Service, errors
+from microlite.core.library.peers import RefuseCalls
 from microlite.core.network.balancer import EJECT_AFTER
+from microlite.core.rpc.call import UnaryCall
+from microlite.core.rpc.paths import platform_socket
+from microlite.core.rpc.sockets import dial
 
 if TYPE_CHECKING:
     from microlite.testing import RunningPlatform
@@ -91,10 +95,11 @@ async def test_refusals_of_what_is_asked_eject_nobody(platform: RunningPlatform,
 
 
 async def test_built_in_names_cannot_be_taken(platform: RunningPlatform) -> None:
-    registration = {"service": {"name": "registry", "version": "1", "endpoints": []}, "node": {"id": "evil"}}
-    with pytest.raises(errors.BadRequest):
-        await platform.call("registry.register", registration=registration)
-    assert [record["name"] for record in await platform.call("registry.list")] == []
+    properties = {"service": "store", "node": "store-1"}
+    taker = await dial(str(platform_socket(platform.home)), RefuseCalls(), role="node", properties=properties)
+    with pytest.raises(errors.ServiceUnavailable, match="turned away"):
+        await UnaryCall("registry", "list", b"\x80").run(taker.start)
+    await asyncio.wait_for(taker.closed, 5)
 
 
 async def test_a_relayed_stream_is_kept_nowhere(platform: RunningPlatform) -> None:

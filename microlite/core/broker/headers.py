@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from microlite.core import errors
+from microlite.core.context import CLIENT_ADDRESS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +40,7 @@ def headers_of(metadata: Mapping[str, str], said: Mapping[str, str]) -> dict[str
     headers = {
         name: value
         for name, value in metadata.items()
-        if name not in _LEFT_OUT and not name.startswith(_LEFT_OUT_PREFIXES)
+        if name not in _LEFT_OUT and name != CLIENT_ADDRESS and not name.startswith(_LEFT_OUT_PREFIXES)
     }
     for name, value in said.items():
         headers[name.lower()] = value

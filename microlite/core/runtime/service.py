@@ -35,7 +35,7 @@ def runtime_service(runtime: Runtime, registry: Registry, logs: Logs, audit: Aud
     """Make the service over what one platform runs."""
     service = Service("runtime", doc="Runs services: starts, reloads, watches and ends their processes.", built_in=True)
 
-    @service.endpoint(role=Role.ADMIN)
+    @service.endpoint(role=Role.PLATFORM)
     async def run(ctx: Context, request: RunRequest) -> list[ServiceStatus]:
         """Run services detached: until they are killed, across restarts of the platform.
 
@@ -50,7 +50,7 @@ def runtime_service(runtime: Runtime, registry: Registry, logs: Logs, audit: Aud
         await asyncio.gather(*(runner.settled() for runner in runners))
         return [runner.status() for runner in runners]
 
-    @service.endpoint(role=Role.ADMIN)
+    @service.endpoint(role=Role.PLATFORM)
     async def session(ctx: Context, request: RunRequest) -> AsyncIterator[Happening]:
         """Run services for as long as this stream is read, and tell what happens to them: states, reloads, log lines.
 

@@ -137,7 +137,6 @@ def login_pages(frame: Frame) -> list[HTTPRouteHandler]:
         ours = [one for one in secrets_in(_cookies(request), cookie) if await sessions.lasts(one)]
         for secret in ours:
             await sessions.end(secret)
-        frame.ends.ring()
         return _to(LOGIN, without_secrets(_cookies(request), cookie, ours, secure=_is_secure(request)))
 
     @get("/alive")
