@@ -142,7 +142,7 @@ def test_what_is_demanded_of_a_caller_is_in_it(whole: Any) -> None:
     assert containers["security"] == [{"token": []}]
     assert {"401", "403"} <= set(containers["responses"])
     run = operation(whole, "post", "/runtime/run")
-    assert (run["x-microlite-role"], "x-microlite-scopes" in run) == ("admin", False)
+    assert (run["x-microlite-role"], "x-microlite-scopes" in run) == ("platform", False)
     opened = operation(whole, "post", "/orders/create")
     assert not {"security", "x-microlite-role", "x-microlite-scopes"} & set(opened)
     assert whole["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
