@@ -25,7 +25,7 @@ LOOKED_AT: Final = 1_000
 
 
 async def tokens_of(frame: Frame, session: WebSession, account: str) -> list[PersonalToken]:
-    """The personal tokens of an account; without one the asker's own, or all, where he operates the platform at its machine."""
+    """The personal tokens of an account; without one those of the asker, or all if he operates the platform from there."""
     if not account and is_of_machine(session):
         accounts = await frame.calls.ask(session, "auth.accounts.list", list[AccountRecord], limit=LOOKED_AT)
         return [one for each in accounts for one in await tokens_of(frame, session, each.id)]
