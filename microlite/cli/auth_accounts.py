@@ -38,7 +38,9 @@ def list_accounts(options: Options, output: str) -> None:
 @click.command("account")
 @click.argument("id", default="")
 @click.option(
-    "--secret", metavar="SECRET", help="Its secret. Others can read it there; without one it gets a random one."
+    "--secret",
+    metavar="SECRET",
+    help="Its secret; without one it gets a random one. Other users of this machine can read what stands here.",
 )
 @click.option("--secret-stdin", is_flag=True, help="Read the secret from the first line of stdin.")
 @click.option("--scopes", multiple=True, metavar="A,B", help="What it may do: names that rules and endpoints ask for.")
@@ -58,7 +60,9 @@ def create_account(
     metadata: tuple[str, ...],
     output: str,
 ) -> None:
-    """Create an account, and print it with its secret: nobody can read that again. Without ID it gets a random one.
+    """Create an account, and print it. Without ID it gets a random one.
+
+    Without an option for it the secret is random, and printed too: nobody can read it again.
 
     \b
         microlite auth create account ann --scopes orders:write --name Ann
@@ -75,6 +79,8 @@ def create_account(
         fields["secret"] = read_secret("Secret", secret, secret_stdin)
     with connect(options) as link:
         created = link.ask("auth", "accounts.create", **fields)
+    if "secret" in fields:
+        del created["secret"]  # whoever gave it knows it, and terminals and logs of builds need not
     print_created("Account", created, output)
 
 

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from microlite.core.context import DEFAULT_NAMESPACE
 from microlite.core.description.naming import DEFAULT_ENDPOINT
 from microlite.core.description.samples import NoSample, sample
 from microlite.core.description.uploads import takes_files
@@ -16,8 +17,15 @@ if TYPE_CHECKING:
     from microlite.cli.described import Described, DescribedEndpoint, Schema
 
 
-def curl_line(gateway: str, service: Described) -> str:
+def curl_line(gateway: str, service: Described, namespace: str = DEFAULT_NAMESPACE) -> str:
     """The command, ready for a shell; empty where the service has nothing to call by a single request."""
+    line = _line(gateway, service)
+    if line and namespace != DEFAULT_NAMESPACE:
+        return f"{line} -H 'Micro-Namespace: {namespace}'"
+    return line
+
+
+def _line(gateway: str, service: Described) -> str:
     unary = [one for one in service.endpoints if one.streaming == "unary" and not one.is_triggered]
     if not unary:
         return ""

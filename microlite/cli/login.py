@@ -24,7 +24,11 @@ NOT_LOGGED_IN = "You are not logged in"
 @click.command
 @click.argument("id", required=False)
 @click.option("--username", "--email", "username", metavar="ID", help="The account, in place of ID.")
-@click.option("--password", metavar="SECRET", help="Its secret. Others can read it there: better leave it out.")
+@click.option(
+    "--password",
+    metavar="SECRET",
+    help="Its secret. Other users of this machine can read what stands here: better leave it out.",
+)
 @click.option("--secret-stdin", is_flag=True, help="Read the secret from the first line of stdin.")
 @click.option("--token", metavar="TOKEN", help="Log in with a personal access token instead; - reads it from stdin.")
 @click.pass_obj

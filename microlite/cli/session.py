@@ -48,7 +48,7 @@ def run_session(options: Options, request: RunRequest, ports: Ports) -> int:
     with connect_or_start(options, ports, check, session=name) as (link, took):
         _say_platform(link, took, ports)
         hint = "save a file, and it reloads; Ctrl-C ends" if request.watch else "Ctrl-C ends"
-        view = View(link.gateway, lambda service: _describe(options, service), hint)
+        view = View(link.gateway, lambda service: _describe(options, service), hint, options.namespace)
         terminal = Terminal(options)
         ending = _Ending(options, view.services, terminal)
         handlers = {signal.SIGINT: ending.interrupt, signal.SIGHUP: ending.give_up, signal.SIGTERM: ending.give_up}

@@ -11,6 +11,7 @@ import click
 
 from microlite.cli.attempt import Attempt
 from microlite.cli.example import curl_line
+from microlite.core.context import DEFAULT_NAMESPACE
 from microlite.core.runtime.api import Topic
 from microlite.core.runtime.lines import Stream, for_terminal, strip_ansi
 from microlite.core.runtime.states import State
@@ -43,13 +44,21 @@ class View:
         gateway: its URL.
         describe: asks what a service offers; None when it is gone.
         hint: what a person can do now, shown in a terminal below the first service.
+        namespace: whose services these are.
 
     Attributes:
         services: names of the services that something was heard of, in that order.
     """
 
-    def __init__(self, gateway: str, describe: Callable[[str], Described | None], hint: str = "") -> None:
+    def __init__(
+        self,
+        gateway: str,
+        describe: Callable[[str], Described | None],
+        hint: str = "",
+        namespace: str = DEFAULT_NAMESPACE,
+    ) -> None:
         self._gateway = gateway
+        self._namespace = namespace
         self._describe = describe
         self._hint = hint
         self._announced: set[str] = set()
@@ -139,7 +148,7 @@ class View:
         else:
             click.echo(f"{name} is running: {url}")
         described = None if happening.http else self._describe(name)
-        line = curl_line(self._gateway, described) if described is not None else ""
+        line = curl_line(self._gateway, described, self._namespace) if described is not None else ""
         if line:
             click.echo(f"  {line}")
         if self._hint and self._terminal:

@@ -41,6 +41,7 @@ def shop() -> Service:
 async def create(live: Live, id: str = "ann", secret: str = ANN, *words: str) -> None:
     said = await live("auth", "create", "account", id, "--secret-stdin", *words, stdin=f"{secret}\n")
     assert (said.code, said.err) == (0, "")
+    assert secret not in said.out, "who gave it knows it"
 
 
 async def log_in(live: Live, id: str = "ann", secret: str = ANN) -> None:

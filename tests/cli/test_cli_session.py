@@ -96,6 +96,14 @@ def test_a_session_shows_urls_logs_reloads_and_failures(microlite: Microlite, en
     ]
 
 
+def test_the_line_to_try_leads_into_the_namespace_of_the_session(
+    microlite: Microlite, ended: StandIn, tmp_path: Path
+) -> None:
+    ended.happenings = [happening(Topic.STATE, state=State.RUNNING)]
+    said = microlite("--namespace", "shop", "run", str(tmp_path))
+    assert said.out.splitlines()[1].endswith("/greeter/hello?name=world' -H 'Micro-Namespace: shop'")
+
+
 @pytest.mark.parametrize("late", [False, True])
 def test_a_declaration_that_cannot_be_is_told_once(
     microlite: Microlite, ended: StandIn, greeter: str, late: bool

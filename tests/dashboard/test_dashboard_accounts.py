@@ -50,7 +50,7 @@ async def test_an_account_is_made_and_logs_in_by_the_secret_that_is_shown_once(e
     await page.get_by_label("Name", exact=True).fill("Somebody New")
     await page.get_by_label("Scopes").fill("orders:read, orders:write")
     await page.get_by_label("Notes").fill("team = shop\n\nfloor=2")
-    await page.get_by_role("button", name="Make it").click()
+    await page.get_by_role("button", name="Create", exact=True).click()
     secret = await secret_shown(browsing)
     await expect(row(browsing, "new.one")).to_contain_text("Somebody New")  # the list is renewed by itself
     await expect(row(browsing, "new.one")).to_contain_text("orders:write")
@@ -69,7 +69,7 @@ async def test_a_form_that_is_refused_says_so_in_itself_and_keeps_what_was_typed
     for notes, problem in (("nonsense", "notes: line 1 is no key=value"), ("", "already exists")):
         await page.get_by_label("Id", exact=True).fill("bob")
         await page.get_by_label("Notes").fill(notes)
-        await page.get_by_role("button", name="Make it").click()
+        await page.get_by_role("button", name="Create", exact=True).click()
         await expect(page.locator("form .trouble")).to_contain_text(problem)
         await expect(page.get_by_label("Id", exact=True)).to_have_value("bob")
     browsing.errors.clear()  # the browser counts each refusal as one
@@ -80,7 +80,7 @@ async def test_forms_work_without_scripts(enter: Enter) -> None:
     page = browsing.page
     await browsing.open("/access/accounts")
     await page.get_by_label("Id", exact=True).fill("plain")
-    await page.get_by_role("button", name="Make it").click()
+    await page.get_by_role("button", name="Create", exact=True).click()
     await expect(page.locator(".once")).to_contain_text("The secret of plain")
     await page.get_by_role("link", name="Back").click()
     await page.get_by_role("link", name="plain", exact=True).click()
@@ -186,7 +186,7 @@ async def test_a_personal_token_is_made_shown_once_and_revoked(desk: Desk, enter
     await page.get_by_label("What it is for").fill("nightly import")
     await page.get_by_label("Scopes").fill("orders:read")
     await page.get_by_label("Expires in").fill("7d")
-    await page.get_by_role("button", name="Make a token").click()
+    await page.get_by_role("button", name="Create a token").click()
     token = await secret_shown(browsing)
     found = await desk.bench.call("auth.inspect", token=token)
     assert (found["account"], list(found["scopes"])) == ("bob", ["orders:read"])
@@ -196,7 +196,7 @@ async def test_a_personal_token_is_made_shown_once_and_revoked(desk: Desk, enter
     await expect(row(browsing, "nightly import")).to_have_count(0)
     await page.get_by_label("What it is for").fill("too much")
     await page.get_by_label("Scopes").fill("admin")
-    await page.get_by_role("button", name="Make a token").click()
+    await page.get_by_role("button", name="Create a token").click()
     await expect(page.locator("form .trouble")).to_contain_text("admin")
     browsing.errors.clear()
 
@@ -205,8 +205,12 @@ async def test_an_admin_makes_and_revokes_tokens_of_others(desk: Desk, browsing:
     page = browsing.page
     await browsing.open("/access/tokens?account=bob")
     await page.get_by_label("What it is for").fill("for the robot")
-    await page.get_by_role("button", name="Make a token").click()
+    await page.get_by_role("button", name="Create a token").click()
     await secret_shown(browsing)
+    await expect(row(browsing, "for the robot")).to_contain_text("bob")
+    await browsing.open(
+        "/access/tokens"
+    )  # who is at the machine has none, and sees those of all, as at the command line
     await expect(row(browsing, "for the robot")).to_contain_text("bob")
     await page.get_by_role("button", name="Revoke for the robot").click()
     await say_yes(browsing, "Revoke")
@@ -226,7 +230,7 @@ async def test_a_rule_is_made_decides_is_explained_and_deleted(desk: Desk, brows
     await expect(page.locator("#endpoints option[value='write']")).to_have_count(1)  # what the service has is suggested
     await page.get_by_label("To whom").select_option("scope")
     await page.get_by_label("Scope", exact=True).fill("orders:read")
-    await page.get_by_role("button", name="Make it").click()
+    await page.get_by_role("button", name="Create", exact=True).click()
     await expect(page.locator(".notice")).to_have_text("close-store decides from now on")
     await expect(page.locator("tbody tr").first).to_contain_text("close-store")  # it decides before all others
     await expect(row(browsing, "close-store")).to_contain_text("service:store:wri*")
@@ -259,7 +263,7 @@ async def test_a_rule_that_would_lock_people_out_is_refused_where_one_sees_it(br
     await page.get_by_label("Says").select_option("denied")
     await page.get_by_label("Priority").fill("100")
     await page.get_by_label("Called").fill("auth")
-    await page.get_by_role("button", name="Make it").click()
+    await page.get_by_role("button", name="Create", exact=True).click()
     trouble = page.locator("form .trouble")
     await expect(trouble).to_be_in_viewport()
     assert len(await trouble.inner_text()) > 40

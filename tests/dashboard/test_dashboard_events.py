@@ -25,7 +25,7 @@ async def test_a_topic_is_made_and_the_list_is_live(desk: Desk, browsing: Browsi
     await browsing.open("/events")
     await browsing.live()
     await page.get_by_label("Name").fill("made.here")
-    await page.get_by_role("button", name="Make it").click()
+    await page.get_by_role("button", name="Create", exact=True).click()
     await expect(page).to_have_url(f"{desk.url}/events/topic/made.here")
     await browsing.open("/events")
     await browsing.live()

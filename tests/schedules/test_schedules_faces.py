@@ -104,5 +104,5 @@ async def test_of_two_plans_for_one_name_the_second_is_refused(platform: Running
 
 async def test_nobody_schedules_what_he_may_not_call(platform: RunningPlatform) -> None:
     planner = platform._booted.state.scheduler.planner
-    with pytest.raises(errors.Forbidden, match=r"runtime\.status is for admins, and eve may not"):
+    with pytest.raises(errors.Forbidden, match=r"runtime\.status is for admins, and eve is none of them"):
         await planner.plan(Origin("default", "", "eve"), Add(target="runtime.status", id="x", every=60.0))

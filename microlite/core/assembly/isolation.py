@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from microlite.core import errors
+from microlite.core.assembly.admission import turn_away
 from microlite.core.assembly.environments import make_isolated_environments
 from microlite.core.rpc.paths import platform_socket
 from microlite.core.rpc.sockets import Listener
@@ -40,7 +41,7 @@ def make_cells(
         clock: for waiting, and for the age of environments.
         acceptor: takes the calls of isolated nodes, as of all others.
         registry: enters them, as what the platform has started them.
-        admission: asks nodes for their tickets.
+        admission: says which node has come, by its ticket.
     """
     settings = Settings(
         here=Isolation(options.isolate), home=options.home, folder=options.isolated_folder, library=library
@@ -70,22 +71,24 @@ def identify_isolated(cell: Cell, registry: Registry, admission: Admission, conn
     """Say of a connection from a cell who calls over it: the service that was started there, whatever it says of itself.
 
     The socket is in a folder that nobody else reaches, and under a user id of its own the kernel was asked as well. There
-    are no admins in a cell: a client from there, a script or an HTTP program, is the service too. A node that says of itself
-    that it is another than those that the platform has started there is shown the door.
+    are no admins in a cell: a client from there, a script or an HTTP program, is the service too. A node shows the ticket
+    that it was started with; one that has none, or says of itself that it is something else, is shown the door.
     """
-    if admission.on_confined(connection, cell.namespace, cell.service):
-        registry.confine(connection, cell.check)
+    registry.confine(connection, cell.check)
     hello = connection.peer
     assert hello is not None
-    node = hello.properties.get("node", "")
-    said = (hello.properties.get("namespace", cell.namespace), hello.properties.get("service", cell.service))
-    if (
-        hello.role not in ("client", "node")
-        or (hello.role == "node" and not cell.knows(node))
-        or said != (cell.namespace, cell.service)
-    ):
+    properties = hello.properties
+    node = properties.get("node", "")
+    said = (properties.get("namespace", cell.namespace), properties.get("service", cell.service))
+    if said != (cell.namespace, cell.service) or (hello.role == "node" and not cell.knows(node)):
+        stays = False
+        turn_away(
+            connection, errors.Forbidden(f"only nodes of {cell.service!r} that the platform has started connect here")
+        )
+    else:
+        stays = admission.on_confined(connection, cell.namespace, cell.service)
+    if not stays:
         log.warning(
             "the isolated service %s of %s wanted to be taken for something else (%s, %s, %s), and was cut off",
             *(cell.service, cell.namespace, hello.role[:64], " ".join(said)[:128], node[:128]),
         )
-        connection.abort()

@@ -419,8 +419,10 @@ def check_admin(actor: Account | None, namespace: str) -> None:
         return
     if actor is None or not actor.is_admin or actor.namespace != namespace:
         who = actor.id if actor is not None else "nobody"
-        what = "the accounts of the platform are" if namespace == PLATFORM_NAMESPACE else f"that is, in {namespace},"
-        raise errors.Forbidden(f"{what} for those who operate it, and {who} does not")
+        whose = (
+            "who operates the platform" if namespace == PLATFORM_NAMESPACE else f"admins of the namespace {namespace!r}"
+        )
+        raise errors.Forbidden(f"that is for {whose}, and {who} is none of them")
 
 
 _TAKEN_ID: Final = "Account with this ID already exists"

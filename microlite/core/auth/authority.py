@@ -10,7 +10,7 @@ from microlite.core.auth.standing import Standing, Stream
 from microlite.core.context import PLATFORM_NAMESPACE
 from microlite.core.description.naming import endpoint_of
 from microlite.core.description.structs import Role
-from microlite.core.policy.decision import Decision, check_call, explain_call
+from microlite.core.policy.decision import Decision, check_call, explain_call, is_built_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -171,9 +171,12 @@ class Authority:
         role = roles.get(endpoint)
         return Role.ADMIN if role is None else role
 
-    def travelling(self, account: Account | None, token: str) -> str:
-        """The token that goes on with a call: the caller's own, if any node can have it looked at, else one in its place."""
-        if account is None:
+    def travelling(self, account: Account | None, token: str, service: str) -> str:
+        """The token that goes on with a call: the caller's own, if any node can have it looked at, else one in its place.
+
+        None goes to a built-in service, which shows it to nobody.
+        """
+        if account is None or is_built_in(service):
             return ""
         return token if token.startswith(_SIGNED) else self.tokens.token_for(account, token)
 

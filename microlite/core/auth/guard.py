@@ -56,7 +56,7 @@ class Guard:
         try:
             endpoint = inbound.endpoint = resolved(service, inbound.endpoint)
             authority.check(account, namespace, service, endpoint)
-            inbound.token = authority.travelling(account, inbound.token)
+            inbound.token = authority.travelling(account, inbound.token, service)
         except errors.Error as error:
             inbound.fail(error)
             return
@@ -70,7 +70,7 @@ class Guard:
         try:
             call.endpoint = resolved(call.service, call.endpoint)
             self._authority.check(call.account, namespace, call.service, call.endpoint)
-            call.token = self._authority.travelling(call.account, call.token)
+            call.token = self._authority.travelling(call.account, call.token, call.service)
         except errors.Error as error:
             call.on_error(error)
         else:

@@ -185,10 +185,13 @@ class Dispatcher:
         if account is not None and account.is_platform_admin:
             return True
         role = Role.SERVICE if description.triggers else description.role
+        scopes, admitted = description.scopes, role.admits(account, namespace)
+        if admitted and not scopes:
+            return True
         name, who = f"{inbound.service}.{endpoint.name}", account.id if account is not None else "nobody"
-        if role.admits(account, namespace):
-            missing = [scope for scope in description.scopes if account is None or scope not in account.scopes]
-            if not missing and (not description.scopes or (account is not None and account.belongs_to(namespace))):
+        if admitted:
+            missing = [scope for scope in scopes if account is None or scope not in account.scopes]
+            if not missing and account is not None and account.belongs_to(namespace):
                 return True
             lack = f", which {who} lacks" if account is not None else ""
             reason = f"{name} demands the scope {(*missing, *description.scopes)[0]!r}{lack}"

@@ -155,7 +155,8 @@ def _from_file(environment: MutableMapping[str, str], *, needed: bool) -> str:
     try:
         return Path(name).expanduser().read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise errors.BadRequest(f"MICROLITE_JOIN_TOKEN_FILE cannot be read: {error}") from error
+        reason = getattr(error, "strerror", "") or "it is not text"
+        raise errors.BadRequest(f"MICROLITE_JOIN_TOKEN_FILE names {name}, which cannot be read: {reason}") from error
 
 
 def default_home(environment: Mapping[str, str] | None = None) -> Path:

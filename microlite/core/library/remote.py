@@ -34,6 +34,12 @@ class JoinToken(NamedTuple):
         Raises:
             BadRequest: it is none. The detail does not repeat it.
         """
+        if not text:
+            raise errors.BadRequest(
+                "MICROLITE_PLATFORM names a platform elsewhere, and there is no join token for it: put one into "
+                "MICROLITE_JOIN_TOKEN, or the name of its file into MICROLITE_JOIN_TOKEN_FILE; there it is made by "
+                "`microlite auth create join-token`"
+            )
         name, _, fingerprint = text.removeprefix("mlj_").rpartition("_")
         namespace = name.rpartition("_")[0].rpartition(".")[0]
         if not text.startswith("mlj_") or not namespace or len(fingerprint) != 64:

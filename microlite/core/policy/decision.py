@@ -90,7 +90,7 @@ def refusal(role: Role, account: Account, namespace: str, target: str) -> str:
     """Why an account that a least role does not admit may not call something."""
     if not account.belongs_to(namespace):
         return f"{account.id} is an account of another namespace than {namespace!r}"
-    return f"{target} is for {role.people}, and {account.id} may not"
+    return f"{target} is for {role.people}, and {account.id} is none of them"
 
 
 def check_resource(rules: RuleSet, account: Account | None, type: str, name: str, action: str) -> None:

@@ -12,7 +12,7 @@ import jinja2
 from litestar import Request, Response
 
 from microlite.core.auth.web_sessions import WebSession
-from microlite.core.context import DEFAULT_NAMESPACE
+from microlite.core.context import DEFAULT_NAMESPACE, PLATFORM_ADMIN
 from microlite.core.description.access_words import access_words
 from microlite.core.description.type_words import objects, type_word
 from microlite.version import __version__
@@ -132,3 +132,8 @@ def secret_of(request: Request[Any, Any, Any]) -> str:
 def csrf_token(secret: str) -> str:
     """What a request that changes something must show besides the cookie: pages of other sites cannot read it."""
     return hmac.new(secret.encode(), b"microlite csrf", hashlib.sha256).hexdigest()
+
+
+def is_of_machine(session: WebSession) -> bool:
+    """Whether it is who operates the platform at its machine, of whom no account is kept."""
+    return session.account.id == PLATFORM_ADMIN.id and session.account.namespace == PLATFORM_ADMIN.namespace

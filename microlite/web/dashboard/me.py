@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any
 from litestar import Request, Response, get, post
 
 from microlite.core import errors
-from microlite.core.context import PLATFORM_ADMIN
-from microlite.web.dashboard.frame import HTML, session_of
+from microlite.web.dashboard.frame import HTML, is_of_machine, session_of
 from microlite.web.dashboard.login import open_session
 from microlite.web.dashboard.tokens import tokens_of
 
 if TYPE_CHECKING:
     from litestar.handlers import HTTPRouteHandler
 
-    from microlite.core.auth.web_sessions import WebSession
     from microlite.web.dashboard.frame import Frame
 
 
@@ -25,7 +23,7 @@ def own_pages(frame: Frame) -> list[HTTPRouteHandler]:
     @get("/me")
     async def index(request: Request[Any, Any, Any]) -> Response[str]:
         session = session_of(request)
-        of_machine = _is_of_machine(session)
+        of_machine = is_of_machine(session)
         tokens = [] if of_machine else await tokens_of(frame, session, "")
         return frame.page(
             request, "access/me.html", of_machine=of_machine, tokens=tokens, changed="changed" in request.query_params
@@ -46,8 +44,3 @@ def own_pages(frame: Frame) -> list[HTTPRouteHandler]:
         return Response("", media_type=HTML, status_code=303, headers={"location": "/me?changed", "set-cookie": cookie})
 
     return [index, secret]
-
-
-def _is_of_machine(session: WebSession) -> bool:
-    """Whether it is who runs the platform, without an account of which something is kept."""
-    return session.account.id == PLATFORM_ADMIN.id and session.account.namespace == PLATFORM_ADMIN.namespace

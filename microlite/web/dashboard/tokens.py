@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 from litestar import Request, Response, get, post
 
-from microlite.core.auth.api import NewPersonalToken, PersonalToken
+from microlite.core.auth.api import AccountRecord, NewPersonalToken, PersonalToken
 from microlite.core.description.timing import seconds
 from microlite.web.dashboard.access_forms import scopes_in, show_once
 from microlite.web.dashboard.acting import done, told
-from microlite.web.dashboard.frame import session_of
+from microlite.web.dashboard.frame import is_of_machine, session_of
 from microlite.web.dashboard.navigation import may
 
 if TYPE_CHECKING:
@@ -20,9 +20,15 @@ if TYPE_CHECKING:
     from microlite.core.auth.web_sessions import WebSession
     from microlite.web.dashboard.frame import Frame
 
+LOOKED_AT: Final = 1_000
+"""Accounts whose tokens are listed together."""
+
 
 async def tokens_of(frame: Frame, session: WebSession, account: str) -> list[PersonalToken]:
-    """The personal tokens of an account; empty for one's own."""
+    """The personal tokens of an account; without one those of the asker, or all if he operates the platform from there."""
+    if not account and is_of_machine(session):
+        accounts = await frame.calls.ask(session, "auth.accounts.list", list[AccountRecord], limit=LOOKED_AT)
+        return [one for each in accounts for one in await tokens_of(frame, session, each.id)]
     found: list[PersonalToken] = await frame.calls.ask(
         session, "auth.tokens.list", list[PersonalToken], account=account
     )
@@ -41,6 +47,7 @@ def token_pages(frame: Frame) -> list[HTTPRouteHandler]:
             "access/tokens.html",
             tokens=await tokens_of(frame, session, account),
             account=account,
+            of_machine=is_of_machine(session),
             may_all=may(session, "auth.accounts.list", frame.parts.authority),
             here=_list(account),
         )

@@ -209,7 +209,7 @@ class Access(Hosts):
             if caller.refusal:
                 raise errors.Unauthorized(caller.refusal, id=error.id) from None
             raise
-        return self._authority.travelling(caller.account, caller.token)
+        return self._authority.travelling(caller.account, caller.token, target.service)
 
     def stands(
         self, target: Target, caller: Caller, end: Callable[[errors.Error], None], is_over: Callable[[], bool]
