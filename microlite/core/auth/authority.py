@@ -174,9 +174,9 @@ class Authority:
     def travelling(self, account: Account | None, token: str, service: str) -> str:
         """The token that goes on with a call: the caller's own, if any node can have it looked at, else one in its place.
 
-        None goes to a built-in service, which shows it to nobody.
+        None goes to a built-in service, which shows it to nobody; but `auth` is told what was shown.
         """
-        if account is None or is_built_in(service):
+        if account is None or (is_built_in(service) and not (service == "auth" and token)):
             return ""
         return token if token.startswith(_SIGNED) else self.tokens.token_for(account, token)
 
