@@ -136,11 +136,11 @@ class Authority:
         """A stream was allowed: it ends when that is taken back. See `check` for whose it is.
 
         Args:
-            token: that was shown; empty where it was none.
+            token: that was shown; empty where it was none: then the connection speaks for itself, and is cut off itself.
             end: ends it from outside.
             is_over: whether it has ended.
         """
-        marks = self.tokens.marks_of(account, token) if account is not None else ()
+        marks = self.tokens.marks_of(account, token) if account is not None and token else ()
         self.standing.add(Stream(account, marks, namespace, service, endpoint, scopes, end, is_over))
 
     def allows(
