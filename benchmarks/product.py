@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -20,6 +21,7 @@ from benchmarks.peers.caller import CONCURRENCY
 from benchmarks.processes import ROOT, ProgramFailedError, cpu_seconds, end, family
 
 READY = "/readyz"
+SECRET = "a secret for the bench"
 CLIENT_COMMAND = ("call", "echo", "echo", '{"message":"x"}')
 """What a user types most: it resolves the service, calls it and prints the answer."""
 
@@ -106,6 +108,52 @@ async def main():
         async with platform():
             taken.append((time.perf_counter() - began) * 1000)
     print(json.dumps(taken))
+
+
+asyncio.run(main())
+"""
+
+
+DECISIONS = """\
+import asyncio, json, sys, tempfile, timeit
+from pathlib import Path
+
+from microlite.core.app import Platform
+from microlite.core.context import Account
+from microlite.core.policy.rules import Access, Resource, Rule, RuleSet
+from microlite.core.settings import ServerOptions
+
+RULES = [
+    Rule(
+        id=f"rule-{number}",
+        scope=f"scope-{number % 10}",
+        resource=Resource(name=f"service-{number}"),
+        access=Access.DENIED if number % 2 else Access.GRANTED,
+        priority=number,
+    )
+    for number in range(1_000)
+]
+
+
+async def main():
+    account = Account(id="ann", scopes=("scope-8",))
+    with tempfile.TemporaryDirectory(prefix="bench-") as home:
+        async with Platform(ServerOptions(home=Path(home) / "home", port=0)) as platform:
+            check = platform.authority.check
+            cached = [
+                min(timeit.repeat(lambda: check(account, "default", "echo", "echo"), number=10_000, repeat=3)) * 100
+                for _ in range(int(sys.argv[1]))
+            ]
+    rules = RuleSet("default", RULES)
+    names = iter(range(10**9))
+    first = [
+        timeit.timeit(
+            lambda: rules.decide(account, "service", "other", f"{next(names)}", otherwise=False), number=100
+        )
+        * 10_000
+        for _ in range(int(sys.argv[1]))
+    ]
+    print(json.dumps([cached, first]))
 
 
 asyncio.run(main())
@@ -210,14 +258,13 @@ class Platform:
         """Close a service to everybody but one account, by rules, and return a token of that account."""
         admin = (self.home / "admin.token").read_text().strip()
         rule = {"resource": {"type": "service", "name": name, "endpoint": "*"}}
-        secret = "a secret for the bench"
         for path, body in (
-            ("/auth/accounts/create", {"id": "bench", "scopes": ["bench"], "secret": secret}),
+            ("/auth/accounts/create", {"id": "bench", "scopes": ["bench"], "secret": SECRET}),
             ("/auth/rules/create", {**rule, "id": "closed", "access": "denied", "priority": 1}),
             ("/auth/rules/create", {**rule, "id": "open", "access": "granted", "priority": 2, "scope": "bench"}),
         ):
             self.post(path, body, admin).once()
-        answer = self.post("/auth/token", {"id": "bench", "secret": secret}).once()
+        answer = self.post("/auth/token", {"id": "bench", "secret": SECRET}).once()
         return str(json.loads(answer)["access_token"])
 
     def number(self, path: str, body: Mapping[str, object], seconds: float = 10.0) -> float:
@@ -343,10 +390,55 @@ class ServiceCall:
         return self._rate
 
 
+class LogIns:
+    """Whoever logs in with the same account and secret, again and again."""
+
+    name = "microlite"
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self.platform = Platform(options)
+
+    def start(self) -> None:
+        """Start the platform, make the account, and log in once, for which some libraries are imported."""
+        self.platform.start()
+        admin = (self.platform.home / "admin.token").read_text().strip()
+        self.platform.post("/auth/accounts/create", {"id": "bench", "secret": SECRET}, admin).once()
+        self.platform.post("/auth/token", {"id": "bench", "secret": SECRET}).once()
+
+    def measure(self, seconds: float) -> Sample:
+        """Return log-ins per second, four at a time; processor time is that of the platform.
+
+        Ten at a time would be taken for somebody who guesses the secret, and so would those that are given up half-way.
+        """
+        post = self.platform.post("/auth/token", {"id": "bench", "secret": SECRET})
+        pids = self.platform.pids()
+        before, began, count = cpu_seconds(pids), time.perf_counter(), 0
+        with ThreadPoolExecutor(4) as threads:
+            while (taken := time.perf_counter() - began) < seconds:
+                count += len(list(threads.map(lambda _: post.once(), range(8))))
+        return Sample(count / taken, (cpu_seconds(pids) - before) / count * 1e6)
+
+    def stop(self) -> None:
+        """End the platform."""
+        self.platform.stop()
+
+
 def harness_times(options: Options, boots: int) -> list[float]:
     """Boot the test harness so many times in one fresh process; return the ms that each took."""
+    answer = _script(options, HARNESS, boots, "the test harness does not boot")
+    return msgspec.json.decode(answer, type=list[float])
+
+
+def decision_times(options: Options, rounds: int) -> tuple[list[float], list[float]]:
+    """Return the µs of a decision that was made before, and of one that is made anew by a thousand rules."""
+    answer = _script(options, DECISIONS, rounds, "no decision is made")
+    return msgspec.json.decode(answer, type=tuple[list[float], list[float]])
+
+
+def _script(options: Options, script: str, count: int, problem: str) -> str:
     answer = subprocess.run(
-        [options.python, "-c", HARNESS, str(boots)],
+        [options.python, "-c", script, str(count)],
         capture_output=True,
         text=True,
         check=False,
@@ -355,8 +447,8 @@ def harness_times(options: Options, boots: int) -> list[float]:
         env=environment(),
     )
     if answer.returncode:
-        raise ProgramFailedError(f"the test harness does not boot: {_tail(answer.stderr)}")
-    return msgspec.json.decode(answer.stdout.splitlines()[-1], type=list[float])
+        raise ProgramFailedError(f"{problem}: {_tail(answer.stderr)}")
+    return answer.stdout.splitlines()[-1]
 
 
 def program(options: Options) -> list[str]:

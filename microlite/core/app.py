@@ -130,6 +130,8 @@ class Platform:
         self.authority = Authority(
             identities.authenticator, identities.rules, self.registry.built_in, self.state.namespaces
         )
+        identities.marks.subscribe(self.authority.standing.revoked)
+        identities.policies.on_ruled(self.authority.standing.ruled)
         self.guard = Guard(self.authority, self.router, self.router.send)
         stack.push_async_callback(self.guard.close)
         self.nodes = Nodes(self.options, self.state.engine, identities, clock, self._sessions)

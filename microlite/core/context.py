@@ -36,7 +36,7 @@ SERVICE: Final = "service"
 """The two types of accounts."""
 
 
-class Account(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Account(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Who makes a call.
 
     Attributes:

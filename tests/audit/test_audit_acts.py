@@ -14,7 +14,7 @@ from microlite import Context, Service, errors
 from microlite.core.catalog import Parts, built_in_services
 from microlite.core.context import PLATFORM_NAMESPACE
 from microlite.core.description import Role
-from microlite.testing import RunningPlatform
+from microlite.testing import RunningPlatform, platform
 
 Act = Callable[[RunningPlatform, Path], Awaitable[Any]]
 
@@ -332,3 +332,23 @@ async def test_log_ins_are_written_down_and_failures_do_not_flood(p: RunningPlat
     assert (newest["resource"], newest["detail"]["more_before"]) == ("account:default/eve0", "40")
     assert made["secret"] not in str([entry, *failed])
     assert "seeded-guess" not in str(failed)
+
+
+async def test_nobody_pushes_the_log_out_by_what_everybody_may_do() -> None:
+    """Neither by logging in again and again, nor by tokens that are made and deleted: the log says how often."""
+    async with platform() as p:
+        await p.call("auth.accounts.create", id="ann", secret="a secret of ann")
+        for _ in range(60):
+            await p.call("auth.token", id="ann", secret="a secret of ann", renewable=False)
+        assert len((await p.call("auth.audit.list", action="auth.log-in"))["entries"]) == 20
+        p.advance(3_600)
+        await p.call("auth.token", id="ann", secret="a secret of ann")
+        (latest, *_) = (await p.call("auth.audit.list", action="auth.log-in"))["entries"]
+        assert latest["detail"]["more_before"] == "40"
+        for _ in range(100):
+            made = await p.call("auth.tokens.create", name="ci", account="ann")
+            await p.call("auth.tokens.delete", id=made["id"], account="ann")
+        with pytest.raises(errors.TooManyRequests, match="within an hour"):
+            await p.call("auth.tokens.create", name="ci", account="ann")
+        p.advance(3_600)
+        await p.call("auth.tokens.create", name="ci", account="ann")

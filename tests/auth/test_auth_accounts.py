@@ -18,7 +18,7 @@ from microlite.core.context import PLATFORM_ADMIN, PLATFORM_NAMESPACE, SERVICE, 
 from microlite.core.engine.api import Batch, Committed
 from tests.auth.conftest import SECRET, Place, by
 
-ADMIN = Account(id="root", namespace="shop", scopes=("admin",))
+ADMIN = PLATFORM_ADMIN
 
 
 async def create(place: Place, actor: Account | None = ADMIN, namespace: str = "shop", **given: Any) -> Any:
@@ -35,7 +35,7 @@ async def update(place: Place, id: str, actor: Account | None = ADMIN, namespace
 async def test_an_account_is_made_and_logs_in_by_id_or_name(place: Place) -> None:
     made = await create(place, id="ann", name="Ann Lee", scopes=["buyer"], metadata={"team": "shop"}, secret=SECRET)
     assert (made.id, made.name, made.scopes, made.metadata) == ("ann", "Ann Lee", ("buyer",), {"team": "shop"})
-    assert (made.created, made.created_by, made.namespace) == (place.clock.now(), "root", "shop")
+    assert (made.created, made.created_by, made.namespace) == (place.clock.now(), "admin", "shop")
     for name in ("ann", "ANN", "Ann Lee", " ann lee "):
         token = await place.auth.log_in.by_secret("shop", name, SECRET)
         found = await place.auth.authenticator.authenticate(token.access_token)
@@ -154,7 +154,13 @@ async def test_nobody_makes_or_changes_accounts_without_operating_the_namespace(
 
 async def test_accounts_of_the_platform_are_for_its_admin_only(place: Place) -> None:
     with pytest.raises(errors.Forbidden):
-        await create(place, namespace=PLATFORM_NAMESPACE, id="eve", scopes=["admin"])
+        await create(
+            place,
+            Account(id="root", namespace="shop", scopes=("admin",)),
+            PLATFORM_NAMESPACE,
+            id="eve",
+            scopes=["admin"],
+        )
     with pytest.raises(errors.BadRequest):
         await create(place, PLATFORM_ADMIN, PLATFORM_NAMESPACE, id="Admin", secret=SECRET)
     with pytest.raises(errors.BadRequest):
@@ -271,7 +277,7 @@ async def test_every_act_is_in_the_audit_log_and_no_secret_is(place: Place) -> N
         "auth.accounts.delete",
     ]
     assert {one.act.resource for one in found} == {"account:ann"}
-    assert {one.act.actor for one in found} == {"root"}
+    assert {one.act.actor for one in found} == {"admin"}
     for one in found:
         assert SECRET not in str(one)
         assert "another secret" not in str(one)
@@ -406,3 +412,55 @@ def test_what_is_remembered_of_attempts_is_bounded() -> None:
         throttle.begin(f"shop/user-{number}", f"10.{number}")
     assert len(throttle._accounts._times) == MOST_REMEMBERED
     assert len(throttle._addresses._times) == MOST_REMEMBERED
+
+
+@pytest.mark.parametrize(
+    ("addresses", "taken"),
+    [
+        ([f"2001:db8:0:1::{number:x}" for number in range(60)], PER_ADDRESS),
+        ([f"2001:db8:0:1:{number:x}::1%eth0" for number in range(60)], PER_ADDRESS),
+        ([f"2001:db8:0:{number:x}::1" for number in range(60)], 60),
+        (["::ffff:192.0.2.1", "192.0.2.1"] * 30, PER_ADDRESS),
+        ([f"192.0.2.{number}" for number in range(60)], 60),
+    ],
+)
+def test_who_has_a_network_has_no_more_attempts_than_who_has_an_address(addresses: list[str], taken: int) -> None:
+    throttle = Throttle(ManualClock())
+    counted = 0
+    for number, address in enumerate(addresses):
+        try:
+            throttle.begin(f"shop/{number}", address)
+        except errors.TooManyRequests:
+            continue
+        counted += 1
+    assert counted == taken
+
+
+# -- admins who act at the same moment ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("act", ["delete", "disable", "demote"])
+async def test_of_two_admins_who_remove_each_other_one_stays(act: str, place: Place) -> None:
+    accounts = place.auth.accounts
+    both = [await place.account(who, "admin") for who in ("ann", "bob")]
+
+    async def remove(actor: Account, other: Account) -> None:
+        if act == "delete":
+            await accounts.delete(by(actor), actor, other.id)
+        else:
+            changed: dict[str, Any] = {"disabled": True} if act == "disable" else {"scopes": []}
+            await accounts.update(by(actor), actor, other.id, **changed)
+
+    outcomes = await asyncio.gather(remove(*both), remove(*reversed(both)), return_exceptions=True)
+    assert sum(outcome is None for outcome in outcomes) == 1, outcomes
+    assert {type(outcome) for outcome in outcomes if outcome is not None} <= {errors.Conflict, errors.Forbidden}
+    left = [one for one in await accounts.page("shop") if "admin" in one.scopes and not one.disabled]
+    assert len(left) == 1
+
+
+async def test_who_was_removed_while_his_call_was_on_its_way_makes_no_account(place: Place) -> None:
+    """He was let in a moment before, and would come back by it."""
+    ann = await place.account("ann", "admin")
+    await place.auth.accounts.delete(by(PLATFORM_ADMIN), PLATFORM_ADMIN, "ann")
+    with pytest.raises(errors.Forbidden, match="no more"):
+        await place.auth.accounts.create(by(ann), ann, id="back-door", scopes=["admin"], secret=SECRET)

@@ -552,6 +552,17 @@ async def test_in_place_of_a_personal_token_travels_a_signed_one_that_ends_with_
     await refused(place, signed)
 
 
+async def test_what_travels_in_place_of_a_personal_token_does_not_outlive_it(place: Place) -> None:
+    await place.account("ann", "buyer")
+    personal = await make_personal(place, lifetime=60)
+    place.clock.advance(30)
+    signed = place.auth.authenticator.token_for(await who(place, personal), personal)
+    ends = (await place.auth.authenticator.authenticate(signed)).expires
+    assert ends - place.clock.now() == 30
+    place.clock.advance(30)
+    await refused(place, signed)
+
+
 async def test_a_made_token_ends_with_its_account(place: Place) -> None:
     ann = await place.account("ann", "buyer")
     signed = place.auth.authenticator.token_for(ann)

@@ -155,6 +155,7 @@ def test_colours_reach_no_file(microlite: Microlite, platform: StandIn) -> None:
 OURS = {"microlite", "microlite.version", "microlite.cli"}
 TEXTS = OURS | {f"microlite.cli.{name}" for name in ("commands", "completes", "entry", "failure", "options", "root")}
 HEAVY = {"asyncio", "ssl", "http", "urllib.request", "logging", "uvloop", "aiohttp", "uvicorn", "apsw", "psutil"}
+HEAVY |= {"jwt", "cryptography", "argon2"}
 
 
 def _imported(*words: str) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any, Final
 from urllib.parse import urldefrag, urlencode, urlsplit
@@ -150,7 +151,8 @@ async def unguarded(chromium: Browser, desk: Desk, seeded: None) -> AsyncIterato
         await browsing.log_in()
         yield browsing
         assert not browsing.outside, "a request has left the machine"
-        assert not browsing.errors, "the page complained"
+        # The API docs show the pictures of a service's Markdown; the policy, which is off here, keeps them to our own.
+        assert not [one for one in browsing.errors if not re.search(r" 404 .*/x\)$", one)], "the page complained"
     finally:
         await context.close()
 

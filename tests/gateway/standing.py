@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from microlite.core import errors
 from microlite.core.auth.api import Identity
 from microlite.core.context import PLATFORM_ADMIN, PLATFORM_NAMESPACE
-from microlite.core.policy.rules import Rule, RuleSet
+from microlite.core.policy.permits import open_rules
 
 if TYPE_CHECKING:
     from microlite.core.context import Account
+    from microlite.core.policy.rules import RuleSet
 
 
 class Standing:
@@ -30,13 +31,17 @@ class Standing:
             raise errors.Unauthorized("the token is not valid")
         return Identity(account="admin", namespace=PLATFORM_NAMESPACE, scopes=("admin",), expires=1e12)
 
+    def marks_of(self, account: Account, token: str = "") -> tuple[str, ...]:
+        """None: nothing is revoked."""
+        return ()
+
     def token_for(self, account: Account, token: str = "") -> str:
         """See `authority.Tokens`."""
         return ""
 
     def rules(self, namespace: str) -> RuleSet:
         """See `authority.Rules`."""
-        return RuleSet(namespace, [Rule(id="default")])
+        return open_rules(namespace)
 
     def admit(self, namespace: str) -> None:
         """See `authority.Tenants`."""

@@ -211,6 +211,23 @@ async def test_a_further_platform_of_a_process_imports_nothing() -> None:
     assert loaded[1] == loaded[0]
 
 
+def test_a_platform_loads_what_proves_tokens_and_secrets_only_when_there_are_some() -> None:
+    code = """
+import asyncio, sys
+from microlite.testing import platform
+
+async def main():
+    async with platform() as p:
+        await p.call("registry.list")
+        await p.call("store.write", table="a", key="b", value=1)
+
+asyncio.run(main())
+print(*sorted({"jwt", "cryptography", "argon2"} & set(sys.modules)))
+"""
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not loaded
+
+
 def test_what_pytest_loads_at_its_start_is_next_to_nothing() -> None:
     code = (
         "import sys, pytest, _pytest; before = set(sys.modules); import microlite.testing.plugin; "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from microlite.core import errors
 from microlite.core.auth.tickets import Bearer, join_mark
-from microlite.core.context import DEFAULT_NAMESPACE, PLATFORM_ADMIN
+from microlite.core.context import DEFAULT_NAMESPACE, PLATFORM_ADMIN, PLATFORM_NAMESPACE
 from microlite.core.description.naming import check_service_name
 
 if TYPE_CHECKING:
@@ -203,4 +203,6 @@ def _by_its_own_word(properties: dict[str, str]) -> Bearer:
     if not node or len(node) > MAX_NAME or not node.isprintable():
         raise errors.BadRequest(f"a node needs a name of up to {MAX_NAME} characters, and {node[:40]!r} is none")
     namespace = properties.get("namespace") or DEFAULT_NAMESPACE
+    if namespace == PLATFORM_NAMESPACE:
+        raise errors.Forbidden(f"the namespace {namespace!r} is the platform's own, and has no services")
     return Bearer(namespace=namespace, service=service, node=node)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 from microlite.core import errors
@@ -17,6 +18,12 @@ MOST: Final = 20
 WINDOW: Final = 60.0
 """Seconds of a window."""
 
+HOUR: Final = 3_600.0
+"""Seconds of a window of those that succeed, of one account from one address: `MOST` of them are written down."""
+
+MOST_REMEMBERED: Final = 10_000
+"""Accounts, each with an address, whose log-ins are counted; those that were not seen for longest are forgotten first."""
+
 
 class LogInAudit:
     """Writes down who logs in, and who fails.
@@ -31,11 +38,26 @@ class LogInAudit:
         self._clock = clock
         self._ends = 0.0
         self._count = 0
+        self._good: OrderedDict[tuple[str, str, str], tuple[float, int]] = OrderedDict()
 
     async def succeeded(self, namespace: str, account: str, address: str) -> None:
-        """Somebody has shown the secret of an account. Comes before he is given anything."""
-        origin = Origin(namespace, account=account, account_namespace=namespace)
-        await self._audit.note(origin, "auth.log-in", f"account:{account}", address=address)
+        """Somebody has shown the secret of an account. Comes before he is given anything.
+
+        Of those from one address, in an hour, the first are in the log, and then how many more there were: so nobody pushes
+        what is older out of it by logging in again and again.
+        """
+        now, key, missed = self._clock.monotonic(), (namespace, account, address), 0
+        ends, count = self._good.pop(key, (0.0, 0))
+        if now >= ends:
+            missed, ends, count = max(0, count - MOST), now + HOUR, 0
+        self._good[key] = (ends, count + 1)
+        if len(self._good) > MOST_REMEMBERED:
+            self._good.popitem(last=False)
+        if count < MOST:
+            origin = Origin(namespace, account=account, account_namespace=namespace)
+            await self._audit.note(
+                origin, "auth.log-in", f"account:{account}", address=address, more_before=missed or None
+            )
 
     async def failed(self, namespace: str, wanted: str, address: str, error: errors.Error) -> None:
         """Somebody has not, or was not let try.

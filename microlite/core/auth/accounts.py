@@ -16,9 +16,17 @@ from microlite.core.auth.passwords import check_secret
 from microlite.core.auth.records import ACCOUNTS, NAMES, PERSONAL, StoredAccount, decode, encode
 from microlite.core.auth.secret_keys import new_secret
 from microlite.core.auth.to_the_end import to_the_end
-from microlite.core.context import PLATFORM_ADMIN, PLATFORM_NAMESPACE, SERVICE, SERVICE_SCOPE, USER, service_account
+from microlite.core.context import (
+    ADMIN_SCOPE,
+    PLATFORM_ADMIN,
+    PLATFORM_NAMESPACE,
+    SERVICE,
+    SERVICE_SCOPE,
+    USER,
+    service_account,
+)
 from microlite.core.description.naming import check_service_name
-from microlite.core.engine.api import Batch, Delete, Presence, Put
+from microlite.core.engine.api import Batch, Check, Delete, Presence, Put
 from microlite.core.scopes import check_scopes
 
 if TYPE_CHECKING:
@@ -196,10 +204,12 @@ class Accounts:
             hash=await self._passwords.hash(secret),
             stamp=_new_stamp(),
         )
+        standing = await self._standing(actor, namespace)
         for key, taken in ((_key(new_id), _TAKEN_ID), (_key(name), _TAKEN_NAME)):
             if key and await self._engine.get(namespace, NAMES, key) is not None:
                 raise errors.BadRequest(taken)
         operations: list[Operation] = [
+            *standing,
             Put(ACCOUNTS, new_id, encode(stored), expect=Presence.ABSENT),
             *(Put(NAMES, key, new_id.encode(), expect=Presence.ABSENT) for key in _keys(stored)),
             self._audit.entry(
@@ -209,6 +219,8 @@ class Accounts:
         try:
             await self._engine.commit(Batch(namespace, tuple(operations)))
         except errors.Conflict:
+            if await self._standing(actor, namespace) != standing:
+                raise errors.Conflict("your own account was changed at the same moment; try again") from None
             raise errors.BadRequest(_TAKEN_ID) from None
         return NewAccount(**msgspec.structs.asdict(stored.record(namespace)), secret=secret)
 
@@ -260,7 +272,11 @@ class Accounts:
             disabled=new.disabled if new.disabled != old.disabled else None,
             metadata=sorted(new.metadata) if new.metadata != old.metadata else None,
         )
-        operations: list[Operation] = [Put(ACCOUNTS, old.id, encode(new), expect=record.revision), entry]
+        operations: list[Operation] = [
+            *await self._standing(actor, namespace, old.id),
+            Put(ACCOUNTS, old.id, encode(new), expect=record.revision),
+            entry,
+        ]
         before, now = _keys(old), _keys(new)
         for key in now - before:
             if await self._engine.get(namespace, NAMES, key) is not None:
@@ -287,6 +303,7 @@ class Accounts:
             raise errors.Forbidden("an account cannot delete itself; another admin has to")
         record = await self._record(namespace, old.id)
         operations: list[Operation] = [
+            *await self._standing(actor, namespace, old.id),
             Delete(ACCOUNTS, old.id, expect=record.revision),
             *(Delete(NAMES, key) for key in _keys(old)),
             *await self._personal_deletes(namespace, old),
@@ -324,6 +341,7 @@ class Accounts:
             raise errors.Forbidden("old_secret: that is not the secret of the account")
         new = msgspec.structs.replace(old, hash=await self._passwords.hash(new_secret), stamp=_new_stamp())
         operations: list[Operation] = [
+            *await self._standing(actor, namespace, old.id),
             Put(ACCOUNTS, old.id, encode(new), expect=record.revision),
             *await self._personal_deletes(namespace, old),
             self._audit.entry(origin, "auth.accounts.change-secret", f"account:{old.id}"),
@@ -347,6 +365,33 @@ class Accounts:
             raise errors.NotFound(f"the namespace {namespace} has no account {id!r}")
         return record
 
+    async def _standing(self, actor: Account | None, namespace: str, id: str = "") -> tuple[Check, ...]:
+        """What has to hold still when a change of an account is on disk: that whoever makes it operates the namespace.
+
+        So of two admins who remove each other one stays, and who was removed while his own change was under way does not
+        leave an account behind.
+
+        Args:
+            actor: makes the change.
+            namespace: of the change.
+            id: of the account that is changed: for himself it is asked that he is what he was anyhow.
+
+        Raises:
+            Forbidden: it does not.
+        """
+        if actor is None or (actor.namespace, actor.id) in (
+            (PLATFORM_ADMIN.namespace, PLATFORM_ADMIN.id),
+            (namespace, id),
+        ):
+            return ()
+        record = await self._engine.get(actor.namespace, ACCOUNTS, actor.id)
+        stored = decode(record.value, StoredAccount) if record is not None else None
+        if record is None or stored is None or stored.disabled or ADMIN_SCOPE not in stored.scopes:
+            raise errors.Forbidden(f"{actor.id} operates {namespace} no more")
+        if actor.namespace != namespace:
+            return ()  # one commit is about one namespace
+        return (Check(ACCOUNTS, actor.id, expect=record.revision),)
+
     async def _personal_deletes(self, namespace: str, account: StoredAccount) -> list[Delete]:
         return [Delete(PERSONAL, token.id) for token in await self._personal.of(namespace, account.id)]
 
@@ -357,7 +402,7 @@ class Accounts:
             try:
                 await self._engine.commit(Batch(namespace, tuple(operations)))
             except errors.Conflict:
-                raise errors.Conflict("somebody else changes this account at the same moment; try again") from None
+                raise errors.Conflict("this account, or yours, is changed at the same moment; try again") from None
             if stamp:
                 await self._revoke((account_mark(stamp),))
 

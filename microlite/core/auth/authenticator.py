@@ -11,7 +11,7 @@ import msgspec
 
 from microlite.core import errors
 from microlite.core.auth.api import Identity
-from microlite.core.auth.marks import account_mark, personal_mark
+from microlite.core.auth.marks import account_mark, is_personal, personal_mark
 from microlite.core.auth.opaque_tokens import PERSONAL, REFRESH, parse_opaque
 from microlite.core.auth.personal_tokens import TOUCH
 from microlite.core.auth.records import REVOKED
@@ -119,10 +119,15 @@ class Authenticator:
         """The account of a token. See `authenticate`."""
         return self.known(token) or account_of(await self.authenticate(token))
 
+    def marks_of(self, account: Account, token: str = "") -> tuple[str, ...]:
+        """What ends, when it is revoked, what was begun as this account by a token that it has shown, if it has."""
+        entry = self._entries.get(token) if token else None
+        return entry.identity.marks if entry is not None else self._marks_of(account)
+
     def token_for(self, account: Account, token: str = "") -> str:
         """A signed token for an account whose caller has shown none that could travel. It holds for ten minutes at least.
 
-        It ends with whatever the caller has shown, and with the account.
+        It ends with whatever the caller has shown, if that is earlier, and with the account.
 
         Args:
             account: who it is, as it was found out a moment ago.
@@ -130,17 +135,26 @@ class Authenticator:
         """
         now = self._now()
         entry = self._entries.get(token) if token else None
-        marks = entry.identity.marks if entry is not None else self._marks_of(account)
+        marks = self.marks_of(account, token)
+        lifetime = min(MADE_FOR, entry.identity.expires - now) if entry is not None and marks else MADE_FOR
         key = (account.namespace, account.type, account.id, account.name, account.scopes, marks)
         made = self._made.get(key)
         if made is not None and made[1] > now:
             self._made.move_to_end(key)
             return made[0]
-        signed = self._tokens.sign(account, MADE_FOR, marks)
-        self._made[key] = (signed.token, now + MADE_FOR / 3)
+        signed = self._tokens.sign(account, lifetime, marks)
+        self._made[key] = (signed.token, now + lifetime / 3)
         if len(self._made) > MOST_MADE:
             self._made.popitem(last=False)
         return signed.token
+
+    def is_lasting(self, token: str) -> bool:
+        """Whether a signed token stands for a personal access token, which a program has and no person.
+
+        Raises:
+            Unauthorized: it holds no more.
+        """
+        return any(is_personal(mark) for mark in self._tokens.prove(token).identity.marks)
 
     def forget_namespace(self, namespace: str) -> None:
         """Forget all that was proven of a namespace, which is deleted: whoever comes again is asked for his record."""

@@ -6,10 +6,11 @@ import functools
 from typing import TYPE_CHECKING, Final, Protocol
 
 from microlite.core import errors
+from microlite.core.auth.standing import Standing, Stream
 from microlite.core.context import PLATFORM_NAMESPACE
 from microlite.core.description.naming import endpoint_of
 from microlite.core.description.structs import Role
-from microlite.core.policy.decision import Decision, check_call, explain_call
+from microlite.core.policy.decision import Decision, check_call, explain_call, is_built_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -39,6 +40,10 @@ class Tokens(Protocol):
         Raises:
             Unauthorized: it is none of this platform's, or holds no more.
         """
+        ...
+
+    def marks_of(self, account: Account, token: str = "") -> tuple[str, ...]:
+        """What ends, when it is revoked, what was begun as this account by a token that it has shown."""
         ...
 
     def token_for(self, account: Account, token: str = "") -> str:
@@ -86,6 +91,7 @@ class Authority:
         self._roles: dict[str, dict[str, Role]] = {}
         self.tokens = tokens
         self.known = tokens.known
+        self.standing = Standing(self._check)
 
     def check(
         self, account: Account | None, namespace: str, service: str, endpoint: str, scopes: Collection[str] = ()
@@ -109,7 +115,33 @@ class Authority:
             self._check_platform(account, service)
         else:
             self._tenants.admit(namespace)
+        self._check(account, namespace, service, endpoint, scopes)
+
+    def _check(
+        self, account: Account | None, namespace: str, service: str, endpoint: str, scopes: Collection[str]
+    ) -> None:
         check_call(self._book.rules(namespace), account, service, endpoint, self.role(service, endpoint), scopes)
+
+    def stands(
+        self,
+        account: Account | None,
+        token: str,
+        namespace: str,
+        service: str,
+        endpoint: str,
+        end: Callable[[errors.Error], None],
+        is_over: Callable[[], bool],
+        scopes: Collection[str] = (),
+    ) -> None:
+        """A stream was allowed: it ends when that is taken back. See `check` for whose it is.
+
+        Args:
+            token: that was shown; empty where it was none.
+            end: ends it from outside.
+            is_over: whether it has ended.
+        """
+        marks = self.tokens.marks_of(account, token) if account is not None else ()
+        self.standing.add(Stream(account, marks, namespace, service, endpoint, scopes, end, is_over))
 
     def allows(
         self, account: Account | None, namespace: str, service: str, endpoint: str, scopes: Collection[str] = ()
@@ -124,6 +156,10 @@ class Authority:
         role = self.role(service, endpoint)
         return explain_call(self._book.rules(namespace), account, service, endpoint, role, scopes)
 
+    def rules(self, namespace: str) -> RuleSet:
+        """The rules of a namespace as they are now."""
+        return self._book.rules(namespace)
+
     def role(self, service: str, endpoint: str) -> Role | None:
         """The least role of a built-in endpoint; None for a user's. One that is not there wants what `ADMIN` wants."""
         roles = self._roles.get(service)
@@ -135,9 +171,12 @@ class Authority:
         role = roles.get(endpoint)
         return Role.ADMIN if role is None else role
 
-    def travelling(self, account: Account | None, token: str) -> str:
-        """The token that goes on with a call: the caller's own, if any node can have it looked at, else one in its place."""
-        if account is None:
+    def travelling(self, account: Account | None, token: str, service: str) -> str:
+        """The token that goes on with a call: the caller's own, if any node can have it looked at, else one in its place.
+
+        None goes to a built-in service, which shows it to nobody.
+        """
+        if account is None or is_built_in(service):
             return ""
         return token if token.startswith(_SIGNED) else self.tokens.token_for(account, token)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING, Final
 
 from microlite.core import errors
 from microlite.core.auth.authority import resolved
 from microlite.core.context import DEFAULT_NAMESPACE, NOBODY
 from microlite.core.rpc.early import Early
+from microlite.core.rpc.inbound import WireInbound
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,15 +52,17 @@ class Guard:
 
     def _pass(self, inbound: Inbound, account: Account | None) -> None:
         namespace = inbound.namespace = inbound.namespace or DEFAULT_NAMESPACE
-        service, authority = inbound.service, self._authority
+        service, authority, shown = inbound.service, self._authority, inbound.token
         try:
             endpoint = inbound.endpoint = resolved(service, inbound.endpoint)
             authority.check(account, namespace, service, endpoint)
-            inbound.token = authority.travelling(account, inbound.token)
+            inbound.token = authority.travelling(account, inbound.token, service)
         except errors.Error as error:
             inbound.fail(error)
-        else:
-            self._behind.accept(inbound)
+            return
+        if (inbound.credit or inbound.expires == math.inf) and isinstance(inbound, WireInbound):
+            authority.stands(account, shown, namespace, service, endpoint, inbound.cut, lambda: inbound.done)
+        self._behind.accept(inbound)
 
     def send(self, call: Call) -> None:
         """Send a call that is made in this process for somebody, as the dashboard does, if he may make it."""
@@ -66,7 +70,7 @@ class Guard:
         try:
             call.endpoint = resolved(call.service, call.endpoint)
             self._authority.check(call.account, namespace, call.service, call.endpoint)
-            call.token = self._authority.travelling(call.account, call.token)
+            call.token = self._authority.travelling(call.account, call.token, call.service)
         except errors.Error as error:
             call.on_error(error)
         else:

@@ -201,7 +201,7 @@ class LogIn:
 
 def _subject(namespace: str, account: StoredAccount | None, name: str) -> str:
     """Whose attempts are counted: those by id and by name are the same account's."""
-    return f"{namespace}/{account.id if account is not None else name[:256].strip().casefold()}"
+    return f"{namespace[:256]}/{account.id if account is not None else name[:256].strip().casefold()}"
 
 
 def _check_lifetime(lifetime: float) -> float:

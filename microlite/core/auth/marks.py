@@ -18,6 +18,9 @@ LONGEST: Final = 3600.0
 """Seconds that a signed token holds at most, and so a mark that it may carry."""
 
 
+_PERSONAL: Final = "personal:"
+
+
 def account_mark(stamp: str) -> str:
     """Of all tokens of an account, until its stamp changes."""
     return f"account:{stamp}"
@@ -30,7 +33,12 @@ def family_mark(family: str) -> str:
 
 def personal_mark(id: str) -> str:
     """Of a personal access token, and of those that are signed in its place."""
-    return f"personal:{id}"
+    return f"{_PERSONAL}{id}"
+
+
+def is_personal(mark: str) -> bool:
+    """Whether it is that of a personal access token."""
+    return mark.startswith(_PERSONAL)
 
 
 def token_mark(id: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -26,6 +28,9 @@ SHORTEST: Final = 8
 
 LONGEST: Final = 1_024
 """Most bytes of a secret."""
+
+_M_MMAP_THRESHOLD: Final = -3
+_LARGE: Final = 4 * 1024 * 1024
 
 
 class Cost(msgspec.Struct, frozen=True):
@@ -126,10 +131,21 @@ class Passwords:
         if self._hasher is None:
             import argon2  # late: a start needs it not
 
+            _return_large_pieces()
             self._hasher = argon2.PasswordHasher(
                 time_cost=self._cost.passes, memory_cost=self._cost.memory, parallelism=1, type=argon2.Type.ID
             )
         return self._hasher
+
+
+def _return_large_pieces() -> None:
+    """Have memory in large pieces go back to the system when it is freed.
+
+    glibc keeps such pieces once it has seen one freed, up to 32 MiB for each thread (mallopt(3), `M_MMAP_THRESHOLD`): the
+    first log-in would leave the process larger by what its hash has used, for good.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # where the C library is another one, which has no such habit
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)
 
 
 def check_secret(secret: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -32,6 +33,14 @@ if TYPE_CHECKING:
 
 MOST: Final = 50
 """Most tokens of one account."""
+
+PER_HOUR: Final = 100
+"""Most tokens that are made for one account within an hour, whether they are deleted or not."""
+
+HOUR: Final = 3_600.0
+
+MOST_REMEMBERED: Final = 10_000
+"""Accounts of which it is remembered when tokens were made; those that made none for longest are forgotten first."""
 
 LONGEST: Final = 366 * 86_400.0
 """Seconds that one can hold."""
@@ -61,6 +70,7 @@ class PersonalTokens:
         self._revoke = revoke
         self._audit = audit
         self._clock = clock
+        self._made: OrderedDict[tuple[str, str], deque[float]] = OrderedDict()
 
     async def create(
         self, origin: Origin, account: StoredAccount, name: str, scopes: Sequence[str] | None, lifetime: float
@@ -90,6 +100,7 @@ class PersonalTokens:
                 raise errors.Forbidden(f"scopes: {account.id} has no scope {scope!r}, so no token for it can have it")
         if len(await self.of(origin.namespace, account.id)) >= MOST:
             raise errors.TooManyRequests(f"{account.id} has {MOST} tokens, which is the most; delete some first")
+        self._count(origin, account.id)
         now = self._clock.now()
         made = Opaque(WORD, origin.namespace, f"{_prefix(account.id)}{secrets.token_hex(6)}", new_secret())
         kept = StoredToken(
@@ -107,6 +118,20 @@ class PersonalTokens:
         await self._engine.commit(Batch(origin.namespace, (put, entry)))
         shown = msgspec.structs.asdict(kept.shown(made.id))
         return NewPersonalToken(**shown, token=str(made))
+
+    def _count(self, origin: Origin, account: str) -> None:
+        """Let nobody make and delete tokens again and again, and so push all else out of the audit log."""
+        now = self._clock.monotonic()
+        times = self._made.pop((origin.namespace, account), deque(maxlen=PER_HOUR))
+        self._made[origin.namespace, account] = times
+        if len(self._made) > MOST_REMEMBERED:
+            self._made.popitem(last=False)
+        if len(times) == PER_HOUR and now - times[0] < HOUR:
+            wait = HOUR - (now - times[0])
+            raise errors.TooManyRequests(
+                f"{PER_HOUR} tokens were made for {account} within an hour; try again in {int(wait) + 1} s"
+            )
+        times.append(now)
 
     async def of(self, namespace: str, account: str) -> list[PersonalToken]:
         """All tokens of an account, the oldest first."""

@@ -47,6 +47,7 @@ class Policies:
         self._load = load
         self._version = int(clock.now() * 1_000)
         self._followers: set[_Follower] = set()
+        self._on_ruled: list[Callable[[str], None]] = []
         self._spreading: set[asyncio.Task[None]] = set()
 
     async def follow(self, namespace: str, peer: object) -> AsyncGenerator[Policy]:
@@ -64,7 +65,8 @@ class Policies:
                 follower.told.clear()
                 version = self._version  # what is read from here on is at least of this version
                 rules = await self._load(namespace)
-                yield Policy(version=version, rules=rules.rules, revoked=self._marks.live())
+                revoked = tuple(mark for mark in self._marks.live() if not _is_foreign(mark, namespace))
+                yield Policy(version=version, rules=rules.rules, revoked=revoked)
         finally:
             self._followers.discard(follower)
             follower.settled.set()
@@ -91,12 +93,19 @@ class Policies:
         self._spreading.add(task)
         task.add_done_callback(self._spreading.discard)
 
+    def on_ruled(self, listener: Callable[[str], None]) -> None:
+        """Call `listener` with the namespace whose rules have changed, at that moment."""
+        self._on_ruled.append(listener)
+
     async def spread(self, namespace: str | None = None) -> None:
         """Tell what is new, and return when it holds everywhere.
 
         Args:
             namespace: whose rules have changed; None where marks were revoked, which can come up in any namespace.
         """
+        if namespace is not None:
+            for listener in self._on_ruled:
+                listener(namespace)
         self._version += 1
         version = self._version
         concerned = [one for one in self._followers if namespace in (None, one.namespace)]
@@ -116,3 +125,9 @@ class Policies:
             abort = getattr(follower.peer, "abort", None)
             if abort is not None:
                 abort()
+
+
+def _is_foreign(mark: str, namespace: str) -> bool:
+    """Whether a mark is that of a node of another namespace: its name is told to nobody here, where it can call nothing."""
+    kind, _, name = mark.partition(":")
+    return kind in ("node", "join") and not name.startswith(f"{namespace}/")

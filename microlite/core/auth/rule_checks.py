@@ -9,7 +9,7 @@ import msgspec
 
 from microlite.core import errors
 from microlite.core.context import ADMIN_SCOPE, SERVICE, SERVICE_SCOPE, Account
-from microlite.core.description.naming import endpoint_of, normalise, normalise_endpoint
+from microlite.core.description.naming import normalise, normalise_endpoint, relative_endpoint
 from microlite.core.policy.rules import ANY_ACCOUNT, ANY_NAMESPACE, ANYBODY, Resource, ResourceType
 from microlite.core.scopes import check_scope
 
@@ -116,7 +116,7 @@ def _endpoint(service: str, endpoint: str) -> str:
     stem, wild = _split("endpoint", endpoint)
     stem = stem.removeprefix("/")
     if service and not service.endswith(ALL):
-        normal = endpoint_of(service, stem) if stem else ""
+        normal = relative_endpoint(service, stem)
     else:
         normal = normalise_endpoint(stem.replace("/", "."))
     if wild and not normal:

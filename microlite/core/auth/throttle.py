@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +19,9 @@ PER_ACCOUNT: Final = 10
 
 PER_ADDRESS: Final = 30
 """Attempts from one address within the window that do not succeed, for whatever accounts."""
+
+MOST_CHARACTERS: Final = 64
+"""Of an address that is none."""
 
 MOST_REMEMBERED: Final = 10_000
 """Accounts, and as many addresses, whose attempts are remembered; the oldest are forgotten first."""
@@ -44,6 +48,7 @@ class Throttle:
         Raises:
             TooManyRequests: there were too many; the detail says when to come back.
         """
+        address = _network(address)
         wait = max(self._accounts.wait(account), self._addresses.wait(address) if address else 0.0)
         if wait:
             raise errors.TooManyRequests(f"too many attempts to log in; try again in {int(wait) + 1} s")
@@ -54,7 +59,20 @@ class Throttle:
     def succeed(self, account: str, address: str) -> None:
         """The last attempt was good: the account begins anew, and the address has one attempt back."""
         self._accounts.clear(account)
-        self._addresses.take_back(address)
+        self._addresses.take_back(_network(address))
+
+
+def _network(address: str) -> str:
+    """What is counted of an address: of IPv6 the first 64 bits, since whoever has one address of those has them all."""
+    if ":" not in address:
+        return address
+    try:
+        found = ipaddress.IPv6Address(address.partition("%")[0])
+    except ValueError:
+        return address[:MOST_CHARACTERS]
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.IPv6Address(int(found) >> 64 << 64))
 
 
 class _Counts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
@@ -22,6 +22,7 @@ from microlite.core.errors import BadGateway
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
+    from types import CodeType
 
     from microlite.core.description.codec import Payload
     from microlite.core.description.declaration import Place
@@ -92,7 +93,8 @@ class Endpoint:
 
     _response: Codec | None
 
-    def __init__(self, function: Callable[..., Any], description: EndpointDescription, signature: Signature) -> None:
+    def __init__(self, function: Callable[..., Any], compiled: _Compiled) -> None:
+        description, signature = compiled.description, compiled.signature
         self.description = description
         self.name: str = description.name
         self.streaming: Streaming = description.streaming
@@ -101,8 +103,8 @@ class Endpoint:
         self.takes_context: bool = signature.takes_context
         self.place: Place = signature.place
         self.invoke: Callable[..., Any] = _invoker(function, signature)
-        self._request = _request_codec(signature)
-        self._items = _NO_ITEMS if signature.items is NONE_GIVEN else Codec(signature.items)
+        self._request = compiled.request
+        self._items = compiled.items
         self._response_type = signature.response
         self._response = None
         self._misfits = misfits(description.response)
@@ -209,6 +211,31 @@ def compile_endpoint(
         DeclarationError: the signature cannot be served; the text says where and what to write instead.
     """
     options = options or Options()
+    code = getattr(function, "__code__", None)
+    if code is None or unbound or not function.__module__.startswith("microlite."):
+        return Endpoint(function, _compile(function, name, options, unbound=unbound))
+    declared = (function.__module__, name, options, function.__defaults__, function.__kwdefaults__)
+    known = _OWN.get(code)
+    if known is None or known[0] != declared:
+        known = _OWN[code] = (declared, _compile(function, name, options, unbound=False))
+    return Endpoint(function, known[1])
+
+
+class _Compiled(NamedTuple):
+    """All of an endpoint that does not depend on which of the functions with the same code it calls."""
+
+    description: EndpointDescription
+    signature: Signature
+    request: Codec
+    items: Codec
+
+
+_OWN: Final[dict[CodeType, tuple[object, _Compiled]]] = {}
+"""The endpoints of the built-in services, by their code and with what was declared: these services are made anew for each
+platform of a process, as tests have many, and name the same types each time."""
+
+
+def _compile(function: Callable[..., Any], name: str, options: Options, *, unbound: bool) -> _Compiled:
     signature = read_signature(function, unbound=unbound)
     place = signature.place
     items: Schema | None = None
@@ -235,7 +262,8 @@ def compile_endpoint(
         etag=check_etag(options.etag, signature, response),
         triggers=options.triggers,
     )
-    return Endpoint(function, description, signature)
+    item = _NO_ITEMS if signature.items is NONE_GIVEN else Codec(signature.items)
+    return _Compiled(description, signature, _request_codec(signature), item)
 
 
 _astuple: Final = msgspec.structs.astuple

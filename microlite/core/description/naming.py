@@ -158,14 +158,21 @@ def endpoint_of(service: str, endpoint: str) -> str:
     """The name by which a normalised service knows an endpoint, whichever way a caller wrote it.
 
     Micro writes `Type.Method`: for the service `orders`, `Orders.Create` is `create`, `Comments.Create` is
-    `comments.create`. No name at all is the default endpoint.
+    `comments.create`. No name at all is the default endpoint. Idempotent: what a rule was looked up for is what is called,
+    however often the name is read on the way.
     """
-    if not endpoint:
-        return DEFAULT_ENDPOINT
+    return relative_endpoint(service, endpoint) or DEFAULT_ENDPOINT
+
+
+def relative_endpoint(service: str, endpoint: str) -> str:
+    """The same, but empty where nothing is left of the name: the beginning of all names of the service."""
     name = normalise_endpoint(endpoint)
     if "/" in name or " " in name:
         name = _SEPARATORS.sub(".", name)
-    return name.removeprefix(service.rpartition(".")[2] + ".")
+    own = service.rpartition(".")[2] + "."
+    while name.startswith(own):
+        name = name[len(own) :]
+    return name
 
 
 def parse_target(target: str) -> tuple[str, str]:
@@ -181,7 +188,8 @@ def parse_target(target: str) -> tuple[str, str]:
     parts = _SEPARATORS.split(target.strip().removeprefix("/"))
     version = 1 if len(parts) > 1 and _VERSION.fullmatch(parts[0].lower()) else 0
     service = normalise(".".join(parts[: version + 1]))
-    endpoint = endpoint_of(service, ".".join(parts[version + 1 :]))
+    words = parts[version + 1 :]
+    endpoint = relative_endpoint(service, ".".join(words)) if words else DEFAULT_ENDPOINT
     if (
         not target.isascii()
         or "" in parts

@@ -155,6 +155,11 @@ class Context(Caller):
         return getattr(self.peer, "service", "")
 
     @property
+    def shown(self) -> str:
+        """The signed token that travels with the call; empty where it is made for nobody."""
+        return self._inbound.token if self._inbound is not None else ""
+
+    @property
     def origin(self) -> Origin:
         """Namespace, calling service and account in one."""
         account, node = self.account, getattr(self.peer, "node", "")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from microlite.core import errors
 from microlite.core.description.naming import did_you_mean, endpoint_of
-from microlite.core.description.structs import ANSWERED, ASKED, Streaming
+from microlite.core.description.structs import ANSWERED, ASKED, Role, Streaming
 from microlite.core.library.context import Context
 from microlite.core.library.failure import report
 from microlite.core.library.middleware import Invocation
@@ -63,7 +63,8 @@ class Dispatcher:
             endpoint = self._find(inbound)
             if endpoint is None:
                 return
-        if (self._checked or endpoint.description.scopes) and not self._allowed(endpoint, inbound):
+        described = endpoint.description
+        if (self._checked or described.scopes or described.triggers) and not self._allowed(endpoint, inbound):
             return
         if inbound.encoding >= len(ASKED):
             error = errors.UnsupportedMediaType(f"encoding {inbound.encoding}: 0 is MessagePack, 1 is JSON")
@@ -183,11 +184,14 @@ class Dispatcher:
         namespace = inbound.namespace or self._scope.namespace
         if account is not None and account.is_platform_admin:
             return True
-        role = description.role
+        role = Role.SERVICE if description.triggers else description.role
+        scopes, admitted = description.scopes, role.admits(account, namespace)
+        if admitted and not scopes:
+            return True
         name, who = f"{inbound.service}.{endpoint.name}", account.id if account is not None else "nobody"
-        if role.admits(account, namespace):
-            missing = [scope for scope in description.scopes if account is None or scope not in account.scopes]
-            if not missing and (not description.scopes or (account is not None and account.belongs_to(namespace))):
+        if admitted:
+            missing = [scope for scope in scopes if account is None or scope not in account.scopes]
+            if not missing and account is not None and account.belongs_to(namespace):
                 return True
             lack = f", which {who} lacks" if account is not None else ""
             reason = f"{name} demands the scope {(*missing, *description.scopes)[0]!r}{lack}"

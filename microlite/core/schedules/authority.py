@@ -8,6 +8,7 @@ import msgspec
 
 from microlite.core import errors
 from microlite.core.context import Account
+from microlite.core.description.structs import Role
 from microlite.core.schedules.api import Source
 
 if TYPE_CHECKING:
@@ -104,4 +105,7 @@ class Authority:
             return  # what a service has called of itself is its own affair
         description = self._describe(namespace, service, endpoint)
         if description is not None:
+            if description.triggers and not Role.SERVICE.admits(account, namespace):
+                target = f"{service}.{endpoint}"
+                raise errors.Forbidden(f"{target} is called by the platform at its times, and by {Role.SERVICE.people}")
             self._permits.check_call(_Asking(account, namespace), service, description)

@@ -166,4 +166,6 @@ class Transactions:
 def _key(origin: Origin, id: str) -> str:
     """Where the outcome is kept: everybody has ids of their own."""
     owner = f"service/{origin.service}" if origin.service else f"account/{origin.account}"
+    if not origin.service and origin.account_namespace != origin.namespace:
+        owner = f"foreign/{origin.account_namespace}/{origin.account}"
     return f"{owner}/{id}"

@@ -16,6 +16,8 @@ from microlite.web.gateway.refusals import MisdirectedRequest
 from microlite.web.gateway.resolver import host_namespace
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from microlite.core.auth.authority import Authority
     from microlite.core.clock import Clock
     from microlite.core.context import Account
@@ -51,6 +53,9 @@ ANYONE: Final = Caller(None, "")
 
 _MAX_STRANGE: Final = 4_096
 """Tokens that mean nothing to the platform and are remembered, so as not to look at them each time."""
+
+_LONGEST_STRANGE: Final = 2_048
+"""Characters of those: who shows longer ones has each looked at, and takes no memory by them."""
 
 _STRANGE_FOR: Final = 10.0
 """Seconds for which they are."""
@@ -176,10 +181,11 @@ class Access(Hosts):
         try:
             await self._authority.tokens.authenticate(token)
         except errors.Unauthorized as error:
-            if len(self._strange) >= _MAX_STRANGE:
-                self._strange.clear()
             caller = Caller(None, "", error.detail, self._clock.monotonic() + _STRANGE_FOR)
-            self._strange[token] = caller
+            if len(token) <= _LONGEST_STRANGE:
+                if len(self._strange) >= _MAX_STRANGE:
+                    self._strange.clear()
+                self._strange[token] = caller
             return caller
         return Caller(self._authority.known(token), token)
 
@@ -203,7 +209,16 @@ class Access(Hosts):
             if caller.refusal:
                 raise errors.Unauthorized(caller.refusal, id=error.id) from None
             raise
-        return self._authority.travelling(caller.account, caller.token)
+        return self._authority.travelling(caller.account, caller.token, target.service)
+
+    def stands(
+        self, target: Target, caller: Caller, end: Callable[[errors.Error], None], is_over: Callable[[], bool]
+    ) -> None:
+        """A stream was authorised: it ends when that is taken back. See `Authority.stands`."""
+        endpoint = target.endpoint
+        if endpoint is not None:
+            address = (target.namespace, target.service, endpoint.name)
+            self._authority.stands(caller.account, caller.token, *address, end, is_over, endpoint.scopes)
 
     def callable_of(self, account: Account | None, namespace: str, service: ServiceDescription) -> ServiceDescription:
         """A service with those of its endpoints that somebody may call."""
@@ -211,12 +226,22 @@ class Access(Hosts):
         endpoints = tuple(one for one in service.endpoints if allows(account, namespace, name, one.name, one.scopes))
         return msgspec.structs.replace(service, endpoints=endpoints)
 
+    def rules(self, namespace: str) -> object:
+        """What stands for the rules of a namespace as they are now: another object with each change."""
+        return self._authority.rules(namespace)
+
     def holds(self, request: PlainRequest) -> bool:
-        """Whether a request that was authorised before may be made once more; see `authorise` for what it counts."""
-        if request.shown and self._authority.known(request.shown) is not request.account:
+        """Whether a request that was authorised before may be made once more; see `authorise` for what it counts.
+
+        It was authorised for one account by one set of rules: with another of either it has to be looked at anew.
+        """
+        authority = self._authority
+        if authority.rules(request.target.namespace) is not request.rules:
+            return False
+        if request.shown and authority.known(request.shown) is not request.account:
             return False
         try:
-            self._authority.admit(request.target.namespace)
+            authority.admit(request.target.namespace)
         except errors.Error:
             return False
         return True

@@ -246,6 +246,7 @@ class GatewayApp:
             if not call.ended:
                 self._send(call)
 
+        self._edge.access.stands(target, exchange.caller, call.cut, lambda: call.ended)
         listening = listen(socket, call, start, streaming, self._edge.options.keep_alive)
         try:
             async with _Watch(self._edge, listening, call):
@@ -273,6 +274,7 @@ class GatewayApp:
         terms["metadata"].update(metadata or {})
         credit = INITIAL_CREDIT if target.endpoint.streaming.from_server else 0
         call = StreamExchange(*self._address(target), request.payload, credit=credit, **terms)
+        self._edge.access.stands(target, exchange.caller, call.cut, lambda: call.ended)
         self._edge.send(call)
         return call
 

@@ -52,7 +52,7 @@ class AsyncApiPage:
             if self._version != self._edge.table.version or len(self._kept) >= MAX_KEPT:
                 self._version = self._edge.table.version
                 self._kept.clear()
-            key = (namespace, url, rights(account), names)
+            key = (namespace, self._edge.access.rules(namespace), url, rights(account), names)
             body = None if is_admin else self._kept.get(key)
             if body is None:
                 services = services_for(self._edge, namespace, names, account)

@@ -40,6 +40,7 @@ class PlainRequest:
         account: whom the token of the request stands for; None for nobody.
         token: what travels with its calls.
         shown: the token itself; empty where there was none that holds.
+        rules: those by which it was allowed.
         reads: whether the method is one whose answer can be kept and asked for again.
     """
 
@@ -52,6 +53,7 @@ class PlainRequest:
         "method",
         "parent",
         "reads",
+        "rules",
         "shown",
         "size",
         "target",
@@ -70,6 +72,7 @@ class PlainRequest:
         account: Account | None,
         token: str,
         shown: str,
+        rules: object,
         metadata: dict[str, str],
         timeout: float | None,
         parent: Trace | None,
@@ -84,6 +87,7 @@ class PlainRequest:
         self.account = account
         self.token = token
         self.shown = shown
+        self.rules = rules
         self.metadata = metadata
         self.timeout = timeout
         self.parent = parent

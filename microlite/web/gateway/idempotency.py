@@ -95,7 +95,7 @@ class Idempotency:
             Conflict: the first call has not ended in time.
             Canceled: the client went away.
         """
-        account = call.account.id if call.account is not None else ""
+        account = f"{call.account.namespace}/{call.account.id}" if call.account is not None else ""
         name = name_call(call.namespace, account, call.service, call.endpoint, _read_key(key))
         print_ = fingerprint(call.payload, call.encoding)
         patience = call.timeout or DEFAULT_TIMEOUT

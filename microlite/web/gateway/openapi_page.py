@@ -58,7 +58,7 @@ class OpenApiPage:
 
     async def _parts(self, namespace: str, names: tuple[str, ...], account: Account | None) -> dict[str, msgspec.Raw]:
         """The members of a document, encoded."""
-        key = (namespace, rights(account), names)
+        key = (namespace, self._edge.access.rules(namespace), rights(account), names)
         async with self._making:  # many ask when a service has changed, and one makes it
             if self._version != self._edge.table.version or len(self._kept) >= MAX_KEPT:
                 self._version = self._edge.table.version

@@ -219,6 +219,7 @@ class GatewayProtocol(BoundedConnection):
             caller = edge.access.known(fields.get(b"authorization"))
             if caller is None or (caller.account is not None and not caller.account.belongs_to(DEFAULT_NAMESPACE)):
                 return None
+            rules = edge.access.rules(target.namespace)
             token = edge.access.authorise(target, caller)
             if target.is_builtin:
                 head.metadata[CLIENT_ADDRESS] = self.client_name
@@ -237,6 +238,7 @@ class GatewayProtocol(BoundedConnection):
             account=caller.account,
             token=token,
             shown=caller.token,
+            rules=rules,
             metadata=head.metadata,
             timeout=timeout,
             parent=head.trace(),

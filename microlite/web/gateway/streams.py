@@ -75,6 +75,11 @@ class StreamExchange(Call):
         """See `Call`."""
         self._gate.give(size)
 
+    def cut(self, error: errors.Error) -> None:
+        """End it from outside: the client hears why, the callee that nobody waits any longer."""
+        self.on_error(error)
+        self.cancel()
+
     def _finish(self, error: errors.Error | None) -> None:
         if not self.ended:
             self.ended = True

@@ -111,6 +111,8 @@ def serve_log_in(service: Service, identities: Identities, links: OneTimeLinks, 
             raise errors.Unauthorized("a link is made for an account, and there is none")
         if ctx.calling_service or ctx.account.is_service:
             raise errors.Forbidden("a link is for people: a service cannot make one")
+        if ctx.shown and identities.authenticator.is_lasting(ctx.shown):
+            raise errors.Forbidden("a personal access token is for programs, and makes no link; log in as yourself")
         secret, expires = await links.issue(Invitation(account=ctx.account, namespace=ctx.namespace))
         return Link(url=f"{dashboard}/login/{secret}", expires=expires)
 

@@ -53,7 +53,7 @@ def serve_tokens(service: Service, identities: Identities) -> None:
         """Make a personal access token. The answer has the token itself, which nobody can read again.
 
         It never allows more than its account may at that moment. A service cannot make one for the user whose call it
-        handles.
+        handles, and who has come by such a token cannot make himself another.
 
         Args:
             name: what it is for.
@@ -67,6 +67,10 @@ def serve_tokens(service: Service, identities: Identities) -> None:
         itself = (caller.namespace, caller.id) == (origin.namespace, owning)
         if ctx.calling_service and not (itself and caller.is_service):
             raise errors.Forbidden("a service cannot make a token for the user whose call it handles")
+        if itself and ctx.shown and identities.authenticator.is_lasting(ctx.shown):
+            raise errors.Forbidden(
+                "a personal access token makes no other: it would outlive its own end; log in as yourself"
+            )
         stored = await identities.accounts.find(origin.namespace, owning)
         if stored is None:
             raise errors.NotFound(
