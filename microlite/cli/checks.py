@@ -25,6 +25,7 @@ from microlite.cli.checks_ports import check_ports
 from microlite.cli.checks_state import check_database, check_leftovers
 from microlite.cli.finding import Finding, broken, ok, warning
 from microlite.cli.options import WITHOUT
+from microlite.core.context import DEFAULT_NAMESPACE
 from microlite.onefile.cleaning import survey
 from microlite.onefile.folder import candidates
 
@@ -56,7 +57,8 @@ def run_checks(options: Options, port: int) -> list[Finding]:
         options: the global ones.
         port: on which the gateway is to listen.
     """
-    chosen, options = options, options._replace(account=WITHOUT, token="")  # what is looked at is the admin's
+    chosen = options  # the rest is looked at as the admin, in the namespace that there always is
+    options = options._replace(account=WITHOUT, token="", namespace=DEFAULT_NAMESPACE)
     home = options.home
     checks: tuple[tuple[str, Callable[[], Finding]], ...] = (
         ("python", _python),

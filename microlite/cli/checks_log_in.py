@@ -10,10 +10,24 @@ from microlite.cli.finding import Finding, broken, ok, warning
 from microlite.cli.identity import find_identity, login_command
 from microlite.cli.link import connect
 from microlite.core import errors
+from microlite.core.context import DEFAULT_NAMESPACE, PLATFORM_NAMESPACE
 from microlite.core.log_ins import FILE
 
 if TYPE_CHECKING:
     from microlite.cli.options import Options
+
+
+def _check_namespace(options: Options) -> Finding:
+    """Whether the namespace that the admin of the machine has chosen is there."""
+    said = f"none: commands act as the admin of this machine, in {options.namespace}"
+    try:
+        with connect(options) as link:
+            link.ask("namespaces", "read", name=options.namespace, timeout=5.0)
+    except errors.NotFound as error:
+        return warning("log-in", error.detail, "microlite user namespace set default")
+    except (CommandError, errors.Error):
+        return ok("log-in", said)  # whether a platform runs and answers is said by another check
+    return ok("log-in", said)
 
 
 def check_log_in(options: Options) -> Finding:
@@ -29,7 +43,9 @@ def check_log_in(options: Options) -> Finding:
         return warning("log-in", error.detail, login_command(options.namespace, options.account))
     log_in = identity.log_in
     if log_in is None and not options.token:
-        return ok("log-in", "none: commands act as the admin of this machine")
+        if options.namespace in (DEFAULT_NAMESPACE, PLATFORM_NAMESPACE):
+            return ok("log-in", "none: commands act as the admin of this machine")
+        return _check_namespace(options)
     named = "by the token in MICROLITE_TOKEN" if log_in is None else f"{log_in.account}, in {log_in.namespace}"
     own = options if log_in is None else options._replace(namespace=log_in.namespace)
     try:

@@ -67,6 +67,8 @@ def check_platform(options: Options) -> Finding:
     except CommandError:
         return ok("platform", f"none runs at {options.home}; start one with: microlite server")
     except errors.Error as error:
+        if error.code < 500 and not isinstance(error, errors.Timeout):
+            return warning("platform", f"it runs, and refuses to say what runs on it: {error}", "")
         pid = server_pid(options.home)
         return broken("platform", f"it takes connections and does not answer: {error}", f"kill {pid or 'PID'}")
     if version != __version__:

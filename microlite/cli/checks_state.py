@@ -49,6 +49,8 @@ def _ask_platform(options: Options, path: Path) -> Finding | None:
             "this does it: microlite call --timeout 10m backup check",
         )
     except errors.Error as error:
+        if error.code < 500:
+            return warning("database", f"the platform did not look through {path}: {error}", "")
         return broken("database", f"the platform cannot look through {path}: {error}", _mend(path, options))
     if not found["sound"]:
         return broken("database", f"{path} is damaged: {found['problems'][0]}", _mend(path, options))

@@ -306,3 +306,13 @@ async def test_the_link_to_the_dashboard_is_for_who_has_logged_in(live: Live) ->
     await log_in(live)
     said = await live("web", "--no-open")
     assert (said.code, said.err.startswith("This platform has no dashboard")) == (127, True)
+
+
+async def test_doctor_finds_a_platform_sound_whatever_namespace_is_meant(live: Live) -> None:
+    """It asks in the one that is always there: what a namespace has not is no fault of platform or database."""
+    for namespace in ("microlite.platform", "gone"):
+        said = await live("--namespace", namespace, "doctor", "-o", "json")
+        found = {one["check"]: one for one in json.loads(said.out)}
+        assert (found["platform"]["verdict"], found["database"]["verdict"]) == ("ok", "ok")
+    assert found["log-in"]["verdict"] == "warning"
+    assert found["log-in"]["mend"] == "microlite user namespace set default"

@@ -193,5 +193,6 @@ class Authority:
     def _check_platform(self, account: Account | None, service: str) -> None:
         if service != "auth":
             raise errors.Forbidden(
-                f"the namespace {PLATFORM_NAMESPACE!r} is the platform's own: it has accounts, and nothing else"
+                f"the namespace {PLATFORM_NAMESPACE!r} is the platform's own: it has accounts, and nothing else; "
+                "name another one, such as default"
             )

@@ -89,7 +89,8 @@ class Namespaces:
             raise errors.NotFound(f'the namespace "{namespace}" is being deleted')
         if namespace == PLATFORM_NAMESPACE:
             raise errors.Forbidden(
-                f"the namespace {namespace!r} is the platform's own: it has accounts, and nothing else"
+                f"the namespace {namespace!r} is the platform's own: it has accounts, and nothing else; "
+                "name another one, such as default"
             )
         raise errors.NotFound(missing(namespace))
 
