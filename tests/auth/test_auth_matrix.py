@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
+import pytest
 import pytest_asyncio
 
 from microlite import Context, Service, errors
@@ -63,7 +64,8 @@ async def world() -> AsyncIterator[World]:
             ("account", ask, {}),
             ("admin", ask, {"scopes": ["admin"]}),
             ("service", ask, {"type": "service"}),
-            ("foreign", other, {"scopes": ["admin"]}),
+            ("reader", ask, {"scopes": ["vault:read", "vault:rule"]}),
+            ("foreign", other, {"scopes": ["admin", "vault:read", "vault:rule"]}),
         ):
             await call("auth.accounts.create", id=f"the-{who}", secret=SECRET, **more)
             tokens[who] = (await call("auth.token", id=f"the-{who}", secret=SECRET))["access_token"]
@@ -187,3 +189,105 @@ def _over_http(world: World) -> list[str]:
                 assert set(json.loads(body)) == {"id", "code", "detail", "status"}
     connection.close()
     return found
+
+
+# -- from node to node -------------------------------------------------------------------------------------------------
+
+VAULT = {
+    "free": {"nobody", "foreign", "account", "reader", "admin", "service", "platform"},
+    "scoped": {"reader", "platform"},
+    "ruled": {"reader", "platform"},
+}
+"""By endpoint of a user's service, who may call it: one is open, one demands a scope, one is closed by rules."""
+
+
+def vault() -> Service:
+    service = Service("vault")
+
+    @service.endpoint
+    async def free() -> int:
+        return 200
+
+    @service.endpoint(scopes=["vault:read"])
+    async def scoped() -> int:
+        return 200
+
+    @service.endpoint
+    async def ruled() -> int:
+        return 200
+
+    return service
+
+
+def straight() -> Service:
+    service = Service("straight")
+
+    @service.endpoint
+    async def ask(ctx: Context, endpoint: str) -> int:
+        try:
+            answer: int = await ctx.call(f"vault.{endpoint}")
+        except errors.Error as error:
+            return error.code
+        return answer
+
+    @service.endpoint
+    async def connections(ctx: Context) -> int:
+        transport: Any = ctx.transport
+        return int(transport.direct)
+
+    return service
+
+
+@pytest.mark.parametrize("way", ["direct", "http"])
+async def test_scopes_and_rules_decide_about_a_users_service(world: World, way: str) -> None:
+    """Also where the call goes straight from one node to another, past the platform."""
+    running = world.running
+    await running.serve(vault())
+    await running.serve(straight())
+    ruled = {"name": "vault", "endpoint": "ruled"}
+    ask = running.options(namespace="default").call
+    await ask("auth.rules.create", id="close", resource=ruled, access="denied", priority=10)
+    await ask("auth.rules.create", id="open", resource=ruled, scope="vault:rule", priority=20)
+    if way == "direct":
+        while not await ask("straight.connections"):
+            await ask("straight.ask", endpoint="free")
+    found = {
+        endpoint: {who for who in sorted(VAULT["free"]) if await _reaches(world, who, endpoint, way)}
+        for endpoint in VAULT
+    }
+    if way == "direct":
+        assert await ask("straight.connections") == 1, "it was past the platform"
+    else:  # an account of another namespace that names this one is refused whatever it asks for
+        assert "foreign" not in found["free"]
+        found = {endpoint: {*who, "foreign"} if endpoint == "free" else who for endpoint, who in found.items()}
+    assert found == VAULT
+
+
+async def _reaches(world: World, who: str, endpoint: str, way: str) -> bool:
+    refused = 401 if who == "nobody" else 403
+    if way == "direct":
+        call = UnaryCall(
+            "straight",
+            "ask",
+            msgspec.msgpack.encode({"endpoint": endpoint}),
+            token=world.tokens[who] or NOBODY,
+            namespace="default",
+        )
+        code: int = msgspec.msgpack.decode(await call.run(world.client.start))
+    else:
+        code = await asyncio.to_thread(_post, world, who, f"/vault/{endpoint}")
+    assert code in (200, refused), (who, endpoint, code)
+    return code == 200
+
+
+def _post(world: World, who: str, path: str) -> int:
+    address = urlsplit(world.running.http)
+    headers = {"Content-Type": "application/json", "Micro-Namespace": "default"}
+    if world.tokens[who]:
+        headers["Authorization"] = f"Bearer {world.tokens[who]}"
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=10)
+    try:
+        connection.request("POST", path, b"{}", headers)
+        return connection.getresponse().status
+    finally:
+        connection.close()
