@@ -303,20 +303,24 @@ class Blobs(Lane):
 
 
 class Calls(Lane):
-    """Has the service called once, soon; takes some of it back."""
+    """Has the service called once, soon; takes some of it back.
+
+    It does both the same way: a call to come belongs to whoever has planned it.
+    """
 
     pause = 0.1
 
     def __init__(self, name: str, rng: random.Random) -> None:
         super().__init__(name, rng)
-        self._last = ""
+        self._last: tuple[str, bool] | None = None
 
     def next(self) -> Operation:
-        if self._last and self.rng.random() < 0.3:
-            call, self._last = self._last, ""
-            return self.op("cancel", {}, id=call)
-        self._last = call = f"{self.name}-{self.count()}"
-        return self.op("call", {f"call/{call}": 1}, id=call, delay=round(self.rng.random(), 3))
+        if self._last is not None and self.rng.random() < 0.3:
+            (call, through), self._last = self._last, None
+            return self.op("cancel", {}, id=call, through=through)
+        call, through = f"{self.name}-{self.count()}", self.rng.random() < 0.4
+        self._last = call, through
+        return self.op("call", {f"call/{call}": 1}, id=call, delay=round(self.rng.random(), 3), through=through)
 
 
 KINDS: tuple[type[Lane], ...] = (

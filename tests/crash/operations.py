@@ -184,11 +184,7 @@ async def _delete_blob(m: Any, op: Operation) -> None:
 
 
 async def _call(m: Any, op: Operation) -> None:
-    await m.call(
-        "schedules.add",
-        schedule={"type": "schedules.add", "target": "work.called", "request": {"id": op["id"]}, "id": op["id"]}
-        | {"delay": op["delay"]},
-    )
+    await m.schedules.call("work.called", {"id": op["id"]}, id=op["id"], delay=op["delay"])
 
 
 async def _cancel(m: Any, op: Operation) -> dict[str, Any]:
