@@ -116,6 +116,30 @@ async def test_marked_processes_are_found_wherever_they_are() -> None:
     other.wait()
 
 
+def test_a_process_that_has_just_begun_a_program_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While its environment is shown as empty nobody can tell whose it is. One that stays so is spared in the end."""
+    marked = sleeper(env={**os.environ, "MARK_FOR_TEST": "fresh/1"})
+    bare = sleeper(env={})
+    seen = {marked.pid: 3}
+    look = sweep._carries
+
+    def early(pid: int, wanted: bytes) -> bool | None:
+        if seen.get(pid):
+            seen[pid] -= 1
+            return None
+        return look(pid, wanted)
+
+    monkeypatch.setattr(sweep, "_carries", early)
+    try:
+        assert list(sweep.end_marked("MARK_FOR_TEST", "fresh/")) == [marked.pid]
+        assert look(bare.pid, b"MARK_FOR_TEST=fresh/") is None
+        assert bare.poll() is None
+    finally:
+        for process in (marked, bare):
+            process.kill()
+            process.wait()
+
+
 def test_a_sweep_spares_its_own_process_and_the_ones_above() -> None:
     """A platform that was started from a node of another is a descendant that sweeps."""
     program = (

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from contextlib import suppress
 
 TYPE_CHECKING = False
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 _MANY = 20  # a process that forks faster than it is found is given up after so many rounds
+_PATIENCE, _PAUSE = 100, 0.002  # how often, and after how many seconds, it is looked again at one that is just starting
+_YOUNG = 60.0
+_PF_KTHREAD = 0x00200000
 
 
 def children() -> list[int]:
@@ -61,10 +65,18 @@ def end_marked(variable: str, prefix: str) -> dict[int, int]:
     wanted = f"{variable}={prefix}".encode()
     spared = _ancestors()
     killed: dict[int, int] = {}
-    for _ in range(_MANY):
-        found = [pid for pid in _processes() if pid not in spared and pid not in killed and _carries(pid, wanted)]
-        if not found:
+    looks = patience = 0
+    while looks < _MANY:
+        others = [pid for pid in _processes() if pid not in spared and pid not in killed]
+        carrying = {pid: _carries(pid, wanted) for pid in others}
+        found = [pid for pid, carries in carrying.items() if carries]
+        if not found and (patience == _PATIENCE or None not in carrying.values()):
             break
+        if found:
+            looks += 1
+        else:
+            patience += 1
+            time.sleep(_PAUSE)
         for pid in found:
             with suppress(OSError):  # it ended, or is another user's after all
                 pidfd = os.pidfd_open(pid)
@@ -149,12 +161,29 @@ def _user(pid: int) -> int:
         return -1
 
 
-def _carries(pid: int, wanted: bytes) -> bool:
+def _carries(pid: int, wanted: bytes) -> bool | None:
+    """Whether a process was started with that; None where it cannot be told yet, since it is just starting a program.
+
+    Between the moment in which a program takes the place of another and the one in which its environment is there, the
+    kernel shows an empty one. Who forked it may have gone on already.
+    """
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
-            return any(entry.startswith(wanted) for entry in file.read().split(b"\0"))
+            environment = file.read()
     except OSError:  # gone, or another user's
         return False
+    if not environment and _is_young(pid):
+        return None
+    return any(entry.startswith(wanted) for entry in environment.split(b"\0"))
+
+
+def _is_young(pid: int) -> bool:
+    """Whether a process was made within the last minute and lives; what belongs to the kernel is none."""
+    fields = _stat(pid)
+    if not fields or fields[0] in (b"Z", b"X") or int(fields[6]) & _PF_KTHREAD:
+        return False
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return age < _YOUNG
 
 
 def _ancestors() -> set[int]:
