@@ -141,7 +141,7 @@ def create_join_token(options: Options, service: str, expiry: str, output: str) 
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def delete_join_token(options: Options, id: str, yes: bool) -> None:
-    """Delete a join token: no node joins by it any more. Those that have joined stay."""
+    """Delete a join token: no node joins by it any more, and those that have are cut off."""
     confirm(f"Delete the join token {id}?", yes)
     with connect(options) as link:
         link.ask("auth", "join-tokens.delete", id=id)
