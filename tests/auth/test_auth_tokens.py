@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from microlite.core import errors
 from microlite.core.auth.api import Token
-from microlite.core.auth.authenticator import MADE_FOR, account_of
+from microlite.core.auth.authenticator import MADE_FOR
 from microlite.core.auth.keys import MOST as MOST_KEYS
 from microlite.core.auth.log_ins import GRACE, IDLE, LONGEST
 from microlite.core.auth.marks import LONGEST as LONGEST_SIGNED
@@ -37,7 +37,7 @@ async def log_in(place: Place, id: str = "ann", **terms: Any) -> Token:
 
 
 async def who(place: Place, token: str) -> Account:
-    return account_of(await place.auth.authenticator.authenticate(token))
+    return (await place.auth.authenticator.authenticate(token)).as_account()
 
 
 async def refused(place: Place, token: str) -> str:

@@ -13,12 +13,13 @@ from typing import Any, Self
 import msgspec
 
 from microlite.core import errors
-from microlite.core.auth.api import Identity, JoinToken, NewJoinToken, Token
+from microlite.core.auth.api import JoinToken, NewJoinToken, Token
 from microlite.core.clock import SystemClock
 from microlite.core.description import ServiceDescription
 from microlite.core.library.context import Context, Scope
 from microlite.core.library.dispatch import Dispatcher
 from microlite.core.library.service import Service
+from microlite.core.policy.identity import Identity
 from microlite.core.registry.api import Node, Protocol, ServiceRecord
 from microlite.core.rpc.call import Inbound
 from microlite.core.rpc.paths import platform_socket

@@ -6,8 +6,8 @@ import hmac
 from typing import TYPE_CHECKING
 
 from microlite.core import errors
-from microlite.core.auth.api import Identity
 from microlite.core.context import PLATFORM_ADMIN, PLATFORM_NAMESPACE
+from microlite.core.policy.identity import Identity
 from microlite.core.policy.permits import open_rules
 
 if TYPE_CHECKING:

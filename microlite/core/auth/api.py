@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from microlite.core.context import DEFAULT_NAMESPACE, USER, Account
+from microlite.core.context import DEFAULT_NAMESPACE, USER
 from microlite.core.policy.rules import Rule
 
 
@@ -149,25 +149,6 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     expires: float
 
 
-class Peer(msgspec.Struct, frozen=True, kw_only=True):
-    """A node, as another one has to know it that meets it on a direct connection.
-
-    Attributes:
-        namespace, service, node, generation: which one it is.
-        account: who it is where it acts as itself.
-        token: stands for that account with calls that its own lead to; good for ten minutes at least.
-        marks: what stands in `Policy.revoked` when it is to be believed no more.
-    """
-
-    namespace: str
-    service: str
-    node: str
-    generation: int = 0
-    account: Account
-    token: str = ""
-    marks: tuple[str, ...] = ()
-
-
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """Why a call is allowed or denied.
 
@@ -238,41 +219,3 @@ class AuditPage(msgspec.Struct, frozen=True, kw_only=True):
 
     entries: tuple[AuditEntry, ...]
     cursor: int = 0
-
-
-class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """What a node needs in order to decide by itself about calls on direct connections.
-
-    Attributes:
-        version: grows with each change; a node confirms that it decides by it.
-        rules: of its namespace.
-        revoked: accounts, families of tokens and tickets that hold no more although they have not expired.
-    """
-
-    version: int
-    rules: tuple[Rule, ...]
-    revoked: tuple[str, ...] = ()
-
-
-class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """Whom a token stands for.
-
-    Attributes:
-        account: its id.
-        type, name, namespace, scopes, metadata: of the account, as the token carries them.
-        expires: until when the token holds, in seconds since the Unix epoch.
-        marks: what stands in `Policy.revoked` when it holds no more.
-        service, node, generation: of a node's ticket; empty for other tokens.
-    """
-
-    account: str
-    type: str = USER
-    name: str = ""
-    namespace: str = DEFAULT_NAMESPACE
-    scopes: tuple[str, ...] = ()
-    metadata: dict[str, str] = {}
-    expires: float
-    marks: tuple[str, ...] = ()
-    service: str = ""
-    node: str = ""
-    generation: int = 0

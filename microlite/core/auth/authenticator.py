@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from microlite.core import errors
-from microlite.core.auth.api import Identity
 from microlite.core.auth.marks import account_mark, is_personal, personal_mark
 from microlite.core.auth.opaque_tokens import PERSONAL, REFRESH, parse_opaque
 from microlite.core.auth.personal_tokens import TOUCH
 from microlite.core.auth.records import REVOKED
 from microlite.core.context import PLATFORM_ADMIN, PLATFORM_NAMESPACE, Account
+from microlite.core.policy.identity import Identity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,7 +117,7 @@ class Authenticator:
 
     async def account(self, token: str) -> Account:
         """The account of a token. See `authenticate`."""
-        return self.known(token) or account_of(await self.authenticate(token))
+        return self.known(token) or (await self.authenticate(token)).as_account()
 
     def marks_of(self, account: Account, token: str = "") -> tuple[str, ...]:
         """What ends, when it is revoked, what was begun as this account by a token that it has shown, if it has."""
@@ -238,7 +238,7 @@ class Authenticator:
 
     def _remember(self, token: str, identity: Identity, until: float) -> None:
         self._drop(token)
-        self._entries[token] = _Entry(account_of(identity), identity, until)
+        self._entries[token] = _Entry(identity.as_account(), identity, until)
         for mark in identity.marks:
             self._by_mark.setdefault(mark, set()).add(token)
         if len(self._entries) > MOST_REMEMBERED:
@@ -262,18 +262,6 @@ class Authenticator:
                 tokens.discard(token)
                 if not tokens:
                     del self._by_mark[mark]
-
-
-def account_of(identity: Identity) -> Account:
-    """The account for which a token stands, as it acts by it."""
-    return Account(
-        id=identity.account,
-        type=identity.type,
-        name=identity.name,
-        namespace=identity.namespace,
-        scopes=identity.scopes,
-        metadata=identity.metadata,
-    )
 
 
 def _admin(until: float) -> Identity:

@@ -15,9 +15,9 @@ from microlite.core.policy.decision import Decision, check_call, explain_call, i
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from microlite.core.auth.api import Identity
     from microlite.core.context import Account
     from microlite.core.description.structs import ServiceDescription
+    from microlite.core.policy.identity import Identity
     from microlite.core.policy.rules import RuleSet
 
 resolved = functools.lru_cache(maxsize=4096)(endpoint_of)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from microlite.core import errors
-from microlite.core.auth.api import Identity
 from microlite.core.auth.keys import ALGORITHM
 from microlite.core.auth.marks import LONGEST, token_mark
+from microlite.core.policy.identity import Identity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,7 +1,4 @@
-"""Asks the platform whom a token or a ticket stands for: nodes check no signature themselves.
-
-The structs are those of `core/auth/api.py`, which a node does not load.
-"""
+"""Asks the platform whom a token or a ticket stands for: nodes check no signature themselves."""
 
 from __future__ import annotations
 
@@ -10,8 +7,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 import msgspec
 
 from microlite.core import errors
-from microlite.core.context import DEFAULT_NAMESPACE, USER, Account
 from microlite.core.description.codec import encode_msgpack
+from microlite.core.policy.identity import Identity, Peer
 from microlite.core.rpc.call import UnaryCall
 
 if TYPE_CHECKING:
@@ -27,42 +24,6 @@ class Platform(Protocol):
     def start(self, call: Call) -> None:
         """Send a call."""
         ...
-
-
-class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """Whom a token stands for."""
-
-    account: str
-    type: str = USER
-    name: str = ""
-    namespace: str = DEFAULT_NAMESPACE
-    scopes: tuple[str, ...] = ()
-    metadata: dict[str, str] = {}
-    expires: float
-    marks: tuple[str, ...] = ()
-
-    def as_account(self) -> Account:
-        """The account itself."""
-        return Account(
-            id=self.account,
-            type=self.type,
-            name=self.name,
-            namespace=self.namespace,
-            scopes=self.scopes,
-            metadata=self.metadata,
-        )
-
-
-class Peer(msgspec.Struct, frozen=True, kw_only=True):
-    """A node that has shown a ticket."""
-
-    namespace: str
-    service: str
-    node: str
-    generation: int = 0
-    account: Account
-    token: str = ""
-    marks: tuple[str, ...] = ()
 
 
 _decode_identity = msgspec.msgpack.Decoder(Identity).decode

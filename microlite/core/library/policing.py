@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from microlite.core.clock import Clock
     from microlite.core.context import Account
-    from microlite.core.policy.rules import Rule, RuleSet
+    from microlite.core.policy.rules import RuleSet
     from microlite.core.rpc.call import Acceptor, Inbound
     from microlite.core.rpc.connection import Connection
 
@@ -47,14 +47,6 @@ MOST_ENDPOINTS: Final = 1_024
 """Names of endpoints that are remembered to be allowed to one caller."""
 
 _resolved = functools.lru_cache(maxsize=1024)(endpoint_of)
-
-
-class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """What `auth.watch` says; see `core/auth/api.py`, which a node does not load."""
-
-    version: int
-    rules: tuple[dict[str, Any], ...] = ()
-    revoked: tuple[str, ...] = ()
 
 
 class _Who:
@@ -289,11 +281,10 @@ class Policing:
             await asyncio.sleep(AGAIN)
 
     def _take(self, payload: bytes) -> int:
-        from microlite.core.policy.rules import Rule, RuleSet
+        from microlite.core.policy.rules import Policy, RuleSet
 
         policy = msgspec.msgpack.decode(payload, type=Policy)
-        rules: list[Rule] = msgspec.convert(policy.rules, list[Rule])
-        self._rules = RuleSet(self._namespace, rules)
+        self._rules = RuleSet(self._namespace, policy.rules)
         self._revoked = frozenset(policy.revoked)
         for token in [token for token, who in self._tokens.items() if not self._revoked.isdisjoint(who.marks)]:
             del self._tokens[token]

@@ -102,6 +102,20 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         return account.belongs_to(namespace) and self.scope in (ANY_ACCOUNT, *account.scopes)
 
 
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """What a node needs in order to decide by itself about calls on direct connections.
+
+    Attributes:
+        version: grows with each change; a node confirms that it decides by it.
+        rules: of its namespace.
+        revoked: accounts, families of tokens and tickets that hold no more although they have not expired.
+    """
+
+    version: int
+    rules: tuple[Rule, ...]
+    revoked: tuple[str, ...] = ()
+
+
 class Verdict(msgspec.Struct, frozen=True):
     """What the rules say.
 

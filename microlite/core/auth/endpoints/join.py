@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from microlite.core import errors
-from microlite.core.auth.api import JoinToken, NewJoinToken, Peer, Ticket
+from microlite.core.auth.api import JoinToken, NewJoinToken, Ticket
 from microlite.core.auth.join_tokens import DEFAULT_LIFETIME
 from microlite.core.auth.tickets import Bearer, Use
 from microlite.core.description import Role
 from microlite.core.description.naming import check_service_name
 from microlite.core.library.context import Context
+from microlite.core.policy.identity import Peer
 from microlite.core.rpc.connection import Connection
 
 if TYPE_CHECKING:

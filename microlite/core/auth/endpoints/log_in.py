@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from microlite.core import errors
-from microlite.core.auth.api import Identity, Link, Token
+from microlite.core.auth.api import Link, Token
 from microlite.core.auth.log_in import ACCESS
 from microlite.core.auth.one_time_links import Invitation
 from microlite.core.context import CLIENT_ADDRESS
 from microlite.core.description import Role
 from microlite.core.library.context import Context
+from microlite.core.policy.identity import Identity
 
 if TYPE_CHECKING:
     from microlite.core.auth.identities import Identities

@@ -7,9 +7,9 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from microlite.core import errors
-from microlite.core.auth.api import Policy
 from microlite.core.description import Role
 from microlite.core.library.context import Context
+from microlite.core.policy.rules import Policy
 
 if TYPE_CHECKING:
     from microlite.core.auth.identities import Identities
